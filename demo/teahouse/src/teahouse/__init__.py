@@ -1,0 +1,1 @@
+"""The demo application: five roles of one small image."""

@@ -1,0 +1,1 @@
+"""Kubernetes for weft's services: list, watch, objects, names."""

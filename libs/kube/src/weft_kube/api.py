@@ -1,0 +1,128 @@
+"""Requests to the Kubernetes API: one session, JSON in and out, errors that carry the server's reason."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import aiohttp
+import msgspec
+
+T = TypeVar("T")
+
+IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class ApiError(Exception):
+    """The API server refused: `status` is the HTTP status, `reason` the Status object's ("NotFound", "Expired")."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """How to reach an API server. `token_file` is read again for every request: kubelet rotates it."""
+
+    url: str
+    ca_file: Path | None = None
+    token_file: Path | None = None
+
+    @classmethod
+    def in_cluster(cls, host: str, port: str, folder: Path = IN_CLUSTER) -> Self:
+        """From KUBERNETES_SERVICE_HOST and _PORT and the mounted service account."""
+        bracketed = f"[{host}]" if ":" in host else host
+        return cls(f"https://{bracketed}:{port}", folder / "ca.crt", folder / "token")
+
+
+class KubeApi:
+    """One session with the API server. Use as an async context manager."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        context: ssl.SSLContext | bool = True
+        if self._cluster.ca_file:
+            context = await asyncio.to_thread(ssl.create_default_context, cafile=str(self._cluster.ca_file))
+        self._session = aiohttp.ClientSession(
+            self._cluster.url,
+            connector=aiohttp.TCPConnector(ssl=context, limit=0),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+            read_bufsize=2**21,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session:
+            await self._session.close()
+
+    def _headers(self, content_type: str | None) -> dict[str, str]:
+        headers = {"Accept": "application/json"}
+        if content_type:
+            headers["Content-Type"] = content_type
+        if self._cluster.token_file:
+            headers["Authorization"] = f"Bearer {self._cluster.token_file.read_text().strip()}"
+        return headers
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An open response, checked; ApiError when the server refuses."""
+        if self._session is None:
+            raise RuntimeError("KubeApi is used outside its `async with`")
+        data = None if body is None else msgspec.json.encode(body)
+        headers = self._headers(content_type if data is not None else None)
+        async with self._session.request(method, path, params=params, data=data, headers=headers) as response:
+            if response.status >= 400:
+                raise _error(response.status, await response.read())
+            yield response
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        """The whole answer, within 30 s."""
+        async with asyncio.timeout(30), self.stream(method, path, params, body, content_type) as response:
+            return await response.read()
+
+    async def get(self, path: str, kind: type[T], **params: str) -> T:
+        """One object, decoded to the fields of `kind`."""
+        return msgspec.json.decode(await self.request("GET", path, params), type=kind)
+
+    async def create(self, path: str, body: Any) -> bytes:
+        """POST of an object, a review or a token request."""
+        return await self.request("POST", path, body=body)
+
+    async def apply(self, path: str, body: Any, manager: str) -> bytes:
+        """Server-side apply, forced: `manager` owns the fields it names (KEP-555)."""
+        params = {"fieldManager": manager, "force": "true"}
+        return await self.request("PATCH", path, params, body, "application/apply-patch+yaml")
+
+    async def merge(self, path: str, body: Any) -> bytes:
+        """JSON merge patch (RFC 7386)."""
+        return await self.request("PATCH", path, None, body, "application/merge-patch+json")
+
+
+def _error(status: int, body: bytes) -> ApiError:
+    try:
+        answer = msgspec.json.decode(body)
+        return ApiError(status, answer.get("reason") or "Unknown", answer.get("message") or "no message")
+    except (msgspec.DecodeError, AttributeError):
+        return ApiError(status, "Unknown", body[:200].decode(errors="replace"))

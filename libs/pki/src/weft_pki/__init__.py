@@ -1,0 +1,1 @@
+"""Keys, certificate requests, issuing and verifying, as pure functions."""

@@ -1,0 +1,1 @@
+"""What every weft process needs: configuration, signals, drain, logs, admin server."""

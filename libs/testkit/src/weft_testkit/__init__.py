@@ -1,0 +1,1 @@
+"""For tests only: a Kubernetes API on a socket, builders of objects, golden files."""

@@ -1,0 +1,1 @@
+"""AdmissionReview server with TLS that reloads."""

@@ -1,0 +1,1 @@
+"""Tells every proxy where requests go and by which rules."""

@@ -1,0 +1,1 @@
+"""Mutating webhook: adds init container and proxy to pods."""

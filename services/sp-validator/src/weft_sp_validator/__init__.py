@@ -1,0 +1,1 @@
+"""Validating webhook: refuses broken weft objects, saying where and why."""

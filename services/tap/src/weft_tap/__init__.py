@@ -1,0 +1,1 @@
+"""Aggregated Kubernetes API that streams live requests from proxies."""
