@@ -1,0 +1,2 @@
+//! Placeholder of the redirect rules.
+fn main() {}

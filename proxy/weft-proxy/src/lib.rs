@@ -1,0 +1,21 @@
+//! The proxy of weft, as a library so that tests can run a pair of them in one process.
+#![deny(unsafe_code)]
+
+pub mod admin;
+pub mod app;
+pub mod balance;
+pub mod config;
+pub mod copy;
+pub mod detect;
+pub mod discovery;
+pub mod drain;
+pub mod error;
+pub mod gateway;
+pub mod http;
+pub mod identity;
+pub mod inbound;
+pub mod metrics;
+pub mod outbound;
+pub mod route;
+pub mod socket;
+pub mod tap;
