@@ -1,0 +1,1 @@
+//! Rules that send the TCP of a pod through its proxy.

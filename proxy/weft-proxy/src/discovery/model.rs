@@ -1,0 +1,167 @@
+//! What the data path knows of the world: `discovery/v1` as plain types, checked and compiled once when they arrive.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::Regex;
+
+/// A port of a Service, the key of an endpoint set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServicePort {
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+    pub port: u16,
+}
+
+impl ServicePort {
+    pub fn new(namespace: &str, name: &str, port: u16) -> Self {
+        Self { namespace: namespace.into(), name: name.into(), port }
+    }
+}
+
+impl std::fmt::Display for ServicePort {
+    /// As error messages spell it: `svc/web.shop:80`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "svc/{}.{}:{}", self.name, self.namespace, self.port)
+    }
+}
+
+/// How a port speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Found out from the first bytes.
+    #[default]
+    Detect,
+    Http1,
+    Http2,
+    Grpc,
+    /// Bytes are carried, never looked at.
+    Opaque,
+}
+
+/// Where an address that the application dialled leads.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    pub destination: Destination,
+    pub protocol: Protocol,
+}
+
+impl Outbound {
+    /// Neither Service nor meshed pod: on to the address as dialled, in plain text.
+    pub fn not_in_mesh() -> Self {
+        Self { destination: Destination::NotInMesh, protocol: Protocol::Detect }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Destination {
+    Service(ServiceDestination),
+    /// That pod and no other.
+    Pod(Arc<Endpoint>),
+    NotInMesh,
+}
+
+#[derive(Clone, Debug)]
+pub struct ServiceDestination {
+    pub service: ServicePort,
+    /// In order of precedence; none matching: `service` itself.
+    pub routes: Arc<[Route]>,
+    /// Shared by all routes that retry; absent: no retries.
+    pub retry_budget: Option<RetryBudget>,
+    pub breaker: Option<Breaker>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Value of the `route` label.
+    pub name: Arc<str>,
+    /// Any of them; none: matches all requests.
+    pub matches: Vec<RouteMatch>,
+    /// Of the whole exchange.
+    pub request_timeout: Option<Duration>,
+    pub retryable: bool,
+    /// None: the service itself.
+    pub backends: Vec<WeightedBackend>,
+}
+
+impl Route {
+    /// `path` is without query.
+    pub fn matches(&self, method: &str, path: &str) -> bool {
+        self.matches.is_empty() || self.matches.iter().any(|m| m.matches(method, path))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct RouteMatch {
+    /// None: any.
+    pub method: Option<String>,
+    /// Over the whole path, anchored at both ends; none: any.
+    pub path: Option<Regex>,
+}
+
+impl RouteMatch {
+    pub fn matches(&self, method: &str, path: &str) -> bool {
+        self.method.as_deref().is_none_or(|m| m == method) && self.path.as_ref().is_none_or(|p| p.is_match(path))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightedBackend {
+    pub service: ServicePort,
+    pub weight: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryBudget {
+    /// Retries may add this share of the original requests, in thousandths.
+    pub ratio_permille: u32,
+    pub min_retries_per_second: u32,
+    pub ttl: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Consecutive failures after which an endpoint is left out.
+    pub max_failures: u32,
+    pub min_penalty: Duration,
+    pub max_penalty: Duration,
+}
+
+/// One address behind a Service, or a pod dialled directly.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    pub addr: SocketAddr,
+    pub weight: u32,
+    /// SPIFFE ID to verify; none: not in the mesh, or the port is not intercepted.
+    pub identity: Option<Arc<str>>,
+    pub zone: Arc<str>,
+    pub labels: Arc<DstLabels>,
+}
+
+/// The `dst_*` labels of metrics and tap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DstLabels {
+    pub namespace: String,
+    /// Empty when a pod was dialled directly.
+    pub service: String,
+    pub workload_kind: String,
+    pub workload: String,
+    pub pod: String,
+}
+
+/// The endpoints of a port of a Service, sorted by address.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointSet {
+    /// Hash of the content; equal versions hold equal endpoints.
+    pub version: String,
+    pub endpoints: Arc<[Arc<Endpoint>]>,
+    /// False: the Service was deleted or never there.
+    pub exists: bool,
+}
+
+/// A port of the proxy's own pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inbound {
+    pub protocol: Protocol,
+}

@@ -1,0 +1,57 @@
+//! One request and its response, as cheap to record as possible: shared strings, header maps by value.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
+
+use crate::discovery::DstLabels;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Inbound,
+    Outbound,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Success,
+    Failure,
+    Cancelled,
+}
+
+/// One exchange, complete. Every part is moved or shared, nothing is formatted here.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub started: SystemTime,
+    pub direction: Direction,
+    pub source: SocketAddr,
+    pub destination: SocketAddr,
+    /// "true", or why there is no mesh TLS (the `tls` label of the metrics).
+    pub tls: &'static str,
+    pub peer_identity: Option<Arc<str>>,
+    pub method: Method,
+    /// Path and query; authority and scheme too when the request line had them (HTTP/2).
+    pub uri: Uri,
+    /// As the application spoke it.
+    pub version: Version,
+    pub status: StatusCode,
+    /// None: not a gRPC exchange, or it ended without one.
+    pub grpc_status: Option<u16>,
+    pub outcome: Outcome,
+    /// To the response's head.
+    pub latency: Duration,
+    /// To the response's end.
+    pub duration: Duration,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    /// Empty when no route matched.
+    pub route: Option<Arc<str>>,
+    pub dst: Arc<DstLabels>,
+    /// The caller clones these only while `Ring::wanted()`; secrets are redacted on recording.
+    pub request_headers: HeaderMap,
+    pub response_headers: HeaderMap,
+    /// "E104 no ready endpoints of svc/x" when the proxy made the response.
+    pub error: Option<String>,
+}
