@@ -1,1 +1,1 @@
-"""Keys, certificate requests, issuing and verifying, as pure functions."""
+"""Certificates as pure functions: keys, requests, issuing, bundles, verifying. No clock, no files, no network."""

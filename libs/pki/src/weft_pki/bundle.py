@@ -1,0 +1,26 @@
+"""Trust bundles: PEM certificates one after another, compared by the hash of their bytes."""
+
+import hashlib
+from collections.abc import Iterable
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+
+def parse_certificates(pem: bytes) -> list[x509.Certificate]:
+    """The certificates in order; ValueError when there is none or one does not parse."""
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise ValueError("holds no PEM certificate, or a broken one") from None
+
+
+def bundle_pem(certificates: Iterable[x509.Certificate]) -> bytes:
+    """Certificates as one PEM text, each once, in order."""
+    unique = dict.fromkeys(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+    return b"".join(unique)
+
+
+def bundle_hash(pem: bytes) -> bytes:
+    """SHA-256 of the bundle's bytes: what a proxy sends in `bundle_sha256`."""
+    return hashlib.sha256(pem).digest()

@@ -1,0 +1,81 @@
+"""Verifying: chains up to an anchor, and the names of a workload's certificate."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+from weft_pki.issue import Authority
+from weft_pki.keys import load_key, public_bytes
+
+
+class VerifyError(ValueError):
+    """A certificate is not to be trusted; the message says why."""
+
+
+def verify_workload(
+    leaf: x509.Certificate,
+    intermediates: Sequence[x509.Certificate],
+    anchors: Sequence[x509.Certificate],
+    now: datetime,
+) -> str:
+    """The SPIFFE ID of a leaf that chains to an anchor and has exactly one URI SAN."""
+    verifier = PolicyBuilder().store(Store(list(anchors))).time(now).build_client_verifier()
+    try:
+        verified = verifier.verify(leaf, list(intermediates))
+    except VerificationError as error:
+        raise VerifyError(f"the chain does not verify: {error}") from None
+    uris = [name.value for name in verified.subjects or [] if isinstance(name, x509.UniformResourceIdentifier)]
+    if len(uris) != 1:
+        raise VerifyError(f"{len(uris)} URI names instead of one")
+    return uris[0]
+
+
+def load_authority(
+    certificates: Sequence[x509.Certificate], key: bytes, anchors: Sequence[x509.Certificate], now: datetime
+) -> Authority:
+    """An issuer as a Secret holds it: its certificate, then intermediates, signed by an anchor, valid now.
+
+    An anchor at the end of the chain (some write it there) is left out.
+    """
+    chain = [certificate for certificate in certificates if certificate not in anchors]
+    valid = [anchor for anchor in anchors if _valid(anchor, now)]
+    if not chain:
+        raise VerifyError("the issuer is the trust anchor itself, or is missing")
+    for certificate, parents in zip(chain, [[parent] for parent in chain[1:]] + [valid], strict=True):
+        _check_signs(certificate, now)
+        if not any(_issued(certificate, parent) for parent in parents):
+            subject = certificate.subject.rfc4514_string()
+            raise VerifyError(f"{subject} is signed neither by the next certificate nor by a valid anchor")
+    issuer_key = load_key(key)
+    if public_bytes(issuer_key.public_key()) != public_bytes(chain[0].public_key()):  # type: ignore[arg-type]
+        raise VerifyError("the key is not the certificate's")
+    return Authority(chain[0], issuer_key, tuple(chain[1:]))
+
+
+def _check_signs(certificate: x509.Certificate, now: datetime) -> None:
+    subject = certificate.subject.rfc4514_string()
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        raise VerifyError(f"{subject} is no certificate authority") from None
+    if not constraints.ca:
+        raise VerifyError(f"{subject} is no certificate authority")
+    if not _valid(certificate, now):
+        raise VerifyError(
+            f"{subject} is valid only from {certificate.not_valid_before_utc} to {certificate.not_valid_after_utc}"
+        )
+
+
+def _valid(certificate: x509.Certificate, now: datetime) -> bool:
+    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
+
+
+def _issued(certificate: x509.Certificate, parent: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(parent)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
