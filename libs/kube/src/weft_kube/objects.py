@@ -22,7 +22,8 @@ class Meta(Struct, rename="camel"):
     uid: str = ""
     resource_version: str = ""
     generate_name: str = ""
-    creation_timestamp: str = ""
+    creation_timestamp: str | None = None
+    """None in objects that no server has stored yet: reviews send a null."""
     deletion_timestamp: str | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}

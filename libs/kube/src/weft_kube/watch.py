@@ -1,7 +1,7 @@
 """List, watch and list again: the newest objects of one kind, as calls of an index's three verbs.
 
-States, after kube-rs: *listing* pages to the end, then `reset`; *watching* from the list's version, with bookmarks;
-an ended watch goes on from the last version seen; 410 Gone, or silence longer than `idle_seconds`, lists again.
+States, after kube-rs: *listing* pages to the end, then `reset`; *watching* from the list's version, with bookmarks.
+A watch that ends, breaks or stays silent for `idle_seconds` goes on from the last version seen; 410 Gone lists again.
 """
 
 import asyncio
@@ -22,6 +22,12 @@ Contra_contra = TypeVar("Contra_contra", bound=Object, contravariant=True)
 PAGE = 500
 WATCH_SECONDS = 290
 """The server ends a watch after this; a fresh one starts where it ended."""
+
+LINE = 2**23
+"""Longest event taken, in bytes; etcd refuses objects above 1.5 MB."""
+
+STEADY_SECONDS = 5.0
+"""A watch that lasted this long, or brought an event, was in order: the next one starts without a pause."""
 
 
 class Index(Protocol[Contra_contra]):
@@ -57,9 +63,14 @@ class WatchState:
     """What metrics and readiness read of a reflector."""
 
     synced: asyncio.Event = field(default_factory=asyncio.Event)
+    objects: int = 0
     relists: int = 0
     events: int = 0
     failures: int = 0
+    silences: int = 0
+    """Watches given up because they said nothing for too long."""
+    malformed: int = 0
+    """Objects left out because a field has a type that it cannot have."""
     last_event: float = 0.0
     """Loop time of the last sign of life: event, bookmark or list."""
 
@@ -73,14 +84,25 @@ class _ListMeta(msgspec.Struct, rename="camel"):
     continue_: str = msgspec.field(default="", name="continue")
 
 
-class _List(msgspec.Struct, Generic[T]):
+class _Versioned(msgspec.Struct):
     metadata: _ListMeta
-    items: list[T] | None = None
+
+
+class _List(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
 
 
 class _Event(msgspec.Struct):
     type: str
     object: msgspec.Raw
+
+
+_LIST = msgspec.json.Decoder(_List)
+_EVENT = msgspec.json.Decoder(_Event)
+_VERSIONED = msgspec.json.Decoder(_Versioned)
+
+_FAILURES = (ApiError, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError)
 
 
 class Reflector(Generic[T]):
@@ -92,7 +114,7 @@ class Reflector(Generic[T]):
         resource: Resource[T],
         index: Index[T],
         *,
-        idle_seconds: float = 60.0,
+        idle_seconds: float = 50.0,
         on_error: Callable[[Exception], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
@@ -103,29 +125,31 @@ class Reflector(Generic[T]):
         self._on_error = on_error
         self._sleep = sleep
         self._version = ""
+        self._decoder = msgspec.json.Decoder(resource.kind)
         self.state = WatchState()
-        kind = resource.kind
-        self._list_decoder = msgspec.json.Decoder(_List[kind])  # type: ignore[valid-type]
-        self._event_decoder = msgspec.json.Decoder(_Event)
-        self._object_decoder = msgspec.json.Decoder(kind)
 
     async def run(self) -> None:
-        """Lists and watches for ever; every failure is retried after a jittered pause."""
+        """Lists and watches for ever; what fails or ends at once is tried again after a jittered pause."""
+        clock = asyncio.get_running_loop().time
         attempt = 0
         while True:
-            seen = self.state.events
-            try:
-                if not self._version:
-                    await self._list()
-                await self._watch()
-                attempt = 0
-            except _GoneError:
-                self._version = ""
-            except (ApiError, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
-                self.state.failures += 1
-                self._on_error(error)
-                attempt = 0 if self.state.events > seen else attempt + 1
-                await self._sleep(random.uniform(0.5, 1.0) * min(30.0, 0.2 * 2**attempt))  # noqa: S311
+            began, events = clock(), self.state.events
+            await self._round()
+            steady = self.state.events > events or clock() - began >= STEADY_SECONDS
+            attempt = 0 if steady else attempt + 1
+            if attempt:
+                await self._sleep(random.uniform(0.5, 1.0) * min(30.0, 0.1 * 2**attempt))  # noqa: S311
+
+    async def _round(self) -> None:
+        try:
+            if not self._version:
+                await self._list()
+            await self._watch()
+        except _GoneError:
+            self._version = ""
+        except _FAILURES as error:
+            self.state.failures += 1
+            self._on_error(error)
 
     def _alive(self) -> None:
         self.state.last_event = asyncio.get_running_loop().time()
@@ -134,16 +158,26 @@ class Reflector(Generic[T]):
         objects: list[T] = []
         params = self._resource.params() | {"limit": str(PAGE)}
         while True:
-            page = self._list_decoder.decode(await self._api.request("GET", self._resource.path, params))
-            objects += page.items or []
+            page = _LIST.decode(await self._api.request("GET", self._resource.path, params))
+            objects += [obj for item in page.items or [] if (obj := self._decode(item)) is not None]
             if not page.metadata.continue_:
                 break
             params["continue"] = page.metadata.continue_
         self._index.reset(objects)
         self._version = page.metadata.resource_version
+        self.state.objects = len(objects)
         self.state.relists += 1
         self._alive()
         self.state.synced.set()
+
+    def _decode(self, raw: msgspec.Raw) -> T | None:
+        """One broken object must not hide the others."""
+        try:
+            return self._decoder.decode(raw)
+        except msgspec.ValidationError as error:
+            self.state.malformed += 1
+            self._on_error(error)
+            return None
 
     async def _watch(self) -> None:
         params = self._resource.params() | {
@@ -153,33 +187,47 @@ class Reflector(Generic[T]):
             "timeoutSeconds": str(WATCH_SECONDS),
         }
         try:
-            async with self._api.stream("GET", self._resource.path, params) as response:
-                while line := await self._next_line(response):
-                    self._handle(line)
+            async with asyncio.timeout(self._idle_seconds) as silence:
+                await self._read(params, silence)
+        except TimeoutError:
+            if not silence.expired():
+                raise
+            self.state.silences += 1
         except ApiError as error:
             if error.status == 410:
                 raise _GoneError from error
             raise
 
-    async def _next_line(self, response: aiohttp.ClientResponse) -> bytes:
-        """A silent watch may be a dead one: after `idle_seconds` the watch is asked anew from the last version."""
-        async with asyncio.timeout(self._idle_seconds):
-            return await response.content.readuntil(b"\n")
+    async def _read(self, params: dict[str, str], silence: asyncio.Timeout) -> None:
+        clock = asyncio.get_running_loop().time
+        async with self._api.stream("GET", self._resource.path, params) as response:
+            while (line := await response.content.readuntil(b"\n", max_size=LINE)).endswith(b"\n"):
+                silence.reschedule(clock() + self._idle_seconds)
+                self._handle(line)
 
     def _handle(self, line: bytes) -> None:
-        event = self._event_decoder.decode(line)
+        event = _EVENT.decode(line)
         self._alive()
         if event.type == "ERROR":
-            status = msgspec.json.decode(event.object)
-            if status.get("code") == 410:
-                raise _GoneError
-            raise ApiError(status.get("code", 500), status.get("reason", "Unknown"), status.get("message", ""))
-        obj = self._object_decoder.decode(event.object)
-        self._version = obj.metadata.resource_version
-        if event.type == "BOOKMARK":
+            raise _refusal(event.object)
+        if event.type != "BOOKMARK":
+            self.state.events += 1
+            self._change(event.type, self._decode(event.object))
+        self._version = _VERSIONED.decode(event.object).metadata.resource_version
+
+    def _change(self, kind: str, obj: T | None) -> None:
+        if obj is None:
             return
-        self.state.events += 1
-        if event.type == "DELETED":
+        if kind == "DELETED":
+            self.state.objects -= 1
             self._index.delete(obj.key)
-        else:
-            self._index.apply(obj)
+            return
+        self.state.objects += kind == "ADDED"
+        self._index.apply(obj)
+
+
+def _refusal(raw: msgspec.Raw) -> Exception:
+    status = msgspec.json.decode(raw)
+    if status.get("code") == 410:
+        return _GoneError()
+    return ApiError(status.get("code", 500), status.get("reason", "Unknown"), status.get("message", ""))

@@ -311,9 +311,7 @@ def _refuse_stale(now: Json, body: Json) -> None:
     """Optimistic concurrency: a version that is named must be the newest."""
     wanted = body.get("metadata", {}).get("resourceVersion")
     if wanted and wanted != now["metadata"]["resourceVersion"]:
-        raise RefusedError(
-            409, "Conflict", "the object has been modified"
-        )
+        raise RefusedError(409, "Conflict", "the object has been modified")
 
 
 def _success(request: Recorded) -> int:

@@ -1,0 +1,206 @@
+"""A reflector's index ends equal to the cluster, whatever happens on the way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from weft_kube.api import KubeApi
+from weft_kube.metrics import WatchCollector
+from weft_kube.objects import Pod
+from weft_kube.watch import PAGE, Reflector, Resource
+from weft_testkit.fake_kube import FakeKube
+from weft_testkit.objects import pod
+from weft_testkit.wait import until
+
+
+class Names:
+    """An index that keeps each pod's node, as the simplest thing that can be right or wrong."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, str] = {}
+
+    def apply(self, obj: Pod) -> None:
+        self.nodes[obj.metadata.name] = obj.spec.node_name
+
+    def delete(self, key: tuple[str, str]) -> None:
+        del self.nodes[key[1]]
+
+    def reset(self, objects: Sequence[Pod]) -> None:
+        self.nodes = {obj.metadata.name: obj.spec.node_name for obj in objects}
+
+
+class Followed:
+    """A fake cluster and a reflector that follows its pods."""
+
+    def __init__(self, kube: FakeKube, api: KubeApi, idle_seconds: float, **selectors: str) -> None:
+        self.kube = kube
+        self.index = Names()
+        self.errors: list[Exception] = []
+        self.reflector = Reflector(
+            api,
+            Resource("/api/v1/pods", Pod, **selectors),
+            self.index,
+            idle_seconds=idle_seconds,
+            on_error=self.errors.append,
+            sleep=lambda _: asyncio.sleep(0),
+        )
+
+    def put(self, name: str, node: str = "1") -> None:
+        self.kube.put(pod("ns", name, node=node))
+
+    def truth(self) -> dict[str, str]:
+        objects = self.kube.store.collection("/api/v1/pods").objects.values()
+        return {obj["metadata"]["name"]: obj["spec"]["nodeName"] for obj in objects}
+
+    async def settled(self) -> None:
+        await until(lambda: self.reflector.state.synced.is_set() and self.index.nodes == self.truth())
+
+
+@asynccontextmanager
+async def followed(idle_seconds: float = 30.0, **selectors: str) -> AsyncIterator[Followed]:
+    """A running reflector of a fake cluster's pods."""
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
+        result = Followed(kube, api, idle_seconds, **selectors)
+        task = tasks.create_task(result.reflector.run())
+        yield result
+        task.cancel()
+
+
+async def test_all_pages_are_read() -> None:
+    """A list longer than a page is complete before the index hears of it."""
+    async with FakeKube() as kube:
+        for number in range(PAGE + 1):
+            kube.put(pod("ns", f"web-{number}"))
+        async with KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
+            follow = Followed(kube, api, 30)
+            task = tasks.create_task(follow.reflector.run())
+            await follow.settled()
+            task.cancel()
+        assert follow.reflector.state.objects == PAGE + 1
+
+
+async def test_changes_arrive_by_watch() -> None:
+    """After the first list, events alone keep the index equal."""
+    async with followed() as follow:
+        await follow.settled()
+        follow.put("a", "1")
+        follow.put("b", "1")
+        follow.put("a", "2")
+        await follow.settled()
+        follow.kube.delete(pod("ns", "b"))
+        await follow.settled()
+        assert (follow.index.nodes, follow.reflector.state.relists) == ({"a": "2"}, 1)
+
+
+@pytest.mark.parametrize("as_status", [False, True])
+async def test_gone_lists_again(as_status: bool) -> None:
+    """410, by status or as an event, leads to a list: nothing that exists is lost, what was deleted meanwhile goes."""
+    async with followed() as follow:
+        follow.put("kept")
+        follow.put("deleted")
+        await follow.settled()
+        follow.kube.gone_status = as_status
+        follow.kube.drop_watches()
+        follow.kube.delete(pod("ns", "deleted"))
+        follow.kube.compact()
+        await until(lambda: follow.reflector.state.relists == 2)
+        assert follow.index.nodes == {"kept": "1"}
+
+
+async def test_a_dropped_watch_goes_on_from_its_version() -> None:
+    """A cut connection costs no list."""
+    async with followed() as follow:
+        follow.put("a")
+        await follow.settled()
+        await until(lambda: follow.kube.watching == 1)
+        follow.kube.drop_watches()
+        follow.put("b")
+        await follow.settled()
+        assert follow.reflector.state.relists == 1
+
+
+async def test_a_frozen_watch_is_found() -> None:
+    """A watch that stays open and says nothing is asked anew after `idle_seconds`."""
+    async with followed(idle_seconds=0.05) as follow:
+        await until(lambda: follow.kube.watching == 1)
+        follow.kube.freeze_watches()
+        follow.put("a")
+        await follow.settled()
+        assert follow.reflector.state.silences >= 1
+
+
+async def test_one_broken_object_does_not_hide_others() -> None:
+    """An object whose fields have impossible types is left out, told and counted."""
+    async with followed() as follow:
+        await follow.settled()
+        broken: dict[str, Any] = pod("ns", "broken")
+        follow.kube.put({**broken, "spec": {"nodeName": 7}})
+        follow.put("a")
+        await until(lambda: "a" in follow.index.nodes)
+        assert (follow.index.nodes, len(follow.errors)) == ({"a": "1"}, 1)
+
+
+async def test_refusals_are_tried_again() -> None:
+    """A server that answers 500 for a while is told by `on_error` and asked again."""
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
+        answers: list[tuple[int, dict[str, Any]]] = [(500, {"reason": "InternalError", "message": "etcd"})] * 3
+        kube.on_request("GET", "/api/v1/pods", lambda _: answers.pop() if answers else None)
+        follow = Followed(kube, api, 30)
+        task = tasks.create_task(follow.reflector.run())
+        follow.put("a")
+        await follow.settled()
+        task.cancel()
+        assert len(follow.errors) == 3
+
+
+async def test_selectors_reach_the_server() -> None:
+    """Objects that no longer match leave the index."""
+    async with followed(label_selector="app=web") as follow:
+        follow.kube.put(pod("ns", "a", labels={"app": "web"}))
+        await until(lambda: "a" in follow.index.nodes)
+        follow.kube.put(pod("ns", "a", labels={"app": "db"}))
+        await until(lambda: not follow.index.nodes)
+
+
+async def test_metrics_of_a_watch() -> None:
+    """Each kind tells its objects, relists and age."""
+    async with followed() as follow:
+        follow.put("a")
+        await follow.settled()
+        registry = CollectorRegistry()
+        registry.register(WatchCollector("weft_x", {"pods": follow.reflector.state}))
+        assert b'weft_x_watch_objects{kind="pods"} 1.0' in generate_latest(registry)
+
+
+Step = Callable[[Followed], object]
+names = st.sampled_from(["a", "b", "c"])
+steps: st.SearchStrategy[Step] = st.one_of(
+    st.builds(lambda name, node: lambda f: f.put(name, node), names, st.sampled_from(["1", "2"])),
+    st.builds(lambda name: lambda f: name in f.truth() and f.kube.delete(pod("ns", name)), names),
+    st.just(lambda f: f.kube.drop_watches()),
+    st.just(lambda f: f.kube.freeze_watches()),
+    st.just(lambda f: f.kube.compact()),
+    st.just(lambda f: f.kube.bookmark()),
+)
+pauses = st.integers(min_value=0, max_value=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(steps, pauses), max_size=25))
+def test_any_history_ends_equal_to_the_final_list(history: list[tuple[Step, int]]) -> None:
+    """Any order of changes, drops, freezes, bookmarks and compactions ends with the index equal to the cluster."""
+
+    async def play() -> None:
+        async with followed(idle_seconds=0.05) as follow:
+            for step, pause in history:
+                step(follow)
+                for _ in range(pause):
+                    await asyncio.sleep(0)
+            await follow.settled()
+
+    asyncio.run(play())
