@@ -1,0 +1,49 @@
+// Numbers as people read them. null means: not known.
+
+export const unknown = "–";
+
+export function percent(value: number | null): string {
+  return value === null ? unknown : `${(value * 100).toFixed(2)} %`;
+}
+
+export function rate(value: number | null): string {
+  return value === null ? unknown : `${value.toFixed(1)}/s`;
+}
+
+/** Seconds as milliseconds below 1 s. */
+export function seconds(value: number | null | undefined): string {
+  if (value === null || value === undefined) return unknown;
+  return value < 1 ? `${Math.max(1, Math.round(value * 1000))} ms` : `${value.toFixed(2)} s`;
+}
+
+export function microseconds(value: number): string {
+  return value < 1000 ? `${value} µs` : seconds(value / 1e6);
+}
+
+export function bytesPerSecond(value: number | null): string {
+  if (value === null) return unknown;
+  const units = ["B/s", "kB/s", "MB/s", "GB/s"];
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value.toFixed(unit ? 1 : 0)} ${units[unit]}`;
+}
+
+/** How a success rate looks: the thresholds of the field, 95 % and 90 %. */
+export function health(success: number | null): "good" | "warn" | "bad" | "none" {
+  if (success === null) return "none";
+  if (success < 0.9) return "bad";
+  return success < 0.95 ? "warn" : "good";
+}
+
+export function clock(microsecondsSinceEpoch: number): string {
+  return new Date(microsecondsSinceEpoch / 1000).toISOString().slice(11, 23);
+}
+
+/** "spiffe://cluster.local/ns/teahouse/sa/counter" as "teahouse/counter". */
+export function identity(spiffe: string): string {
+  const match = /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(spiffe);
+  return match ? `${match[1]}/${match[2]}` : spiffe;
+}
