@@ -1,0 +1,19 @@
+"""Puts the rendered manifests and the chart into the wheel, and refuses to build one without them."""
+
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class WeftBuildHook(BuildHookInterface[Any]):
+    """Hatch calls it before it builds a wheel."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Add what lies outside the package, or is not in git, to a wheel that users install."""
+        if version == "editable":
+            return
+        manifests, chart = Path(self.root, "src/weft/manifests"), Path(self.root, "../charts/mesh")
+        if not (manifests / "core.yaml").is_file():
+            raise RuntimeError("the manifests are missing: run `make manifests` first")
+        build_data["force_include"] |= {str(manifests): "weft/manifests", str(chart.resolve()): "weft/chart"}

@@ -1,0 +1,1 @@
+"""One file for each command: flags in, text out; the work is done elsewhere."""

@@ -1,0 +1,108 @@
+"""`weft inject` and `weft uninject`."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from weft.errors import Failure
+from weft.options import Command
+
+if TYPE_CHECKING:
+    from weft.inject import Outcome
+
+SUFFIXES = {".yaml", ".yml", ".json"}
+URL_SECONDS = 30
+
+
+@click.command(cls=Command)
+@click.argument("sources", nargs=-1, required=True, metavar="FILE|FOLDER|URL|-…")
+def inject(sources: tuple[str, ...]) -> None:
+    """Mark workloads and namespaces, so that their pods get the proxy.
+
+    Prints the YAML with the mark: `kubectl get deploy -o yaml | weft inject - | kubectl apply -f -`.
+    What it does not touch stays as it is, byte for byte.
+    """
+    outcome = _transform(sources, remove=False)
+    if outcome.errors:
+        raise Failure(f"nothing was injected: {'; '.join(outcome.errors)}", "Take these out and try again.")
+    _print(outcome, done="injected", already="already meshed")
+    if outcome.unchanged and not outcome.changed:
+        raise Failure(
+            f"already meshed: {', '.join(outcome.unchanged)}",
+            "Nothing to do: the output is the input. See `weft check --proxy`.",
+        )
+
+
+@click.command(cls=Command)
+@click.argument("sources", nargs=-1, required=True, metavar="FILE|FOLDER|URL|-…")
+def uninject(sources: tuple[str, ...]) -> None:
+    """Take the mark of `weft inject` away again, so that new pods have no proxy."""
+    outcome = _transform(sources, remove=True)
+    if outcome.errors:
+        raise Failure(f"nothing was uninjected: {'; '.join(outcome.errors)}", "Change these by hand and try again.")
+    _print(outcome, done="uninjected", already="was not injected")
+
+
+def _transform(sources: tuple[str, ...], remove: bool) -> "Outcome":
+    from weft.inject import Outcome, transform
+
+    total = Outcome()
+    for source in sources:
+        for name, data in _read(source):
+            total += transform(_decode(name, data), name, remove)
+    if not any((total.changed, total.unchanged, total.skipped, total.errors)):
+        raise Failure(f"no Kubernetes objects in {', '.join(sources)}", "Give workloads, as YAML or JSON.")
+    return total
+
+
+def _read(source: str) -> Iterator[tuple[str, bytes]]:
+    if source == "-":
+        yield "standard input", sys.stdin.buffer.read()
+    elif source.startswith(("http://", "https://")):
+        yield source, _fetch(source)
+    else:
+        for path in _files(Path(source)):
+            try:
+                yield str(path), path.read_bytes()
+            except OSError as error:
+                raise Failure(f"cannot read {path}: {error.strerror}", "Give a file, folder, URL or -.") from error
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+
+
+def _fetch(url: str) -> bytes:
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(url, timeout=URL_SECONDS) as response:  # noqa: S310
+            return bytes(response.read())
+    except (OSError, ValueError) as error:
+        raise Failure(f"cannot fetch {url}: {error}", "Download it, and give the file.") from error
+
+
+def _decode(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Failure(f"{name} is not text", "Give YAML or JSON in UTF-8.") from error
+
+
+def _print(outcome: "Outcome", done: str, already: str) -> None:
+    sys.stdout.buffer.write(outcome.text.encode())
+    sys.stdout.buffer.flush()
+    click.echo(report(outcome, done, already), err=True)
+
+
+def report(outcome: "Outcome", done: str, already: str) -> str:
+    """What became of each object, with blank lines around it that keep it apart from kubectl's own."""
+    lines = [f"‼ {warning}" for warning in outcome.warnings]
+    for names, what in ((outcome.changed, done), (outcome.unchanged, already), (outcome.skipped, "skipped")):
+        lines += [f'{kind} "{name}" {what}' for kind, _, name in (full.partition("/") for full in names)]
+    return "\n".join(["", *lines, ""])

@@ -1,0 +1,178 @@
+"""`weft install`, `upgrade`, `uninstall` and `weft viz install`, `viz uninstall`: YAML for kubectl on stdout."""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from weft.errors import Failure
+from weft.options import Command, Target, pass_target
+
+if TYPE_CHECKING:
+    from weft.cluster import Kube
+    from weft.render import Manifests
+
+Function = Callable[..., Any]
+LISTED = 10
+TAP_SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "weft-tap-tls", "namespace": "weft"}}
+
+
+def rendering_options(function: Function) -> Function:
+    """--set, --values and --ignore-cluster."""
+    for option in (
+        click.option("--ignore-cluster", is_flag=True, help="Render without looking at the cluster."),
+        click.option("-f", "--values", multiple=True, metavar="FILE", help="Values of the chart (needs helm)."),
+        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One value of it (needs helm)."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(cls=Command)
+@rendering_options
+@pass_target
+def install(target: Target, settings: tuple[str, ...], values: tuple[str, ...], ignore_cluster: bool) -> None:
+    """Print the manifests of the control plane: `weft install | kubectl apply -f -`."""
+    manifests = _manifests(settings, values)
+    if not ignore_cluster:
+        _refuse_installed(_able_cluster(target))
+    _print(manifests.core)
+
+
+@click.command(cls=Command)
+@rendering_options
+@pass_target
+def upgrade(target: Target, settings: tuple[str, ...], values: tuple[str, ...], ignore_cluster: bool) -> None:
+    """Print the manifests that bring an installation to this version, viz included if it is there.
+
+    Give the same --set and --values as when you installed.
+    """
+    from weft import installed
+
+    manifests = _manifests(settings, values)
+    text = manifests.core
+    if not ignore_cluster:
+        kube = _able_cluster(target)
+        _refuse_helm(_config(kube), "helm upgrade")
+        text += manifests.viz if installed.tap_service(kube) else ""
+    _print(text)
+
+
+@click.command(cls=Command)
+@click.option("--force", is_flag=True, help="Even though pods still have a proxy, or viz is installed.")
+@click.option("--ignore-cluster", is_flag=True, help="Print all that an installation may hold, without looking.")
+@pass_target
+def uninstall(target: Target, force: bool, ignore_cluster: bool) -> None:
+    """Print the objects to delete: `weft uninstall | kubectl delete -f -`. CRDs and their objects stay."""
+    from weft import installed, render
+
+    objects = render.parse(render.packaged().core)
+    kube = None if ignore_cluster else target.connect()
+    if kube is not None:
+        _refuse_helm(_config(kube), "helm uninstall")
+        _refuse_in_use(kube, force)
+        objects += installed.trust_bundles(kube)
+    _print(installed.to_delete(objects, kube))
+
+
+@click.command("install", cls=Command)
+@rendering_options
+@pass_target
+def viz_install(target: Target, settings: tuple[str, ...], values: tuple[str, ...], ignore_cluster: bool) -> None:
+    """Print the manifests of web, tap, Prometheus and Grafana: `weft viz install | kubectl apply -f -`."""
+    from weft import installed
+
+    manifests = _manifests(settings, values)
+    if not ignore_cluster:
+        kube = _able_cluster(target)
+        _refuse_helm(_config(kube), "helm upgrade --set viz.enabled=true")
+        if installed.tap_service(kube):
+            raise Failure("viz is already installed", "To update it: `weft upgrade | kubectl apply -f -`.")
+    _print(manifests.viz)
+
+
+@click.command("uninstall", cls=Command)
+@click.option("--ignore-cluster", is_flag=True, help="Print all that an installation may hold, without looking.")
+@pass_target
+def viz_uninstall(target: Target, ignore_cluster: bool) -> None:
+    """Print the objects of viz to delete: `weft viz uninstall | kubectl delete -f -`."""
+    from weft import installed, render
+
+    objects = [*render.parse(render.packaged().viz), TAP_SECRET]
+    kube = None if ignore_cluster else target.connect()
+    if kube is not None:
+        service = installed.tap_service(kube)
+        if service is None:
+            raise Failure("viz is not installed", "Nothing to do.")
+        _refuse_helm(service, "helm upgrade --set viz.enabled=false")
+    _print(installed.to_delete(objects, kube))
+
+
+def _manifests(settings: tuple[str, ...], values: tuple[str, ...]) -> "Manifests":
+    from weft import render
+
+    arguments = [*(f"--values={file}" for file in values), *(f"--set={setting}" for setting in settings)]
+    return render.rendered(arguments) if arguments else render.packaged()
+
+
+def _able_cluster(target: Target) -> "Kube":
+    """The cluster, if it is new enough and the user may install."""
+    from weft import cluster, installed
+
+    try:
+        kube = target.connect()
+        cluster.require_supported(kube)
+        installed.require_permissions(kube)
+    except Failure as failure:
+        failure.step = f"{failure.step} `--ignore-cluster` renders anyway.".strip()
+        raise
+    return kube
+
+
+def _config(kube: "Kube") -> dict[str, Any]:
+    from weft import installed
+
+    config = installed.config(kube)
+    if config is None:
+        raise Failure("weft is not installed in this cluster", "Run `weft install | kubectl apply -f -` first.")
+    return config
+
+
+def _refuse_installed(kube: "Kube") -> None:
+    from weft import installed
+
+    config = installed.config(kube)
+    if config is None:
+        return
+    by = "helm upgrade" if installed.helm_release(config) else "weft upgrade | kubectl apply -f -"
+    raise Failure("weft is already installed in namespace weft", f"To change it: `{by}`.")
+
+
+def _refuse_helm(obj: dict[str, Any], command: str) -> None:
+    from weft import installed
+
+    if release := installed.helm_release(obj):
+        raise Failure(f"this installation belongs to the Helm release {release!r}", f"Use `{command}`.")
+
+
+def _refuse_in_use(kube: "Kube", force: bool) -> None:
+    from weft import installed
+
+    pods = installed.meshed_pods(kube)
+    if force:
+        return
+    for pod in pods[:LISTED]:
+        click.echo(pod, err=True)
+    if pods:
+        raise Failure(
+            f"{len(pods)} pods still have a proxy",
+            "`weft uninject` their workloads or unlabel their namespaces, restart them; or --force.",
+        )
+    if installed.tap_service(kube):
+        raise Failure("viz is still installed", "Run `weft viz uninstall | kubectl delete -f -` first, or --force.")
+
+
+def _print(text: str) -> None:
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()

@@ -1,0 +1,110 @@
+"""What of weft a cluster holds, and which of it an uninstall must delete."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from weft.cluster import Kube, Object
+from weft.errors import Failure
+from weft.names import CONFIG, HELM_RELEASE, NAMESPACE, PROXY_VERSION, TAP_APISERVICE, TRUST_BUNDLE
+
+DELETE_FIRST = ("APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+KEPT = ("CustomResourceDefinition",)
+IRREGULAR = {"NetworkPolicy": "networkpolicies"}
+CLUSTER_SCOPED = {
+    "Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "APIService", "PriorityClass",
+    "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
+}  # fmt: skip
+NEEDED = (
+    ("", "namespaces"),
+    ("", "serviceaccounts"),
+    ("", "configmaps"),
+    ("", "services"),
+    ("apps", "deployments"),
+    ("rbac.authorization.k8s.io", "clusterroles"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("apiextensions.k8s.io", "customresourcedefinitions"),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+)
+"""Group and resource of what an installation creates."""
+
+
+def path(obj: Object) -> str:
+    """The API path of an object."""
+    group, kind, metadata = obj["apiVersion"], obj["kind"], obj["metadata"]
+    root = f"/apis/{group}" if "/" in group else f"/api/{group}"
+    plural = IRREGULAR.get(kind, kind.lower() + ("es" if kind.endswith("s") else "s"))
+    if kind in CLUSTER_SCOPED:
+        return f"{root}/{plural}/{metadata['name']}"
+    return f"{root}/namespaces/{metadata.get('namespace', NAMESPACE)}/{plural}/{metadata['name']}"
+
+
+def config(kube: Kube) -> Object | None:
+    """ConfigMap weft-config, which every installation has."""
+    return kube.find(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{CONFIG}")
+
+
+def tap_service(kube: Kube) -> Object | None:
+    """The APIService of tap, which every installation of viz has."""
+    return kube.find(f"/apis/apiregistration.k8s.io/v1/apiservices/{TAP_APISERVICE}")
+
+
+def helm_release(obj: Object) -> str | None:
+    """The Helm release that owns an object."""
+    release: str | None = (obj["metadata"].get("annotations") or {}).get(HELM_RELEASE)
+    return release
+
+
+def missing_permissions(kube: Kube) -> list[str]:
+    """What an installer needs and the user may not create."""
+    return [
+        f"{resource}.{group}".rstrip(".")
+        for group, resource in NEEDED
+        if not kube.allowed("create", group, resource)
+    ]  # fmt: skip
+
+
+def require_permissions(kube: Kube) -> None:
+    """Refuse users that cannot install."""
+    if missing := missing_permissions(kube):
+        raise Failure(
+            f"no permission to create {', '.join(missing)}",
+            "Ask a cluster administrator, or render anyway by --ignore-cluster.",
+        )
+
+
+def meshed_pods(kube: Kube) -> list[str]:
+    """Pods with a proxy outside weft's own namespace."""
+    pods = kube.list("/api/v1/pods", labelSelector=PROXY_VERSION)
+    names = (pod["metadata"] for pod in pods)
+    return sorted(f"{m['namespace']}/{m['name']}" for m in names if m["namespace"] != NAMESPACE)
+
+
+def trust_bundles(kube: Kube) -> list[Object]:
+    """The trust bundles that identity published outside weft's own namespace."""
+    bundles = kube.list("/api/v1/configmaps", fieldSelector=f"metadata.name={TRUST_BUNDLE}")
+    outside = (b for b in bundles if b["metadata"]["namespace"] != NAMESPACE)
+    return [{**bundle, "apiVersion": "v1", "kind": "ConfigMap"} for bundle in outside]
+
+
+def to_delete(objects: Iterable[Object], kube: Kube | None) -> str:
+    """The objects as YAML for `kubectl delete -f -`: what calls into weft first, the namespace last."""
+    import yaml
+
+    wanted = [obj for obj in objects if obj["kind"] not in KEPT]
+    present = [obj for obj in wanted if kube is None or kube.find(path(obj)) is not None]
+    return yaml.safe_dump_all(map(_reference, _deletion_order(present)), explicit_start=True, sort_keys=False)
+
+
+def _deletion_order(objects: list[Object]) -> list[Object]:
+    def rank(obj: Object) -> int:
+        if obj["kind"] in DELETE_FIRST:
+            return 0
+        return 2 if obj["kind"] == "Namespace" else 1
+
+    return sorted(objects, key=rank)
+
+
+def _reference(obj: Object) -> dict[str, Any]:
+    kept = {key: obj["metadata"][key] for key in ("name", "namespace") if key in obj["metadata"]}
+    return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": kept}

@@ -1,0 +1,49 @@
+"""Entry point: the root group, and the one place where failures are printed."""
+
+import sys
+from typing import Any
+
+import click
+
+from weft.commands.inject import inject, uninject
+from weft.commands.install import install, uninstall, upgrade
+from weft.commands.viz import viz
+from weft.errors import Failure
+from weft.options import Group, Target
+
+
+class Root(Group):
+    """The root group; turns what nobody expected into one line, too."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, OSError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            if ctx.ensure_object(Target).verbose:
+                raise
+            raise Failure(
+                f"unexpected {type(error).__name__}: {error}", "Run again with --verbose and report the traceback."
+            ) from error
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "obj": None})
+def cli() -> None:
+    """weft: a service mesh for Kubernetes.
+
+    Start with `weft check --pre`, then `weft install | kubectl apply -f -`.
+    """
+
+
+for command in (install, upgrade, uninstall, inject, uninject, viz):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a Windows console may speak a code page without √
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    cli(prog_name="weft")

@@ -1,0 +1,91 @@
+"""Options that every command takes, in front of the subcommand or behind it: `weft -n x check` is `weft check -n x`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from weft.cluster import Kube
+
+
+@dataclass
+class Target:
+    """Which cluster and namespace the user means."""
+
+    namespace: str | None = None
+    context: str | None = None
+    kubeconfig: str | None = None
+    verbose: bool = False
+    output: str | None = None
+
+    def connect(self) -> "Kube":
+        """A client of the cluster."""
+        from weft.cluster import Kube
+
+        return Kube.connect(self.kubeconfig, self.context)
+
+    def namespace_or_default(self, kube: "Kube") -> str:
+        """The namespace named by -n, else the context's."""
+        return self.namespace or kube.namespace
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value:
+        setattr(context.ensure_object(Target), str(parameter.name), value)
+
+
+def _shared(*names: str, **settings: Any) -> click.Option:
+    return click.Option(names, expose_value=False, callback=_remember, **settings)
+
+
+def shared_options() -> list[click.Option]:
+    """Fresh options for one command."""
+    return [
+        _shared("-n", "--namespace", metavar="NAME", help="Namespace (default: the context's)."),
+        _shared("--context", metavar="NAME", help="Context of the kubeconfig."),
+        _shared("--kubeconfig", metavar="FILE", help="Kubeconfig (default: $KUBECONFIG or ~/.kube/config)."),
+        _shared("--verbose", is_flag=True, help="Show tracebacks and details."),
+    ]
+
+
+class Command(click.Command):
+    """A command with the shared options."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.params += shared_options()
+
+
+class Group(click.Group):
+    """A group with the shared options, whose commands have them too."""
+
+    command_class = Command
+    group_class = type
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.params += [*shared_options(), _shared("-o", "--output", metavar="FORMAT", hidden=True)]
+
+
+def _chosen(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    choice = parameter.type
+    chosen = value or context.ensure_object(Target).output
+    if not isinstance(choice, click.Choice):
+        raise TypeError(parameter.name)
+    return str(choice.convert(chosen, parameter, context)) if chosen else str(choice.choices[0])
+
+
+def output_option(*choices: str) -> Callable[[Any], Any]:
+    """`-o`; the first choice is the default."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(choices),
+        callback=_chosen,
+        help=f"Format (default: {choices[0]}).",
+    )
+
+
+pass_target = click.make_pass_decorator(Target, ensure=True)
