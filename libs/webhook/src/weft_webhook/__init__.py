@@ -1,1 +1,1 @@
-"""AdmissionReview server with TLS that reloads."""
+"""Admission webhooks: the review server, and a serving certificate that keeps itself."""
