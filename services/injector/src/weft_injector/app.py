@@ -1,0 +1,68 @@
+"""The injector's wiring, in start order."""
+
+import asyncio
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry
+from weft_kube.api import Cluster, KubeApi
+from weft_kube.objects import Meta, Namespace
+from weft_kube.watch import Reflector, Resource
+from weft_runtime.admin import serve_admin, serve_http
+from weft_runtime.run import until
+from weft_webhook.ca_bundle import mutating_webhook
+from weft_webhook.server import webhook_app
+from weft_webhook.serving import ServingCertificate
+
+from weft_injector.config import Config
+from weft_injector.events import Recorder
+from weft_injector.metrics import Metrics
+from weft_injector.namespaces import Namespaces
+from weft_injector.owners import Owners
+from weft_injector.review import Reviewer
+from weft_injector.sidecar import Template
+
+PATH = "/inject"
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Serves reviews until `stop`."""
+    cluster = Cluster.in_cluster(config.kubernetes_host, config.kubernetes_port)
+    async with KubeApi(cluster) as api:
+        await serve_with(config, api, stop)
+
+
+async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
+    """Serves reviews, by the cluster behind `api`."""
+    template = msgspec.json.decode((config.template / "template.json").read_bytes(), type=Template)
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    log = structlog.get_logger()
+
+    namespaces = Namespaces()
+    reflector = Reflector(
+        api,
+        Resource("/api/v1/namespaces", Namespace),
+        namespaces,
+        on_error=lambda error: log.warning("watch failed", kind="namespaces", error=str(error)),
+    )
+
+    async def namespace(name: str) -> Meta:
+        """From the index, or from the API server while the watch is behind."""
+        return namespaces.get(name) or (await api.get(f"/api/v1/namespaces/{name}", Namespace)).metadata
+
+    owners = Owners(api)
+    recorder = Recorder(api, owners, metrics)
+    reviewer = Reviewer(template, namespace, owners, recorder, metrics)
+    certificate = ServingCertificate(api, "injector", [mutating_webhook("weft-injector")], namespace=config.namespace)
+    metrics.certificate_expiry.set_function(lambda: certificate.expiry)
+    app = webhook_app(PATH, reviewer.review, fail_open=config.fail_open)
+    conditions = {"namespaces": reflector.state.synced, "certificate": certificate.ready}
+    await until(
+        stop,
+        servers=[
+            serve_http(app, config.listen, stop, certificate.context),
+            serve_admin(registry, conditions, config.admin_listen, stop),
+        ],
+        watches=[reflector.run(), certificate.run(), recorder.run()],
+    )

@@ -1,0 +1,81 @@
+"""One review: from an AdmissionReview's request to its answer, a metric, a log line and an Event."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+from weft_kube.names import CONFIG_PREFIX
+from weft_kube.objects import Meta
+from weft_webhook.review import Request, Response
+
+from weft_injector.events import Note, Recorder
+from weft_injector.metrics import Metrics
+from weft_injector.options import Layer, OptionError, effective
+from weft_injector.owners import Owners
+from weft_injector.patch import patch
+from weft_injector.sidecar import Template
+from weft_injector.verdict import RefusedError, Skip, check_conflicts, skip_reason
+
+NamespaceOf = Callable[[str], Awaitable[Meta]]
+
+
+class Reviewer:
+    """Decides over pods, one template for all."""
+
+    def __init__(
+        self, template: Template, namespace: NamespaceOf, owners: Owners, recorder: Recorder, metrics: Metrics
+    ) -> None:
+        self._template = template
+        self._chart = Layer("chart", {CONFIG_PREFIX + name: value for name, value in template.options.items()})
+        self._namespace = namespace
+        self._owners = owners
+        self._recorder = recorder
+        self._metrics = metrics
+        self._log = structlog.get_logger()
+
+    async def review(self, request: Request) -> Response:
+        """The answer for a pod that is to be created."""
+        pod: dict[str, Any] = msgspec.json.decode(request.object)
+        with self._metrics.review_duration.time():
+            try:
+                return await self._decide(request, pod)
+            except (RefusedError, OptionError) as refused:
+                self._count(request, "refused", message=str(refused))
+                return Response(allowed=False, message=f"weft: {refused}")
+            except Exception:
+                self._count(request, "failed")
+                raise
+
+    async def _decide(self, request: Request, pod: dict[str, Any]) -> Response:
+        namespace = await self._namespace(request.namespace)
+        if skip := skip_reason(pod, namespace.labels):
+            return self._skip(request, pod, skip)
+        check_conflicts(pod)
+        values = effective(
+            [
+                self._chart,
+                Layer(f"namespace {request.namespace}", namespace.annotations),
+                Layer("pod", pod["metadata"].get("annotations") or {}),
+            ]
+        )
+        workload = await self._owners.workload(request.namespace, pod["metadata"])
+        self._count(request, "injected", workload=str(workload))
+        self._tell(request, pod, "Injected", f"weft added its proxy, version {self._template.version}, to the pods")
+        return Response(allowed=True, patch=patch(pod, self._template, values, workload))
+
+    def _skip(self, request: Request, pod: dict[str, Any], skip: Skip) -> Response:
+        self._count(request, "skipped", skip.value)
+        if skip.message:
+            self._tell(request, pod, "InjectionSkipped", skip.message)
+        return Response(allowed=True)
+
+    def _tell(self, request: Request, pod: dict[str, Any], reason: str, message: str) -> None:
+        if not request.dry_run:
+            self._recorder.tell(Note.about(request.namespace, pod["metadata"], reason, message))
+
+    def _count(self, request: Request, outcome: str, reason: str = "", **facts: str) -> None:
+        self._metrics.reviews.labels(outcome, reason).inc()
+        self._log.info(
+            "pod reviewed", outcome=outcome, reason=reason, namespace=request.namespace, uid=request.uid, **facts
+        )

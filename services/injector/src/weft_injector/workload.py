@@ -1,0 +1,58 @@
+"""Which workload a pod belongs to, and the objects that made it. Pure."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Self
+
+import msgspec
+from weft_kube.objects import Meta
+from weft_kube.workloads import owners
+
+LABEL_MAX = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What a pod is part of: lower-case kind and name. A pod that nobody made is its own workload."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def label(self) -> str:
+        """The name as a label's value: a longer one is cut and ends in its hash."""
+        if len(self.name) <= LABEL_MAX:
+            return self.name
+        return f"{self.name[: LABEL_MAX - 9]}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An object as owner references and events name it."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str = ""
+
+    @classmethod
+    def controller_of(cls, metadata: dict[str, Any]) -> Self | None:
+        """The owner that is the object's controller, if it has one."""
+        for owner in metadata.get("ownerReferences") or []:
+            if owner.get("controller"):
+                return cls(owner.get("apiVersion", ""), owner["kind"], owner["name"], owner.get("uid", ""))
+        return None
+
+
+def workload_of(metadata: dict[str, Any]) -> Workload:
+    """The workload of a pod with this metadata, as far as the metadata alone tells."""
+    chain = owners(msgspec.convert(metadata, Meta))
+    return Workload(*chain[-1]) if chain else Workload("pod", pod_name(metadata))
+
+
+def pod_name(metadata: dict[str, Any]) -> str:
+    """The pod's name, or what there is of it before the API server has made it up."""
+    return str(metadata.get("name") or metadata.get("generateName", "").rstrip("-"))
