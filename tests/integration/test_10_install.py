@@ -1,0 +1,75 @@
+"""Installing by hand: what the README's flow promises."""
+
+import json
+
+from lab import get, kubectl, one_line_error, run, weft
+
+
+def test_check_is_one_json_document_that_says_success(viz: None) -> None:
+    """`weft check -o json` is for machines: one document, every result a success or a warning."""
+    answer = json.loads(weft("check", "-o", "json"))
+
+    assert answer["success"] is True
+
+
+def test_installing_twice_is_refused_in_one_line(installed: None) -> None:
+    """A control plane that is there is named, with the command to use instead."""
+    assert "weft upgrade" in one_line_error(run("weft", "install", check=False))
+
+
+def test_every_control_plane_pod_fits_pod_security_restricted(viz: None) -> None:
+    """The namespace enforces `restricted`, and all pods run in it."""
+    labels = get("namespace", "weft")["metadata"]["labels"]
+
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert {"Running"} == {pod["status"]["phase"] for pod in get("pods", "-n", "weft")["items"]}
+
+
+def test_the_trust_bundle_is_in_every_namespace(installed: None) -> None:
+    """Proxies of any namespace find the anchor, and it is one and the same."""
+    bundles = get("configmaps", "-A", "--field-selector=metadata.name=weft-trust-bundle")["items"]
+    namespaces = {ns["metadata"]["name"] for ns in get("namespaces")["items"]}
+
+    assert namespaces == {bundle["metadata"]["namespace"] for bundle in bundles}
+    assert len({bundle["data"]["ca.crt"] for bundle in bundles}) == 1
+
+
+def test_version_tells_client_and_control_plane(installed: None) -> None:
+    """`weft version` names both sides."""
+    assert weft("version").count("0.1.0") >= 2
+
+
+def test_a_host_network_pod_is_skipped_with_an_event(installed: None) -> None:
+    """What is not injected says so, with the reason, where people look."""
+    kubectl("create", "namespace", "skips")
+    try:
+        kubectl("label", "namespace", "skips", "weft.dev/inject=enabled")
+        pod = {"hostNetwork": True, "containers": [{"name": "c", "image": "ghcr.io/weft-mesh/teahouse:0.1.0", "args": ["greeter"]}]}
+        deployment = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "node-agent", "namespace": "skips"},
+            "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": {"metadata": {"labels": {"app": "a"}}, "spec": pod}},
+        }
+        kubectl("apply", "-f", "-", stdin=json.dumps(deployment))
+        kubectl("-n", "skips", "wait", "deploy/node-agent", "--for=jsonpath={.status.replicas}=1", "--timeout=60s")
+        kubectl("-n", "skips", "wait", "event", "--for=jsonpath={.reason}=InjectionSkipped", "--all=false", "--field-selector=reason=InjectionSkipped", "--timeout=30s")
+        events = get("events", "-n", "skips", "--field-selector=reason=InjectionSkipped")["items"]
+
+        assert "hostNetwork" in events[0]["message"]
+    finally:
+        kubectl("delete", "namespace", "skips", "--wait=false")
+
+
+def test_a_malformed_service_profile_is_refused_naming_the_field(installed: None) -> None:
+    """sp-validator says where and why."""
+    profile = {
+        "apiVersion": "weft.dev/v1alpha1",
+        "kind": "ServiceProfile",
+        "metadata": {"name": "broken", "namespace": "default"},
+        "spec": {"routes": [{"name": "r", "condition": {"method": "GET", "pathRegex": "/a("}}]},
+    }
+    done = run("kubectl", "apply", "-f", "-", stdin=json.dumps(profile), check=False)
+
+    assert done.returncode != 0
+    assert "spec.routes[0].condition.pathRegex" in done.stderr

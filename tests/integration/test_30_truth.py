@@ -1,0 +1,100 @@
+"""What weft prints is true: counters against a load generator that knows what it sent."""
+
+import json
+
+import pytest
+from lab import api, counted, eventually, get, kubectl, proxy_metrics, weft
+from load import by_status, running, totals
+
+COUNT = 1200
+RATE = 20
+
+
+def inbound(app: str) -> dict[str, float]:
+    """Inbound requests by status, over the pods of an application."""
+    seen: dict[str, float] = {}
+    for pod in get("pods", "-n", "teahouse", "-l", f"app={app}")["items"]:
+        metrics = proxy_metrics("teahouse", pod["metadata"]["name"])
+        for status in ("200", "500", "502", "503", "504"):
+            seen[status] = seen.get(status, 0) + counted(metrics, "weft_requests_total", direction="inbound", status=status, tls="true")
+    return seen
+
+
+def test_counters_stat_and_the_public_api_agree_with_the_load_generator(teahouse: None, web: str) -> None:
+    """After a bounded run every number is the generator's own; rates are within 5 % over a minute."""
+    before = inbound("counter")
+    earlier = row(web)["totals"]
+    with running("truth", RATE, COUNT, CHAOS_SLOW="0"):
+        sent = totals("truth")
+        expected = by_status(sent)
+        rps = float(row(web)["rps"])
+
+        after = inbound("counter")
+        assert {s: after[s] - before[s] for s in expected} == expected
+
+        def scraped() -> bool:
+            now = row(web)["totals"]
+            grown = {k: now[k] - earlier[k] for k in ("success", "failure", "cancelled")}
+            assert grown == {"success": expected["200"], "failure": expected["500"], "cancelled": 0}
+            return True
+
+        eventually(scraped, 20)
+        shown = json.loads(weft("-n", "teahouse", "viz", "stat", "deploy/counter", "-o", "json"))["rows"][0]
+        assert shown["totals"] == row(web)["totals"]
+    assert rps == pytest.approx(RATE, rel=0.05)
+
+
+def row(web: str) -> dict[str, object]:
+    """counter's row of the public API."""
+    rows = api(web, "stat?kind=deployment&namespace=teahouse&name=counter&window=60s")["rows"]
+    found: dict[str, object] = rows[0]
+    return found
+
+
+def test_top_counts_every_request(teahouse: None) -> None:
+    """top's counts add up to what was sent while it looked."""
+    import subprocess
+
+    command = ["weft", "-n", "teahouse", "viz", "top", "deploy/counter", "--once", "--duration", "45s", "-o", "json", "--direction", "inbound"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as top:
+        with running("topped", RATE, 400):
+            sent = totals("topped")
+        assert top.stdout
+        rows = json.loads(top.stdout.read())["rows"]
+    seen = sum(r["count"] for r in rows if r["path"].startswith("/api/"))
+
+    assert sent["requests"] == seen
+
+
+def test_a_rollout_under_load_loses_no_request(teahouse: None) -> None:
+    """Pods come and go behind the counter and the kettle; only the planted fault fails."""
+    with running("rolling", rate=50, count=2500, OOLONG="0"):
+        for name in ("counter", "kettle", "menu"):
+            kubectl("-n", "teahouse", "rollout", "restart", f"deploy/{name}")
+            kubectl("-n", "teahouse", "rollout", "status", f"deploy/{name}", "--timeout=120s")
+        assert by_status(totals("rolling")) == {"200": 2500}
+
+
+def test_traffic_goes_on_without_the_control_plane(teahouse: None) -> None:
+    """Proxies keep what they know when destination and identity are gone."""
+    with running("alone", rate=20, count=600, OOLONG="0"):
+        kubectl("-n", "weft", "scale", "deploy/destination", "deploy/identity", "--replicas=0")
+        try:
+            assert by_status(totals("alone")) == {"200": 600}
+        finally:
+            kubectl("-n", "weft", "scale", "deploy/destination", "deploy/identity", "--replicas=1")
+            for name in ("identity", "destination"):
+                kubectl("-n", "weft", "rollout", "status", f"deploy/{name}", "--timeout=120s")
+
+
+def test_a_scaled_deployment_is_followed_within_a_second(teahouse: None) -> None:
+    """New endpoints get requests as soon as they are ready."""
+    with running("scaled", rate=50, count=2000, OOLONG="0"):
+        kubectl("-n", "teahouse", "scale", "deploy/menu", "--replicas=3")
+        try:
+            kubectl("-n", "teahouse", "rollout", "status", "deploy/menu", "--timeout=60s")
+            pods = get("pods", "-n", "teahouse", "-l", "app=menu")["items"]
+            newest = max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])["metadata"]["name"]
+            eventually(lambda: counted(proxy_metrics("teahouse", newest), "weft_requests_total", direction="inbound") > 0, 2, 0.1)
+        finally:
+            kubectl("-n", "teahouse", "scale", "deploy/menu", "--replicas=2")
