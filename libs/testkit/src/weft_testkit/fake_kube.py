@@ -289,7 +289,8 @@ class FakeKube:
 
     def _replace(self, place: _Place, request: Recorded) -> Json:
         _refuse_stale(self.store.get(place.collection, self._key(place)), request.body)
-        return dict(request.body)
+        place_fields = {"name": place.name} | ({"namespace": place.namespace} if place.namespace else {})
+        return {**request.body, "metadata": {**request.body.get("metadata", {}), **place_fields}}
 
     def _patch(self, place: _Place, request: Recorded) -> Json:
         key = self._key(place)
