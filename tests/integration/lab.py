@@ -22,7 +22,9 @@ class CommandError(AssertionError):
     """A command failed: what it said is in the message."""
 
 
-def run(*command: str, stdin: str | None = None, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str, stdin: str | None = None, check: bool = True, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end; CommandError with its output when it fails."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT)
     if check and done.returncode != 0:
@@ -106,7 +108,7 @@ def api(base: str, path: str) -> dict[str, Any]:
 def one_line_error(done: subprocess.CompletedProcess[str]) -> str:
     """The only line on stderr of a command that failed with exit code 1."""
     lines = [line for line in done.stderr.splitlines() if line.strip()]
-    assert (1, 1, "") == (done.returncode, len(lines), done.stdout), f"{done.returncode}: {done.stderr}"
+    assert (done.returncode, len(lines), done.stdout) == (1, 1, ""), f"{done.returncode}: {done.stderr}"
     return lines[0]
 
 

@@ -44,16 +44,31 @@ def test_a_host_network_pod_is_skipped_with_an_event(installed: None) -> None:
     kubectl("create", "namespace", "skips")
     try:
         kubectl("label", "namespace", "skips", "weft.dev/inject=enabled")
-        pod = {"hostNetwork": True, "containers": [{"name": "c", "image": "ghcr.io/weft-mesh/teahouse:0.1.0", "args": ["greeter"]}]}
+        pod = {
+            "hostNetwork": True,
+            "containers": [{"name": "c", "image": "ghcr.io/weft-mesh/teahouse:0.1.0", "args": ["greeter"]}],
+        }
         deployment = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": "node-agent", "namespace": "skips"},
-            "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": {"metadata": {"labels": {"app": "a"}}, "spec": pod}},
+            "spec": {
+                "selector": {"matchLabels": {"app": "a"}},
+                "template": {"metadata": {"labels": {"app": "a"}}, "spec": pod},
+            },
         }
         kubectl("apply", "-f", "-", stdin=json.dumps(deployment))
         kubectl("-n", "skips", "wait", "deploy/node-agent", "--for=jsonpath={.status.replicas}=1", "--timeout=60s")
-        kubectl("-n", "skips", "wait", "event", "--for=jsonpath={.reason}=InjectionSkipped", "--all=false", "--field-selector=reason=InjectionSkipped", "--timeout=30s")
+        kubectl(
+            "-n",
+            "skips",
+            "wait",
+            "event",
+            "--for=jsonpath={.reason}=InjectionSkipped",
+            "--all=false",
+            "--field-selector=reason=InjectionSkipped",
+            "--timeout=30s",
+        )
         events = get("events", "-n", "skips", "--field-selector=reason=InjectionSkipped")["items"]
 
         assert "hostNetwork" in events[0]["message"]

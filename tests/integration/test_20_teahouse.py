@@ -6,13 +6,15 @@ from typing import Any
 from lab import api, eventually, get, http, kubectl, run, weft
 from load import running
 
+HEADER = "NAME MESHED SUCCESS RPS LATENCY_P50 LATENCY_P95 LATENCY_P99 TCP_CONN"
+
 
 def test_before_the_mesh_the_page_works_and_the_api_says_why_there_are_no_numbers(unmeshed: dict[str, object]) -> None:
     """An unmeshed workload is shown, with the reason and not with zeros."""
     rows = json.loads(str(unmeshed["stat"]))["rows"]
     counter = next(row for row in rows if row["name"] == "counter")
 
-    assert (200, None) == (unmeshed["page"], counter["success"])
+    assert (unmeshed["page"], counter["success"]) == (200, None)
     assert "not in the mesh" in counter["note"]
 
 
@@ -28,7 +30,7 @@ def test_the_planted_fault_is_an_internal_error_of_kettle(counter: str) -> None:
     """The application's own error passes through unchanged."""
     status, text = http(f"{counter}/api/orders?tea=oolong&guest=mia", "POST")
 
-    assert (500, "INTERNAL") == (status, json.loads(text)["code"])
+    assert (status, json.loads(text)["code"]) == (500, "INTERNAL")
 
 
 def test_sidecars_are_native_and_the_rules_are_set_before_the_application(teahouse: None) -> None:
@@ -58,15 +60,19 @@ def test_stat_top_tap_and_edges_show_the_planted_fault(teahouse: None) -> None:
         assert rows["menu"]["success"] == 1
 
         table = weft("-n", "teahouse", "viz", "stat", "deploy").splitlines()
-        assert table[0].split() == "NAME MESHED SUCCESS RPS LATENCY_P50 LATENCY_P95 LATENCY_P99 TCP_CONN".split()
+        assert " ".join(table[0].split()) == HEADER
 
-        top = json.loads(weft("-n", "teahouse", "viz", "top", "deploy/kettle", "--once", "--duration", "10s", "-o", "json"))
+        top = json.loads(
+            weft("-n", "teahouse", "viz", "top", "deploy/kettle", "--once", "--duration", "10s", "-o", "json")
+        )
         failing = {row["path"] for row in top["rows"] if row["success_rate"] == 0}
         assert failing == {"/teahouse.v1.Kettle/BrewOolong"}
 
         events = weft("-n", "teahouse", "viz", "tap", "deploy/counter", "--limit", "10", "-o", "json").splitlines()
         assert len(events) == 10
-        assert {"true"} == {json.loads(event)["tls"] for event in events if json.loads(event)["direction"] == "outbound"}
+        assert {"true"} == {
+            json.loads(event)["tls"] for event in events if json.loads(event)["direction"] == "outbound"
+        }
 
         edges = json.loads(weft("viz", "edges", "deploy", "-n", "teahouse", "-o", "json"))
         pairs = {(e["src"]["name"], e["dst"]["name"]) for e in edges["rows"] if e["tls"] == "true"}
@@ -93,7 +99,9 @@ def test_tap_without_the_right_is_403_and_names_what_would_grant_it(teahouse: No
 
 def test_a_job_with_a_proxy_ends(teahouse: None) -> None:
     """A CronJob's pod completes: the sidecar ends with it."""
-    patch = {"spec": {"jobTemplate": {"spec": {"template": {"metadata": {"annotations": {"weft.dev/inject": "enabled"}}}}}}}
+    patch = {
+        "spec": {"jobTemplate": {"spec": {"template": {"metadata": {"annotations": {"weft.dev/inject": "enabled"}}}}}}
+    }
     kubectl("-n", "teahouse", "patch", "cronjob", "nightly-audit", "-p", json.dumps(patch))
     kubectl("-n", "teahouse", "create", "job", "audit-now", "--from=cronjob/nightly-audit")
     try:
@@ -112,11 +120,18 @@ def test_a_service_profile_gives_routes_to_client_side_metrics(teahouse: None, w
         "apiVersion": "weft.dev/v1alpha1",
         "kind": "ServiceProfile",
         "metadata": {"name": "cashier", "namespace": "teahouse"},
-        "spec": {"routes": [{"name": "charge", "condition": {"method": "POST", "pathRegex": "/charge"}, "timeout": "2s"}]},
+        "spec": {
+            "routes": [{"name": "charge", "condition": {"method": "POST", "pathRegex": "/charge"}, "timeout": "2s"}]
+        },
     }
     kubectl("apply", "-f", "-", stdin=json.dumps(profile))
     try:
         with running("routes", rate=20, count=1200):
-            eventually(lambda: "charge" in {r["route"] for r in api(web, "routes?kind=deployment&namespace=teahouse&name=counter")["rows"]})
+            eventually(
+                lambda: (
+                    "charge"
+                    in {r["route"] for r in api(web, "routes?kind=deployment&namespace=teahouse&name=counter")["rows"]}
+                )
+            )
     finally:
         kubectl("-n", "teahouse", "delete", "serviceprofile", "cashier")

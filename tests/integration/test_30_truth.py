@@ -16,7 +16,9 @@ def inbound(app: str) -> dict[str, float]:
     for pod in get("pods", "-n", "teahouse", "-l", f"app={app}")["items"]:
         metrics = proxy_metrics("teahouse", pod["metadata"]["name"])
         for status in ("200", "500", "502", "503", "504"):
-            seen[status] = seen.get(status, 0) + counted(metrics, "weft_requests_total", direction="inbound", status=status, tls="true")
+            seen[status] = seen.get(status, 0) + counted(
+                metrics, "weft_requests_total", direction="inbound", status=status, tls="true"
+            )
     return seen
 
 
@@ -55,7 +57,21 @@ def test_top_counts_every_request(teahouse: None) -> None:
     """top's counts add up to what was sent while it looked."""
     import subprocess
 
-    command = ["weft", "-n", "teahouse", "viz", "top", "deploy/counter", "--once", "--duration", "45s", "-o", "json", "--direction", "inbound"]
+    command = [
+        "weft",
+        "-n",
+        "teahouse",
+        "viz",
+        "top",
+        "deploy/counter",
+        "--once",
+        "--duration",
+        "45s",
+        "-o",
+        "json",
+        "--direction",
+        "inbound",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as top:
         with running("topped", RATE, 400):
             sent = totals("topped")
@@ -95,6 +111,10 @@ def test_a_scaled_deployment_is_followed_within_a_second(teahouse: None) -> None
             kubectl("-n", "teahouse", "rollout", "status", "deploy/menu", "--timeout=60s")
             pods = get("pods", "-n", "teahouse", "-l", "app=menu")["items"]
             newest = max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])["metadata"]["name"]
-            eventually(lambda: counted(proxy_metrics("teahouse", newest), "weft_requests_total", direction="inbound") > 0, 2, 0.1)
+            eventually(
+                lambda: counted(proxy_metrics("teahouse", newest), "weft_requests_total", direction="inbound") > 0,
+                2,
+                0.1,
+            )
         finally:
             kubectl("-n", "teahouse", "scale", "deploy/menu", "--replicas=2")
