@@ -1,6 +1,7 @@
 """What weft prints is true: counters against a load generator that knows what it sent."""
 
 import json
+from typing import Any
 
 import pytest
 from lab import api, counted, eventually, get, kubectl, proxy_metrics, weft
@@ -46,10 +47,10 @@ def test_counters_stat_and_the_public_api_agree_with_the_load_generator(teahouse
     assert rps == pytest.approx(RATE, rel=0.05)
 
 
-def row(web: str) -> dict[str, object]:
+def row(web: str) -> dict[str, Any]:
     """counter's row of the public API."""
     rows = api(web, "stat?kind=deployment&namespace=teahouse&name=counter&window=60s")["rows"]
-    found: dict[str, object] = rows[0]
+    found: dict[str, Any] = rows[0]
     return found
 
 
