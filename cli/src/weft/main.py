@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from weft.commands.check import check, explain
 from weft.commands.inject import inject, uninject
 from weft.commands.install import install, uninstall, upgrade
 from weft.commands.viz import viz
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (install, upgrade, uninstall, inject, uninject, viz):
+for command in (check, explain, install, upgrade, uninstall, inject, uninject, viz):
     cli.add_command(command)
 
 

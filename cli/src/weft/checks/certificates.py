@@ -1,0 +1,69 @@
+"""Certificates as checks look at them: parsed, in time, and signed by whom they should be."""
+
+import base64
+import binascii
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from weft.checks.model import CheckFailedError, Scene, require
+from weft.names import NAMESPACE
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+
+def secret(scene: Scene, name: str, key: str = "tls.crt") -> bytes:
+    """One value of a Secret of weft's namespace."""
+    found = scene.kube.find(f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}")
+    require(found, f"there is no Secret {name} in namespace {NAMESPACE}")
+    data = (found or {}).get("data") or {}
+    require(key in data, f"Secret {name} has no {key}")
+    return decode(data[key], f"Secret {name}")
+
+
+def decode(text: str, what: str) -> bytes:
+    """Base64 to bytes."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise CheckFailedError(f"{what} is not base64: {error}") from error
+
+
+def parse(pem: bytes, what: str) -> "list[Certificate]":
+    """All certificates of a PEM text, at least one."""
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise CheckFailedError(f"{what} holds no certificate: {error}") from error
+
+
+def require_valid(certificate: "Certificate", what: str) -> None:
+    """Fail outside the certificate's validity."""
+    now = datetime.now(UTC)
+    require(now >= certificate.not_valid_before_utc, f"{what} is not valid before {certificate.not_valid_before_utc}")
+    require(now <= certificate.not_valid_after_utc, f"{what} expired on {certificate.not_valid_after_utc}")
+
+
+def require_days(certificate: "Certificate", what: str, days: int) -> None:
+    """Fail when the certificate ends within so many days."""
+    left = certificate.not_valid_after_utc - datetime.now(UTC)
+    require(left >= timedelta(days=days), f"{what} expires on {certificate.not_valid_after_utc}")
+
+
+def require_issued(certificate: "Certificate", issuers: "list[Certificate]", what: str) -> None:
+    """Fail unless one of these issued the certificate (or is it)."""
+    require(any(_issued(certificate, issuer) for issuer in issuers), what)
+
+
+def _issued(certificate: "Certificate", issuer: "Certificate") -> bool:
+    from cryptography.exceptions import InvalidSignature
+
+    if certificate == issuer:
+        return True
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True

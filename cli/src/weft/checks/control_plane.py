@@ -1,0 +1,63 @@
+"""weft-config, weft-existence: is the control plane installed and running?"""
+
+from weft import installed
+from weft.checks.model import Category, Check, Scene, require
+from weft.checks.pods import require_ready
+from weft.names import NAMESPACE
+
+COMPONENTS = ("identity", "destination", "injector", "sp-validator")
+PROFILE_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/serviceprofiles.weft.dev"
+
+
+def _config(scene: Scene) -> None:
+    require(installed.config(scene.kube), f"there is no ConfigMap weft-config in namespace {NAMESPACE}")
+
+
+def _version(scene: Scene) -> None:
+    version = ((installed.config(scene.kube) or {}).get("data") or {}).get("version", "")
+    require(version == scene.version, f"the CLI is {scene.version}, the control plane is {version}")
+
+
+def _profiles(scene: Scene) -> None:
+    require(scene.once(PROFILE_CRD), "there is no CustomResourceDefinition serviceprofiles.weft.dev")
+
+
+CONFIG = Category(
+    "weft-config",
+    (
+        Check(
+            "weft-config",
+            "the control plane is installed",
+            _config,
+            "Run `weft install | kubectl apply -f -`.",
+            fatal=True,
+        ),
+        Check(
+            "weft-crds",
+            "its CustomResourceDefinitions exist",
+            _profiles,
+            "Run `weft upgrade | kubectl apply -f -`.",
+        ),
+        Check(
+            "weft-version",
+            "CLI and control plane have the same version",
+            _version,
+            "Run `weft upgrade | kubectl apply -f -`, or install the CLI of the control plane's version.",
+            warning=True,
+        ),
+    ),
+)
+
+
+def _ready(component: str) -> Check:
+    return Check(
+        f"weft-{component}-ready",
+        f"{component} is ready",
+        lambda scene: require_ready(scene, component),
+        f"See `kubectl -n {NAMESPACE} describe pod -l weft.dev/component={component}` and its logs.",
+        fatal=True,
+        retry=True,
+    )
+
+
+EXISTENCE = Category("weft-existence", tuple(_ready(component) for component in COMPONENTS))

@@ -1,0 +1,158 @@
+"""weft-data-plane (--proxy): the proxies of one namespace, or of all."""
+
+import time
+
+from weft import installed
+from weft.checks import viz
+from weft.checks.model import Category, Check, CheckSkippedError, Scene, require
+from weft.checks.pods import trouble
+from weft.cluster import Object, is_ready
+from weft.names import CONFIG, INJECT, NAMESPACE, PROXY_CONTAINER, PROXY_VERSION
+
+ENDED = ("Succeeded", "Failed")
+SHOWN = 10
+
+
+def _namespace(scene: Scene) -> None:
+    if scene.namespace is None:
+        raise CheckSkippedError
+    require(scene.once(f"/api/v1/namespaces/{scene.namespace}"), f"there is no namespace {scene.namespace}")
+
+
+def _meshed(scene: Scene) -> None:
+    require(proxies(scene), f"no pod has a proxy{_where(scene)}")
+
+
+def _ready(scene: Scene) -> None:
+    unready = [pod for pod in proxies(scene) if not _proxy_ready(pod)]
+    require(not unready, "\n".join(f"{_name(pod)}: {trouble(pod)}" for pod in unready[:SHOWN]))
+
+
+def _versions(scene: Scene) -> None:
+    config = installed.config(scene.kube) or {}
+    expected = (config.get("data") or {}).get("image.proxy", "").rpartition(":")[2]
+    if not expected:
+        raise CheckSkippedError
+    found = {_name(pod): pod["metadata"]["labels"][PROXY_VERSION] for pod in proxies(scene)}
+    old = [f"{name} runs {version}" for name, version in sorted(found.items()) if version != expected]
+    require(not old, f"the control plane's proxies are {expected}, but {_some(old)}")
+
+
+def _not_injected(scene: Scene) -> None:
+    labelled = {n["metadata"]["name"] for n in scene.kube.list("/api/v1/namespaces", labelSelector=f"{INJECT}=enabled")}
+    bare = [_name(pod) for pod in _pods(scene) if wants_proxy(pod, labelled)]
+    require(not bare, f"marked for injection, but without a proxy: {_some(bare)}")
+
+
+def wants_proxy(pod: Object, labelled: set[str]) -> bool:
+    """Whether a running pod is marked for injection and yet has no proxy."""
+    metadata = pod["metadata"]
+    if pod.get("status", {}).get("phase") in ENDED or PROXY_VERSION in (metadata.get("labels") or {}):
+        return False
+    if metadata["namespace"] in ("kube-system", NAMESPACE) or (pod.get("spec") or {}).get("hostNetwork"):
+        return False
+    mark = (metadata.get("annotations") or {}).get(INJECT)
+    return mark == "enabled" or (mark is None and metadata["namespace"] in labelled)
+
+
+def _metrics(scene: Scene) -> None:
+    _require_viz(scene)
+    scraped = {_labels(sample) for sample in viz.prometheus(scene, 'up{job="weft-proxy"} == 1')}
+    missing = [_name(pod) for pod in proxies(scene) if _proxy_ready(pod) and _name(pod) not in scraped]
+    require(not missing, f"Prometheus has no metrics of {_some(missing)}")
+
+
+def _certificates(scene: Scene) -> None:
+    _require_viz(scene)
+    samples = viz.prometheus(scene, "weft_identity_expiry_timestamp_seconds")
+    expired = [_labels(sample) for sample in samples if float(sample["value"][1]) <= time.time()]
+    names = {_name(pod) for pod in proxies(scene)}
+    bad = sorted(names.intersection(expired))
+    require(not bad, f"no valid certificate: {_some(bad)}")
+
+
+def proxies(scene: Scene) -> list[Object]:
+    """Pods that have a proxy and have not ended."""
+    return [pod for pod in _pods(scene, labelSelector=PROXY_VERSION) if pod["status"].get("phase") not in ENDED]
+
+
+def _pods(scene: Scene, **query: str) -> list[Object]:
+    scope = f"/namespaces/{scene.namespace}" if scene.namespace else ""
+    return scene.kube.list(f"/api/v1{scope}/pods", **query)
+
+
+def _proxy_ready(pod: Object) -> bool:
+    statuses = pod["status"].get("initContainerStatuses") or []
+    return is_ready(pod) or any(s["name"] == PROXY_CONTAINER and s.get("ready") for s in statuses)
+
+
+def _require_viz(scene: Scene) -> None:
+    if not viz.is_installed(scene):
+        raise CheckSkippedError
+
+
+def _labels(sample: Object) -> str:
+    return f"{sample['metric'].get('namespace')}/{sample['metric'].get('pod')}"
+
+
+def _name(pod: Object) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+
+
+def _where(scene: Scene) -> str:
+    return f" in namespace {scene.namespace}" if scene.namespace else ""
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(sorted(names)[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+CATEGORY = Category(
+    "weft-data-plane",
+    (
+        Check("proxy-namespace", "the namespace exists", _namespace, "Name another by -n.", fatal=True),
+        Check(
+            "proxy-pods",
+            "pods have a proxy",
+            _meshed,
+            "Mesh a workload: `kubectl get deploy -o yaml | weft inject - | kubectl apply -f -`.",
+        ),
+        Check(
+            "proxy-ready",
+            "the proxies are ready",
+            _ready,
+            "See `kubectl describe pod`, and `kubectl logs POD -c weft-proxy`.",
+            fatal=True,
+            retry=True,
+        ),
+        Check(
+            "proxy-version",
+            "the proxies are current",
+            _versions,
+            f"Restart the workloads (`kubectl rollout restart`): new pods get the proxy that {CONFIG} names.",
+            warning=True,
+        ),
+        Check(
+            "proxy-missing",
+            "every pod that is marked for injection has a proxy",
+            _not_injected,
+            "They are older than the mark: restart them by `kubectl rollout restart`. Events on their owners say more.",
+            warning=True,
+        ),
+        Check(
+            "proxy-certificate",
+            "the proxies' certificates are valid",
+            _certificates,
+            "See `kubectl logs POD -c weft-proxy`: the proxy says why identity does not certify it.",
+            retry=True,
+        ),
+        Check(
+            "proxy-metrics",
+            "the proxies' metrics are in Prometheus",
+            _metrics,
+            "A new pod is there after the next scrape. Else see `weft explain viz-scrapes`.",
+            retry=True,
+        ),
+    ),
+)

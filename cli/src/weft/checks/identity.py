@@ -1,0 +1,89 @@
+"""weft-identity: trust anchor, issuer, and the bundle that proxies mount."""
+
+from weft.checks import certificates
+from weft.checks.model import Category, Check, Scene, require
+from weft.names import NAMESPACE, TRUST_BUNDLE, TRUST_BUNDLE_KEY
+
+ANCHOR, ISSUER = "weft-trust-anchor", "weft-issuer"
+ANCHOR_DAYS, ISSUER_DAYS = 60, 7
+ROTATE = "Replace the Secret (SECURITY.md says how anchor and issuer are rotated); identity takes the new one at once."
+
+
+def _anchor_valid(scene: Scene) -> None:
+    for certificate in certificates.parse(certificates.secret(scene, ANCHOR), f"Secret {ANCHOR}"):
+        certificates.require_valid(certificate, "the trust anchor")
+
+
+def _anchor_days(scene: Scene) -> None:
+    for certificate in certificates.parse(certificates.secret(scene, ANCHOR), f"Secret {ANCHOR}"):
+        certificates.require_days(certificate, "the trust anchor", ANCHOR_DAYS)
+
+
+def _issuer_valid(scene: Scene) -> None:
+    issuer = certificates.parse(certificates.secret(scene, ISSUER), f"Secret {ISSUER}")[0]
+    certificates.require_valid(issuer, "the issuer")
+
+
+def _issuer_days(scene: Scene) -> None:
+    issuer = certificates.parse(certificates.secret(scene, ISSUER), f"Secret {ISSUER}")[0]
+    certificates.require_days(issuer, "the issuer", ISSUER_DAYS)
+
+
+def _issuer_trusted(scene: Scene) -> None:
+    issuer = certificates.parse(certificates.secret(scene, ISSUER), f"Secret {ISSUER}")[0]
+    bundle = certificates.parse(_bundles(scene).get(NAMESPACE, "").encode(), f"ConfigMap {TRUST_BUNDLE}")
+    certificates.require_issued(issuer, bundle, "no certificate of the trust bundle issued the issuer")
+
+
+def _bundle_everywhere(scene: Scene) -> None:
+    bundles = _bundles(scene)
+    require(bundles.get(NAMESPACE), f"there is no ConfigMap {TRUST_BUNDLE} in namespace {NAMESPACE}")
+    differing = sorted(name for name in _namespaces(scene) if bundles.get(name) != bundles[NAMESPACE])
+    require(not differing, f"missing or different in {', '.join(differing)}")
+
+
+def _bundles(scene: Scene) -> dict[str, str]:
+    found = scene.kube.list("/api/v1/configmaps", fieldSelector=f"metadata.name={TRUST_BUNDLE}")
+    return {item["metadata"]["namespace"]: (item.get("data") or {}).get(TRUST_BUNDLE_KEY, "") for item in found}
+
+
+def _namespaces(scene: Scene) -> list[str]:
+    namespaces = scene.kube.list("/api/v1/namespaces")
+    return [n["metadata"]["name"] for n in namespaces if n.get("status", {}).get("phase") != "Terminating"]
+
+
+CATEGORY = Category(
+    "weft-identity",
+    (
+        Check("identity-anchor", "the trust anchor is valid", _anchor_valid, ROTATE, fatal=True, retry=True),
+        Check(
+            "identity-anchor-days",
+            f"the trust anchor is valid for at least {ANCHOR_DAYS} days",
+            _anchor_days,
+            ROTATE,
+            warning=True,
+        ),
+        Check("identity-issuer", "the issuer is valid", _issuer_valid, ROTATE, fatal=True, retry=True),
+        Check(
+            "identity-issuer-days",
+            f"the issuer is valid for at least {ISSUER_DAYS} days",
+            _issuer_days,
+            ROTATE,
+            warning=True,
+        ),
+        Check(
+            "identity-bundle",
+            "the trust bundle is the same in every namespace",
+            _bundle_everywhere,
+            f"identity publishes it: see `kubectl -n {NAMESPACE} logs deploy/identity -c identity`.",
+            retry=True,
+        ),
+        Check(
+            "identity-issuer-trusted",
+            "the trust bundle trusts the issuer",
+            _issuer_trusted,
+            "Anchor and issuer come from different hierarchies: restore the Secret that was changed last.",
+            retry=True,
+        ),
+    ),
+)

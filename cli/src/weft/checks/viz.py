@@ -1,0 +1,109 @@
+"""weft-viz: tap, web and Prometheus, when they are installed."""
+
+from typing import Any
+from urllib.parse import quote
+
+from weft import installed
+from weft.checks.model import Category, Check, CheckFailedError, CheckSkippedError, Scene, require
+from weft.checks.pods import require_ready
+from weft.client import Client
+from weft.forward import get_json, to_component
+from weft.names import NAMESPACE, PORT_PROMETHEUS, PORT_WEB
+
+COMPONENTS = ("tap", "web", "prometheus")
+LOGS = f"See `kubectl -n {NAMESPACE} logs deploy/{{}}`."
+
+
+def prometheus(scene: Scene, query: str) -> list[dict[str, Any]]:
+    """The instant vector of a query to viz's own Prometheus."""
+    open_socket = to_component(scene.kube, "prometheus", PORT_PROMETHEUS)
+    status, body = get_json(open_socket, f"/api/v1/query?query={quote(query)}", "prometheus")
+    require(status == 200, f"Prometheus refused a query: {body}")
+    found: list[dict[str, Any]] = body["data"]["result"]
+    return found
+
+
+def is_installed(scene: Scene) -> bool:
+    """Whether the cluster has viz."""
+    return installed.tap_service(scene.kube) is not None
+
+
+def _ready(scene: Scene, component: str) -> None:
+    require_ready(scene, component)
+
+
+def _grafana(scene: Scene) -> None:
+    if scene.kube.find(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/grafana") is None:
+        raise CheckSkippedError
+    require_ready(scene, "grafana")
+
+
+def _api_service(scene: Scene) -> None:
+    service = installed.tap_service(scene.kube) or {}
+    conditions = (service.get("status") or {}).get("conditions") or []
+    available = next(
+        (c for c in conditions if c["type"] == "Available"), {"status": "False", "message": "not seen yet"}
+    )
+    if available["status"] != "True":
+        raise CheckFailedError(f"{available.get('reason', '')} {available.get('message', '')}".strip())
+
+
+def _targets(scene: Scene) -> None:
+    require(prometheus(scene, "up == 1"), "Prometheus scrapes nothing successfully")
+
+
+def _proxies_scraped(scene: Scene) -> None:
+    down = prometheus(scene, 'up{job=~"weft-.*"} == 0')
+    names = sorted({f"{d['metric'].get('namespace', NAMESPACE)}/{d['metric'].get('pod', '?')}" for d in down})
+    require(not names, f"cannot scrape {', '.join(names)}")
+
+
+def _web(scene: Scene) -> None:
+    Client(to_component(scene.kube, "web", PORT_WEB)).version()
+
+
+CATEGORY = Category(
+    "weft-viz",
+    (
+        *(
+            Check(
+                f"viz-{component}-ready",
+                f"{component} is ready",
+                lambda scene, component=component: _ready(scene, component),  # type: ignore[misc]
+                f"See `kubectl -n {NAMESPACE} describe pod -l weft.dev/component={component}`.",
+                fatal=True,
+                retry=True,
+            )
+            for component in COMPONENTS
+        ),
+        Check(
+            "viz-grafana-ready",
+            "grafana is ready",
+            _grafana,
+            "The dashboard works without; where its image cannot be pulled, install with --set viz.grafana.enabled=false.",
+            warning=True,
+        ),
+        Check(
+            "viz-tap-available",
+            "the tap API is available",
+            _api_service,
+            LOGS.format("tap"),
+            retry=True,
+        ),
+        Check(
+            "viz-prometheus",
+            "Prometheus is up and has targets",
+            _targets,
+            LOGS.format("prometheus"),
+            retry=True,
+        ),
+        Check(
+            "viz-scrapes",
+            "Prometheus can scrape every proxy and service",
+            _proxies_scraped,
+            "See the targets' errors: port-forward prometheus:9090 and open /targets.",
+            warning=True,
+        ),
+        Check("viz-web", "web answers", _web, LOGS.format("web"), retry=True),
+    ),
+)

@@ -1,0 +1,120 @@
+"""A client of weft's public API (web's `/api/v1`).
+
+kube = Kube.connect(None, None)
+client = Client(forward.to_component(kube, "web", 8084))
+for row in client.stat("deployment", namespace="teahouse"):
+    print(row["name"], row["success"])
+"""
+
+from typing import Any, TypedDict
+from urllib.parse import urlencode
+
+from weft.errors import Failure
+from weft.forward import Connect, get_json
+
+
+class Meshed(TypedDict):
+    """Pods of a workload: with a proxy, and all that run."""
+
+    pods: int
+    running: int
+
+
+class Latency(TypedDict):
+    """Seconds at three quantiles; None when there was too little traffic."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Totals(TypedDict):
+    """Requests since the proxies started, as last scraped."""
+
+    success: float
+    failure: float
+    cancelled: float
+
+
+class StatRow(TypedDict):
+    """Golden signals of one workload."""
+
+    namespace: str
+    kind: str
+    name: str
+    meshed: Meshed | None
+    success: float | None
+    rps: float | None
+    latency_seconds: Latency | None
+    tcp_open_connections: float | None
+    tcp_read_bytes_per_second: float | None
+    tcp_written_bytes_per_second: float | None
+    totals: Totals | None
+    status: str
+    note: str
+
+
+class Ref(TypedDict):
+    """A workload."""
+
+    namespace: str
+    kind: str
+    name: str
+
+
+class EdgeRow(TypedDict):
+    """Traffic from one workload to another."""
+
+    src: Ref
+    dst: Ref
+    client_id: str
+    server_id: str
+    tls: str
+    rps: float | None
+    success: float | None
+
+
+class RouteRow(TypedDict):
+    """Client-side signals of one route of one service."""
+
+    route: str
+    dst_service: str
+    dst_namespace: str
+    success: float | None
+    rps: float | None
+    latency_seconds: Latency | None
+
+
+class Client:
+    """Questions to web over connections that `open_socket` gives."""
+
+    def __init__(self, open_socket: Connect) -> None:
+        self._open_socket = open_socket
+
+    def version(self) -> dict[str, Any]:
+        """What web says about itself."""
+        return self.get("version")
+
+    def stat(self, kind: str, **query: str) -> list[StatRow]:
+        """Rows of `stat`; see the API's document for the parameters."""
+        rows: list[StatRow] = self.get("stat", kind=kind, **query)["rows"]
+        return rows
+
+    def edges(self, kind: str, **query: str) -> list[EdgeRow]:
+        """Rows of `edges`."""
+        rows: list[EdgeRow] = self.get("edges", kind=kind, **query)["rows"]
+        return rows
+
+    def routes(self, kind: str, **query: str) -> list[RouteRow]:
+        """Rows of `routes`."""
+        rows: list[RouteRow] = self.get("routes", kind=kind, **query)["rows"]
+        return rows
+
+    def get(self, path: str, **query: str) -> dict[str, Any]:
+        """GET /api/v1/<path>, leaving out parameters that are empty."""
+        given = urlencode({key: value for key, value in query.items() if value})
+        status, body = get_json(self._open_socket, f"/api/v1/{path}" + (f"?{given}" if given else ""), "web")
+        if status >= 400:
+            error = body.get("error") or {}
+            raise Failure(error.get("message") or f"web answered {status}", error.get("hint") or "")
+        return dict(body)

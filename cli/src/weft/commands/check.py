@@ -1,0 +1,101 @@
+"""`weft check` and `weft explain`."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from weft import version
+from weft.durations import Duration
+from weft.errors import Failure
+from weft.options import Command, Target, output_option, pass_target
+
+if TYPE_CHECKING:
+    from weft.checks.model import Category, Result, Scene
+
+
+@click.command(cls=Command)
+@click.option("--pre", is_flag=True, help="Whether weft can be installed here.")
+@click.option("--proxy", is_flag=True, help="Also the proxies: of namespace -n, or of all.")
+@click.option(
+    "--wait", type=Duration(), default="5m", metavar="TIME", help="Repeat what may become true (default: 5m)."
+)
+@output_option("table", "json", "short")
+@pass_target
+def check(target: Target, pre: bool, proxy: bool, wait: float, output: str) -> None:
+    """Check the cluster, the control plane, viz, and with --proxy the data plane."""
+    from weft.checks import report
+    from weft.checks.model import Scene
+
+    if pre and proxy:
+        raise Failure("--pre and --proxy exclude each other", "Proxies are there after the installation.")
+    scene = Scene(target.connect, version(), target.namespace)
+    results: list[Result] = []
+    for result in _run(scene, pre, proxy, wait):
+        if output == "table" or (output == "short" and result.result != "success"):
+            _print(result, results)
+        results.append(result)
+    click.echo(report.document(results) if output == "json" else _ending(results, output))
+    sys.exit(0 if report.succeeded(results) else 1)
+
+
+@click.command(cls=Command)
+@click.argument("check_id", metavar="ID")
+def explain(check_id: str) -> None:
+    """Say what a check looks at and what to do when it fails; works without a cluster."""
+    from weft.checks.plan import every_check
+
+    checks = every_check()
+    if check_id not in checks:
+        raise Failure(f"there is no check {check_id!r}", f"There are: {', '.join(sorted(checks))}.")
+    found = checks[check_id]
+    level = "a warning" if found.warning else "an error"
+    click.echo(f"{found.id}: {found.description}\n\nNot so is {level}.\n{found.hint}")
+
+
+def _run(scene: "Scene", pre: bool, proxy: bool, wait: float) -> "Iterator[Result]":
+    from weft.checks.runner import run
+
+    with _spinner() as progress:
+        yield from run(_categories(scene, pre, proxy), scene, wait, progress)
+
+
+def _categories(scene: "Scene", pre: bool, proxy: bool) -> "Iterator[Category]":
+    """Lazily, because whether viz is there is known only once the API answers."""
+    from weft.checks import plan, viz
+
+    yield from plan.BEFORE if pre else plan.INSTALLED
+    if not pre and viz.is_installed(scene):
+        yield plan.VIZ
+    if proxy:
+        yield plan.PROXY
+
+
+def _print(result: "Result", earlier: "list[Result]") -> None:
+    from weft.checks import report
+
+    if not earlier or earlier[-1].category != result.category:
+        click.echo(report.heading(result.category, first=not earlier))
+    click.echo(report.entry(result))
+
+
+def _ending(results: "list[Result]", output: str) -> str:
+    from weft.checks import report
+
+    quiet = output == "short" and all(result.result == "success" for result in results)
+    return ("" if quiet else "\n") + report.summary(results)
+
+
+@contextmanager
+def _spinner() -> Iterator[Callable[[str], None]]:
+    """On a terminal, the check that runs and what it waits for."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status("") as status:
+        yield lambda text: status.update(escape(text))

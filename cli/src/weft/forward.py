@@ -1,0 +1,125 @@
+"""Port-forward to weft's own pods: one connection for HTTP, or a local port for browsers."""
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from weft.errors import Failure
+from weft.names import COMPONENT, NAMESPACE
+
+if TYPE_CHECKING:
+    from weft.cluster import Kube
+
+Connect = Callable[[], Any]
+"""Opens a new connected socket."""
+
+READ_SECONDS = 30.0
+
+
+class ForwardedHTTP(http.client.HTTPConnection):
+    """HTTP over a socket that somebody else connects."""
+
+    def __init__(self, open_socket: Connect) -> None:
+        super().__init__("localhost", timeout=READ_SECONDS)
+        self._open_socket = open_socket
+
+    def connect(self) -> None:
+        """Take a new socket."""
+        self.sock = self._open_socket()
+        self.sock.settimeout(READ_SECONDS)
+
+
+def to_component(kube: "Kube", component: str, port: int) -> Connect:
+    """Connections to a ready pod of one of weft's components, which is looked up once."""
+    from weft.cluster import is_ready
+
+    pods = kube.list(f"/api/v1/namespaces/{NAMESPACE}/pods", labelSelector=f"{COMPONENT}={component}")
+    ready = [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
+    if not pods:
+        raise Failure(f"no pod of {component} in namespace {NAMESPACE}", "Run `weft viz install | kubectl apply -f -`.")
+    if not ready:
+        raise Failure(f"no pod of {component} is ready", "See `weft check`.")
+    return lambda: kube.forward(NAMESPACE, ready[0], port)
+
+
+def get_json(open_socket: Connect, path: str, name: str) -> tuple[int, Any]:
+    """Status and JSON of one GET; `name` says in a failure who did not answer."""
+    connection = ForwardedHTTP(open_socket)
+    try:
+        connection.request("GET", path, headers={"Accept": "application/json"})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        cause = str(error) or type(error).__name__
+        raise Failure(f"{name} does not answer as it should: {cause}", "See `weft check`.") from error
+    finally:
+        connection.close()
+
+
+class LocalForwarder:
+    """Listens on a port of this machine's loopback and forwards each connection."""
+
+    def __init__(self, open_socket: Connect, port: int) -> None:
+        self._open_socket = open_socket
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, name=f"forward :{self.port}", daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            remote = self._open_socket()
+        except (Failure, OSError):
+            client.close()
+            return
+        back = threading.Thread(target=_pump, args=(remote, client), daemon=True)
+        back.start()
+        _pump(client, remote)
+        back.join()
+        client.close()
+        remote.close()
+
+
+def listen(open_socket: Connect, preferred: int, strict: bool) -> LocalForwarder:
+    """A forwarder on the preferred port, or on a free one unless the port was asked for."""
+    try:
+        return LocalForwarder(open_socket, preferred)
+    except OSError as error:
+        if strict:
+            cause = error.strerror or str(error)
+            raise Failure(
+                f"cannot listen on port {preferred}: {cause}", "Choose another by --port, or none."
+            ) from error
+        return LocalForwarder(open_socket, 0)
+
+
+def _pump(source: Any, sink: Any) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        # Either side is gone: end the other direction as well.
+        for end in (source, sink):
+            _shutdown(end)
+
+
+def _shutdown(end: Any) -> None:
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        end.close()
