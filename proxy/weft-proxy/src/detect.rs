@@ -1,1 +1,170 @@
-//! Placeholder.
+//! What a connection speaks, from its first bytes.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Client silence after which the server may be the one who speaks first.
+pub const SILENCE: Duration = Duration::from_millis(50);
+/// Bytes that could still become HTTP are waited for this long.
+const UNDECIDED: Duration = Duration::from_secs(1);
+/// Longest request line that is still taken for HTTP.
+const MAX_LINE: usize = 64 * 1024;
+const FIRST_READ: usize = 4096;
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const MAX_METHOD: usize = 32;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Http1,
+    Http2,
+    /// A TLS ClientHello.
+    Tls,
+    Opaque,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Kind(Kind),
+    /// The client has not said a word in time.
+    Silent,
+    /// The client ended without a word.
+    Closed,
+}
+
+/// What `bytes` begin; none when more are needed to tell.
+///
+/// HTTP/1 is believed only by its whole request line: Redis and SMTP begin with upper-case words as well.
+pub fn classify(bytes: &[u8]) -> Option<Kind> {
+    let common = bytes.len().min(PREFACE.len());
+    match bytes {
+        [] | [0x16] => None,
+        _ if bytes[..common] == PREFACE[..common] => (common == PREFACE.len()).then_some(Kind::Http2),
+        [0x16, 0x03, ..] => Some(Kind::Tls),
+        _ => classify_line(bytes),
+    }
+}
+
+fn classify_line(bytes: &[u8]) -> Option<Kind> {
+    let method = bytes.iter().take_while(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_')).count();
+    let is_method = (1..=MAX_METHOD).contains(&method) && bytes.get(method).is_none_or(|b| *b == b' ');
+    if !is_method {
+        return Some(Kind::Opaque);
+    }
+    match bytes.iter().position(|b| *b == b'\n') {
+        Some(end) => Some(if is_request_line(&bytes[..end]) { Kind::Http1 } else { Kind::Opaque }),
+        None => (bytes.len() > MAX_LINE).then_some(Kind::Opaque),
+    }
+}
+
+fn is_request_line(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
+}
+
+/// Reads into `buf` until the kind is clear; `silence` limits the wait for the first byte.
+pub async fn detect(stream: &TcpStream, buf: &mut BytesMut, silence: Option<Duration>) -> io::Result<Found> {
+    if buf.is_empty() {
+        let first = match silence {
+            None => read_some(stream, buf).await,
+            Some(limit) => match timeout(limit, read_some(stream, buf)).await {
+                Ok(read) => read,
+                Err(_) => return Ok(Found::Silent),
+            },
+        };
+        if first? == 0 {
+            return Ok(Found::Closed);
+        }
+    }
+    Ok(Found::Kind(timeout(UNDECIDED, decide(stream, buf)).await.unwrap_or(Ok(Kind::Opaque))?))
+}
+
+async fn decide(stream: &TcpStream, buf: &mut BytesMut) -> io::Result<Kind> {
+    loop {
+        if let Some(kind) = classify(buf) {
+            return Ok(kind);
+        }
+        if read_some(stream, buf).await? == 0 {
+            return Ok(Kind::Opaque);
+        }
+    }
+}
+
+/// Reads what there is; a waiting connection holds no buffer.
+pub async fn read_some(stream: &TcpStream, buf: &mut BytesMut) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        buf.reserve(FIRST_READ);
+        match stream.try_read_buf(buf) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    /// Every prefix of a request either waits or is already right: more bytes never change an answer.
+    #[test]
+    fn prefixes_never_mislead() {
+        let cases: [(&[u8], Kind); 9] = [
+            (b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n", Kind::Http1),
+            (b"PURGE /a HTTP/1.0\n", Kind::Http1),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0", Kind::Http2),
+            (b"PRINT /x HTTP/1.1\r\n", Kind::Http1),
+            (b"\x16\x03\x01\x02\x00\x01", Kind::Tls),
+            (b"\x16\x04", Kind::Opaque),
+            (b"SET key value\r\n", Kind::Opaque),
+            (b"*1\r\n$4\r\nPING\r\n", Kind::Opaque),
+            (b"EHLO mail.example\r\n", Kind::Opaque),
+        ];
+        for (bytes, kind) in cases {
+            let answers: Vec<_> = (0..=bytes.len()).filter_map(|n| classify(&bytes[..n])).collect();
+            assert!(!answers.is_empty() && answers.iter().all(|a| *a == kind), "{bytes:?}: {answers:?}");
+        }
+    }
+
+    /// A request line without end is not waited for without end.
+    #[test]
+    fn endless_lines_are_opaque() {
+        assert_eq!(Some(Kind::Opaque), classify(&[b"GET /".as_slice(), &vec![b'a'; MAX_LINE]].concat()));
+    }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
+        (client.unwrap(), accepted.unwrap().0)
+    }
+
+    /// A client that waits for the server to speak is told apart from one that left.
+    #[tokio::test]
+    async fn silence_is_not_an_end() {
+        let (client, server) = pair().await;
+        let mut buf = BytesMut::new();
+        assert_eq!(Found::Silent, detect(&server, &mut buf, Some(SILENCE)).await.unwrap());
+        drop(client);
+        assert_eq!(Found::Closed, detect(&server, &mut buf, Some(SILENCE)).await.unwrap());
+    }
+
+    /// A request line in pieces is put together, and nothing of it is lost.
+    #[tokio::test]
+    async fn pieces_are_put_together() {
+        let (mut client, server) = pair().await;
+        let mut buf = BytesMut::new();
+        let write = async {
+            for piece in [b"GE".as_slice(), b"T / HT", b"TP/1.1\r\n"] {
+                client.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let (found, ()) = tokio::join!(detect(&server, &mut buf, None), write);
+        assert_eq!((Found::Kind(Kind::Http1), b"GET / HTTP/1.1\r\n".as_slice()), (found.unwrap(), &buf[..]));
+    }
+}

@@ -1,1 +1,119 @@
-//! Placeholder.
+//! What can go wrong on the data path: a stable code, a cause in words, and how a client is told.
+
+use std::fmt;
+
+/// Stable codes: part of `weft-error`, of the body and of `weft_proxy_errors_total{code}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    NoRoute,
+    Unknown,
+    Connect,
+    NoEndpoints,
+    Timeout,
+    Tls,
+    Loop,
+    Protocol,
+    ShuttingDown,
+    Overloaded,
+    /// The connection went away after the request may have been seen, before any response byte.
+    Lost,
+}
+
+impl Code {
+    pub const ALL: [Code; 11] = [
+        Code::NoRoute,
+        Code::Unknown,
+        Code::Connect,
+        Code::NoEndpoints,
+        Code::Timeout,
+        Code::Tls,
+        Code::Loop,
+        Code::Protocol,
+        Code::ShuttingDown,
+        Code::Overloaded,
+        Code::Lost,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Code::NoRoute => "E101",
+            Code::Unknown => "E102",
+            Code::Connect => "E103",
+            Code::NoEndpoints => "E104",
+            Code::Timeout => "E105",
+            Code::Tls => "E106",
+            Code::Loop => "E107",
+            Code::Protocol => "E108",
+            Code::ShuttingDown => "E109",
+            Code::Overloaded => "E110",
+            Code::Lost => "E111",
+        }
+    }
+
+    /// The HTTP status of a response that the proxy makes itself.
+    pub fn status(self) -> http::StatusCode {
+        match self {
+            Code::NoEndpoints | Code::Unknown | Code::ShuttingDown | Code::Overloaded => {
+                http::StatusCode::SERVICE_UNAVAILABLE
+            }
+            Code::Timeout => http::StatusCode::GATEWAY_TIMEOUT,
+            _ => http::StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The gRPC status of such a response: DEADLINE_EXCEEDED or UNAVAILABLE.
+    pub fn grpc_status(self) -> u16 {
+        if self == Code::Timeout { 4 } else { 14 }
+    }
+
+    /// Whether the application certainly has not seen the request, so that any method may be sent again.
+    pub fn is_undelivered(self) -> bool {
+        !matches!(self, Code::Timeout | Code::Protocol | Code::Lost)
+    }
+
+    /// The code that a `weft-error` header begins with.
+    pub fn parse(header: &[u8]) -> Option<Code> {
+        Code::ALL.into_iter().find(|c| header.starts_with(c.as_str().as_bytes()))
+    }
+}
+
+/// One failure, as it is logged, counted and told to the client: `E104 no ready endpoints of svc/web.shop:80`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    pub code: Code,
+    pub cause: String,
+}
+
+impl Error {
+    pub fn new(code: Code, cause: impl Into<String>) -> Self {
+        Self { code, cause: cause.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code.as_str(), self.cause)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A code survives the header it is told in, for a peer proxy to read back.
+    #[test]
+    fn codes_read_back() {
+        for code in Code::ALL {
+            assert_eq!(Some(code), Code::parse(Error::new(code, "some cause").to_string().as_bytes()));
+        }
+    }
+
+    /// Only what surely was not delivered may be sent again whatever the method.
+    #[test]
+    fn lost_and_late_requests_may_have_been_seen() {
+        let seen: Vec<_> = Code::ALL.into_iter().filter(|c| !c.is_undelivered()).map(Code::as_str).collect();
+        assert_eq!(vec!["E105", "E108", "E111"], seen);
+    }
+}

@@ -1,10 +1,11 @@
 //! The proxy of weft, as a library so that tests can run a pair of them in one process.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod admin;
 pub mod app;
 pub mod balance;
 pub mod config;
+pub mod control;
 pub mod copy;
 pub mod detect;
 pub mod discovery;
@@ -14,6 +15,7 @@ pub mod gateway;
 pub mod http;
 pub mod identity;
 pub mod inbound;
+pub mod io;
 pub mod metrics;
 pub mod outbound;
 pub mod route;

@@ -1,1 +1,380 @@
-//! Placeholder.
+//! What the proxy counts: a handle is looked up once for a route and an endpoint, then counting is an addition.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::discovery::DstLabels;
+use crate::error::Code;
+
+/// Seconds; from a local cache to a request that somebody waits for.
+const BUCKETS: [f64; 16] = [
+    0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+];
+/// Distinct peers and routes a proxy keeps apart; later ones share the labels `overflow`.
+const MAX_PEERS: usize = 1000;
+/// Distinct results of one peer and route; hostile status codes end here.
+const MAX_RESULTS: usize = 64;
+const OVERFLOW: &str = "overflow";
+
+/// Whether a connection is encrypted by the mesh, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tls {
+    True,
+    NoIdentity,
+    Loopback,
+    Passthrough,
+    Disabled,
+}
+
+impl Tls {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Tls::True => "true",
+            Tls::NoIdentity => "no_identity",
+            Tls::Loopback => "loopback",
+            Tls::Passthrough => "passthrough",
+            Tls::Disabled => "disabled",
+        }
+    }
+}
+
+/// Who is at the other end, and where traffic goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Peer {
+    pub direction: &'static str,
+    pub tls: &'static str,
+    pub peer_identity: String,
+    pub dst_namespace: String,
+    pub dst_service: String,
+    pub dst_workload_kind: String,
+    pub dst_workload: String,
+}
+
+impl Peer {
+    pub fn new(direction: &'static str, tls: Tls, identity: Option<&str>, dst: &DstLabels) -> Self {
+        Self {
+            direction,
+            tls: tls.as_str(),
+            peer_identity: identity.unwrap_or_default().to_owned(),
+            dst_namespace: dst.namespace.clone(),
+            dst_service: dst.service.clone(),
+            dst_workload_kind: dst.workload_kind.clone(),
+            dst_workload: dst.workload.clone(),
+        }
+    }
+
+    fn overflow(direction: &'static str) -> Self {
+        let o = || OVERFLOW.to_owned();
+        Self {
+            direction,
+            tls: OVERFLOW,
+            peer_identity: o(),
+            dst_namespace: o(),
+            dst_service: o(),
+            dst_workload_kind: o(),
+            dst_workload: o(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Routed {
+    #[prometheus(flatten)]
+    peer: Peer,
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    #[prometheus(flatten)]
+    routed: Routed,
+    result: &'static str,
+    status: String,
+    grpc_status: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Coded {
+    code: &'static str,
+}
+
+/// How an exchange ended: `result`, HTTP status (0: none came), gRPC status.
+pub type Answer = (&'static str, u16, Option<u16>);
+
+/// Requests to one peer by one route. Belongs to one worker; the counters behind it are shared.
+pub struct Requests {
+    family: Family<Answered, Counter>,
+    routed: Routed,
+    latency: Histogram,
+    results: RefCell<Vec<(Answer, Counter)>>,
+}
+
+impl Requests {
+    /// Counts an exchange that ended.
+    pub fn count(&self, answer: Answer) {
+        let mut results = self.results.borrow_mut();
+        if let Some((_, counter)) = results.iter().find(|(known, _)| *known == answer) {
+            counter.inc();
+            return;
+        }
+        let full = results.len() >= MAX_RESULTS;
+        let counter = self.family.get_or_create_owned(&self.labels(answer, full));
+        counter.inc();
+        if !full {
+            results.push((answer, counter));
+        }
+    }
+
+    /// Notes the time to a response's head.
+    pub fn observe(&self, latency: Duration) {
+        self.latency.observe(latency.as_secs_f64());
+    }
+
+    fn labels(&self, (result, status, grpc_status): Answer, full: bool) -> Answered {
+        let status = match status {
+            _ if full => OVERFLOW.to_owned(),
+            0 => String::new(),
+            known => known.to_string(),
+        };
+        let grpc_status = grpc_status.filter(|_| !full).map(|g| g.to_string()).unwrap_or_default();
+        Answered { routed: self.routed.clone(), result, status, grpc_status }
+    }
+}
+
+/// Counters of the connections with one peer.
+#[derive(Clone)]
+pub struct Connections {
+    open: Gauge,
+    opened: Counter,
+    read: Counter,
+    written: Counter,
+}
+
+impl Connections {
+    /// One connection begins; it ends when the meter is dropped.
+    pub fn open(&self) -> Meter {
+        self.open.inc();
+        self.opened.inc();
+        Meter(self.clone())
+    }
+}
+
+/// Counts the bytes of one connection while it lives.
+pub struct Meter(Connections);
+
+impl Meter {
+    pub fn read(&self, n: usize) {
+        self.0.read.inc_by(n as u64);
+    }
+
+    pub fn written(&self, n: usize) {
+        self.0.written.inc_by(n as u64);
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.0.open.dec();
+    }
+}
+
+/// What is read afresh at each scrape.
+#[derive(Clone, Copy, Default)]
+pub struct Control {
+    pub identity_expiry: i64,
+    pub discovery_connected: bool,
+    /// How old the newest word of the control plane is.
+    pub discovery_age: Duration,
+}
+
+/// All metrics of this process.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Answered, Counter>,
+    latency: Family<Routed, Histogram, fn() -> Histogram>,
+    open: Family<Peer, Gauge>,
+    opened: Family<Peer, Counter>,
+    read: Family<Peer, Counter>,
+    written: Family<Peer, Counter>,
+    errors: Family<Coded, Counter>,
+    identity_expiry: Gauge,
+    discovery_connected: Gauge,
+    discovery_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+    known: Mutex<HashSet<Routed>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            latency: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            open: Family::default(),
+            opened: Family::default(),
+            read: Family::default(),
+            written: Family::default(),
+            errors: Family::default(),
+            identity_expiry: Gauge::default(),
+            discovery_connected: Gauge::default(),
+            discovery_age: Gauge::default(),
+            known: Mutex::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let started = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
+        started.set(start);
+        r.register("weft_proxy", "Version of the proxy", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        r.register("process_start_time_seconds", "When the proxy started, since the epoch", started);
+        r.register("weft_requests", "Requests that ended", self.requests.clone());
+        r.register("weft_response_duration_seconds", "Time to the head of the response", self.latency.clone());
+        r.register("weft_tcp_open_connections", "Connections open now", self.open.clone());
+        r.register("weft_tcp_opened", "Connections opened", self.opened.clone());
+        r.register("weft_tcp_read_bytes", "Bytes read from the peer", self.read.clone());
+        r.register("weft_tcp_written_bytes", "Bytes written to the peer", self.written.clone());
+        r.register("weft_proxy_errors", "Errors of the proxy itself, by code", self.errors.clone());
+        r.register(
+            "weft_identity_expiry_timestamp_seconds",
+            "When the certificate ends, since the epoch; 0 without one",
+            self.identity_expiry.clone(),
+        );
+        r.register(
+            "weft_discovery_connected",
+            "1 while there is a stream to the control plane",
+            self.discovery_connected.clone(),
+        );
+        r.register(
+            "weft_discovery_age_seconds",
+            "Since the control plane was last heard",
+            self.discovery_age.clone(),
+        );
+    }
+
+    /// Counters of requests to `peer` by `route`.
+    pub fn requests(&self, peer: &Peer, route: &str) -> Requests {
+        let routed = self.admit(peer, route);
+        Requests {
+            family: self.requests.clone(),
+            latency: self.latency.get_or_create_owned(&routed),
+            routed,
+            results: RefCell::default(),
+        }
+    }
+
+    /// Counters of connections with `peer`.
+    pub fn connections(&self, peer: &Peer) -> Connections {
+        let peer = self.admit(peer, "").peer;
+        Connections {
+            open: self.open.get_or_create_owned(&peer),
+            opened: self.opened.get_or_create_owned(&peer),
+            read: self.read.get_or_create_owned(&peer),
+            written: self.written.get_or_create_owned(&peer),
+        }
+    }
+
+    pub fn error(&self, code: Code) {
+        self.errors.get_or_create(&Coded { code: code.as_str() }).inc();
+    }
+
+    /// The labels to use: those asked for, or `overflow` once there are too many.
+    fn admit(&self, peer: &Peer, route: &str) -> Routed {
+        let routed = Routed { peer: peer.clone(), route: route.to_owned() };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(&routed) {
+            if known.len() >= MAX_PEERS {
+                return Routed { peer: Peer::overflow(peer.direction), route: OVERFLOW.to_owned() };
+            }
+            known.insert(routed.clone());
+        }
+        routed
+    }
+
+    /// The text that Prometheus scrapes (OpenMetrics).
+    pub fn render(&self, control: Control) -> String {
+        self.identity_expiry.set(control.identity_expiry);
+        self.discovery_connected.set(control.discovery_connected.into());
+        self.discovery_age.set(control.discovery_age.as_secs_f64());
+        let mut text = String::new();
+        // Writing into a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(workload: &str) -> Peer {
+        let dst = DstLabels { workload: workload.into(), ..DstLabels::default() };
+        Peer::new("outbound", Tls::True, Some("spiffe://x"), &dst)
+    }
+
+    /// Names and labels are those of docs/metrics.md.
+    #[test]
+    fn requests_are_rendered_with_their_labels() {
+        let metrics = Metrics::default();
+        metrics.requests(&peer("web"), "home").count(("success", 200, Some(0)));
+        let text = metrics.render(Control::default());
+        let line = text.lines().find(|l| l.starts_with("weft_requests_total")).unwrap();
+        assert_eq!(
+            "weft_requests_total{direction=\"outbound\",tls=\"true\",peer_identity=\"spiffe://x\",dst_namespace=\"\",\
+             dst_service=\"\",dst_workload_kind=\"\",dst_workload=\"web\",route=\"home\",result=\"success\",\
+             status=\"200\",grpc_status=\"0\"} 1",
+            line
+        );
+    }
+
+    /// Handles of several workers add up.
+    #[test]
+    fn workers_share_counters() {
+        let metrics = Metrics::default();
+        for _ in 0..2 {
+            metrics.requests(&peer("web"), "").count(("success", 204, None));
+        }
+        assert!(metrics.render(Control::default()).contains("status=\"204\",grpc_status=\"\"} 2"));
+    }
+
+    /// However many peers there are, series are bounded, and nothing is left uncounted.
+    #[test]
+    fn peers_overflow_into_one_series() {
+        let metrics = Metrics::default();
+        for n in 0..MAX_PEERS + 5 {
+            metrics.requests(&peer(&n.to_string()), "").count(("success", 200, None));
+        }
+        let text = metrics.render(Control::default());
+        let (series, overflow): (Vec<_>, Vec<_>) =
+            text.lines().filter(|l| l.starts_with("weft_requests_total")).partition(|l| !l.contains(OVERFLOW));
+        assert_eq!((MAX_PEERS, 1), (series.len(), overflow.len()));
+        assert!(overflow[0].ends_with(" 5"));
+    }
+
+    /// Bytes count while the connection lives, and an ended one is not open.
+    #[test]
+    fn meters_count_while_open() {
+        let metrics = Metrics::default();
+        let meter = metrics.connections(&peer("db")).open();
+        meter.read(7);
+        assert!(metrics.render(Control::default()).contains("dst_workload=\"db\"} 7"));
+        drop(meter);
+        let text = metrics.render(Control::default());
+        assert!(text.lines().any(|l| l.starts_with("weft_tcp_open_connections") && l.ends_with(" 0")));
+    }
+}

@@ -1,1 +1,99 @@
-//! Placeholder.
+//! Sockets: listeners that share a port, where a redirected connection was going, and connecting in time.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+const BACKLOG: i32 = 4096;
+/// A peer that vanished without a word is noticed after this long, with data under way or not.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Listens on `addr`; every worker does, and the kernel spreads connections among them.
+///
+/// `[::]` takes IPv4 as well; on a machine without IPv6 it becomes `0.0.0.0`.
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    match bind(addr) {
+        Err(e) if addr.ip() == IpAddr::from([0u16; 8]) && is_no_ipv6(&e) => bind(([0, 0, 0, 0], addr.port()).into()),
+        other => other,
+    }
+}
+
+fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(addr.ip() != IpAddr::from([0u16; 8]))?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn is_no_ipv6(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported) || e.raw_os_error() == Some(97)
+}
+
+/// Where the client was going before iptables redirected it here.
+///
+/// Without a redirection the kernel knows none, and the address of the listener itself comes back: a loop to refuse.
+pub fn original_dst(stream: &TcpStream) -> io::Result<SocketAddr> {
+    let local = canonical(stream.local_addr()?);
+    let socket = SockRef::from(stream);
+    let found = if local.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+    Ok(found.ok().and_then(|a| a.as_socket()).map_or(local, canonical))
+}
+
+/// An IPv4 address that an IPv6 socket shows as `::ffff:a.b.c.d`, as plain IPv4.
+pub fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// Options of every connection, accepted or made.
+pub fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3))
+}
+
+/// Connects within `limit`.
+pub async fn connect(addr: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    let stream = tokio::time::timeout(limit, TcpStream::connect(addr))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", limit.as_millis())))??;
+    tune(&stream)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection that nobody redirected shows the listener's own address.
+    #[tokio::test]
+    async fn direct_connection_shows_the_listener() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
+        assert_eq!(addr, original_dst(&accepted.unwrap().0).unwrap());
+    }
+
+    /// Two workers share one port.
+    #[tokio::test]
+    async fn a_port_is_shared() {
+        let first = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert!(listen(first.local_addr().unwrap()).is_ok());
+    }
+
+    /// The dual-stack listener takes IPv4 clients, and they look like IPv4.
+    #[tokio::test]
+    async fn dual_stack_takes_ipv4() {
+        let listener = listen("[::]:0".parse().unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(("127.0.0.1", port)), listener.accept());
+        assert_eq!(IpAddr::from([127, 0, 0, 1]), canonical(accepted.unwrap().1).ip());
+    }
+}

@@ -1,16 +1,33 @@
 //! Where requests go: what the destination service says, cached and kept while it is away.
 
+mod cache;
+mod endpoints;
 pub mod model;
+pub mod stream;
+mod translate;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use ipnet::IpNet;
+use tokio::sync::{mpsc, watch};
+use weft_api::discovery as api;
 
+use cache::{Applied, Cache, Reader};
 pub use model::{
     Breaker, Destination, DstLabels, Endpoint, EndpointSet, Inbound, Outbound, Protocol, RetryBudget, Route,
     RouteMatch, ServiceDestination, ServicePort, WeightedBackend,
 };
+use translate::Target;
+
+/// How long a connection waits for an answer about a target of which nothing is known.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Targets nobody has used for so long are forgotten.
+const KEEP_IDLE: Duration = Duration::from_secs(300);
+/// Targets on one stream. An application that dials more (a port scan) pushes out what is not in use.
+const MAX_TARGETS: usize = 4096;
 
 /// Nothing is known of the target, and the destination service did not say within the time limit.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -26,25 +43,164 @@ impl DiscoveryError {
 
 /// Handle of the cache; cheap to clone, works from any runtime.
 #[derive(Clone)]
-pub struct Discovery;
+pub struct Discovery {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Addresses outside are not in the mesh and never asked for; empty: all are asked for.
+    networks: Vec<IpNet>,
+    outside: watch::Sender<Arc<Outbound>>,
+    state: Mutex<State>,
+    connected: AtomicBool,
+}
+
+/// Cache and stream under one lock, so that no target is lost between them.
+struct State {
+    cache: Cache,
+    /// To the open stream; none while there is none.
+    requests: Option<mpsc::UnboundedSender<api::Request>>,
+    connected_until: Instant,
+}
 
 impl Discovery {
+    /// `networks`: the pod and Service networks of the cluster. `stream::run` connects it to the control plane.
+    pub fn new(networks: Vec<IpNet>) -> Self {
+        let state = State { cache: Cache::new(), requests: None, connected_until: Instant::now() };
+        Self {
+            shared: Arc::new(Shared {
+                networks,
+                outside: watch::Sender::new(Arc::new(Outbound::not_in_mesh())),
+                state: Mutex::new(state),
+                connected: AtomicBool::new(false),
+            }),
+        }
+    }
+
     /// Where the application's connection to `dst` leads.
     pub async fn outbound(&self, dst: SocketAddr) -> Result<watch::Receiver<Arc<Outbound>>, DiscoveryError> {
-        todo!("{dst}")
+        let dst = SocketAddr::new(dst.ip().to_canonical(), dst.port());
+        if !self.inside(dst) {
+            return Ok(self.shared.outside.subscribe());
+        }
+        let reader = self.ask(Target::Outbound(dst), |cache| cache.outbound(dst));
+        answered(reader, &dst).await
     }
 
     /// The endpoints of a port of a Service.
     pub async fn endpoints(&self, service: &ServicePort) -> Result<watch::Receiver<Arc<EndpointSet>>, DiscoveryError> {
-        todo!("{service}")
+        let reader = self.ask(Target::Endpoints(service.clone()), |cache| cache.endpoints(service));
+        answered(reader, service).await
     }
 
     /// What is known of a port of the own pod; the default until the control plane answers.
     pub fn inbound(&self, port: u16) -> watch::Receiver<Arc<Inbound>> {
-        todo!("{port}")
+        self.ask(Target::Inbound(port), |cache| cache.inbound(port)).value
     }
 
     pub fn is_connected(&self) -> bool {
-        todo!()
+        self.shared.connected.load(Ordering::Relaxed)
+    }
+
+    /// How old what is known may be: 0 while connected.
+    pub fn age(&self) -> Duration {
+        if self.is_connected() { Duration::ZERO } else { self.state().connected_until.elapsed() }
+    }
+
+    fn inside(&self, dst: SocketAddr) -> bool {
+        self.shared.networks.is_empty() || self.shared.networks.iter().any(|net| net.contains(&dst.ip()))
+    }
+
+    /// Reads the cache; a new target is asked for now, or as soon as there is a stream.
+    fn ask<T>(&self, target: Target, read: impl FnOnce(&mut Cache) -> (Reader<T>, bool)) -> Reader<T> {
+        let mut state = self.state();
+        let (reader, new) = read(&mut state.cache);
+        if new {
+            state.make_room();
+            state.send(watch_request(&target, String::new()));
+        }
+        reader
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a stream: returns what goes out on it, beginning with `hello` and all that is held.
+    fn open(&self, hello: api::Hello) -> mpsc::UnboundedReceiver<api::Request> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut state = self.state();
+        state.requests = Some(sender);
+        state.send(api::Request { kind: Some(api::request::Kind::Hello(hello)) });
+        for (target, version) in state.cache.held() {
+            state.send(watch_request(&target, version));
+        }
+        receiver
+    }
+
+    fn set_connected(&self) {
+        self.shared.connected.store(true, Ordering::Relaxed);
+    }
+
+    fn close(&self) {
+        let mut state = self.state();
+        state.requests = None;
+        if self.shared.connected.swap(false, Ordering::Relaxed) {
+            state.connected_until = Instant::now();
+        }
+    }
+
+    fn apply(&self, update: api::Update) {
+        let mut state = self.state();
+        match state.cache.apply(update) {
+            Applied::Done | Applied::Unasked => {}
+            Applied::NotUnderstood => tracing::warn!("an update that this proxy does not understand"),
+            Applied::Again(target) => state.send(watch_request(&target, String::new())),
+        }
+    }
+
+    fn sweep(&self, now: Instant) {
+        self.state().forget_idle(now, KEEP_IDLE);
     }
 }
+
+impl State {
+    fn send(&self, request: api::Request) {
+        if let Some(requests) = &self.requests {
+            // A closed stream asks for everything again when it is opened anew.
+            let _ = requests.send(request);
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.cache.len() > MAX_TARGETS {
+            self.forget_idle(Instant::now(), Duration::ZERO);
+        }
+    }
+
+    fn forget_idle(&mut self, now: Instant, keep: Duration) {
+        for target in self.cache.sweep(now, keep) {
+            self.send(api::Request { kind: Some(api::request::Kind::Unwatch(target.encode())) });
+        }
+    }
+}
+
+fn watch_request(target: &Target, held_version: String) -> api::Request {
+    let watch = api::Watch { target: Some(target.encode()), held_version };
+    api::Request { kind: Some(api::request::Kind::Watch(watch)) }
+}
+
+/// Waits until the control plane has spoken of the target.
+async fn answered<T>(
+    mut reader: Reader<T>,
+    target: &impl std::fmt::Display,
+) -> Result<watch::Receiver<Arc<T>>, DiscoveryError> {
+    let known = tokio::time::timeout(ANSWER_TIMEOUT, reader.known.wait_for(|known| *known)).await;
+    match known {
+        Ok(Ok(_)) => Ok(reader.value),
+        _ => Err(DiscoveryError { target: target.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

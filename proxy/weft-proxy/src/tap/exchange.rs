@@ -55,3 +55,13 @@ pub struct Exchange {
     /// "E104 no ready endpoints of svc/x" when the proxy made the response.
     pub error: Option<String>,
 }
+
+impl Exchange {
+    /// About what it takes of memory.
+    pub fn size(&self) -> usize {
+        let uri = self.uri.path().len() + self.uri.query().map_or(0, str::len);
+        let error = self.error.as_ref().map_or(0, String::len);
+        let headers = |map: &HeaderMap| map.iter().map(|(k, v)| k.as_str().len() + v.len() + 64).sum::<usize>();
+        size_of::<Self>() + uri + error + headers(&self.request_headers) + headers(&self.response_headers)
+    }
+}

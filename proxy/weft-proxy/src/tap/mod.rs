@@ -1,20 +1,105 @@
 //! The last exchanges of this proxy, for `weft viz tap`: a ring buffer, filled after each response.
 
 pub mod exchange;
+mod event;
+mod matching;
+mod pace;
+mod redact;
+pub mod server;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::broadcast;
 
 pub use exchange::{Direction, Exchange, Outcome};
 
-/// The ring buffer; recording costs the data path one push.
-pub struct Ring;
+/// Exchanges kept for `replay`, and what they may take of memory.
+const RING_ENTRIES: usize = 256;
+const RING_BYTES: usize = 256 * 1024;
+/// Exchanges a live observer may be behind before it loses some.
+const LIVE_BACKLOG: usize = 1024;
+
+/// An exchange with its number.
+#[derive(Debug)]
+pub struct Captured {
+    pub id: u64,
+    pub exchange: Exchange,
+}
+
+/// The ring buffer, shared by all threads; recording costs the data path one push.
+pub struct Ring {
+    last: Mutex<Last>,
+    live: broadcast::Sender<Arc<Captured>>,
+    observers: AtomicUsize,
+    next_id: AtomicU64,
+}
+
+#[derive(Default)]
+struct Last {
+    exchanges: VecDeque<Arc<Captured>>,
+    bytes: usize,
+}
 
 impl Ring {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            last: Mutex::default(),
+            live: broadcast::Sender::new(LIVE_BACKLOG),
+            observers: AtomicUsize::new(0),
+            next_id: AtomicU64::new(1),
+        })
+    }
+
     /// Keeps an exchange that has ended, and shows it to live observers.
-    pub fn record(&self, exchange: Exchange) {
-        let _ = exchange;
+    pub fn record(&self, mut exchange: Exchange) {
+        redact::headers(&mut exchange.request_headers);
+        redact::headers(&mut exchange.response_headers);
+        let captured = Arc::new(Captured { id: self.next_id.fetch_add(1, Ordering::Relaxed), exchange });
+        if self.wanted() {
+            // Fails only when the last observer has just left.
+            let _ = self.live.send(captured.clone());
+        }
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).push(captured);
     }
 
     /// Whether headers are worth capturing: somebody observes.
     pub fn wanted(&self) -> bool {
-        false
+        self.observers.load(Ordering::Relaxed) > 0
+    }
+
+    /// The last exchanges, oldest first, and all that follow: none twice, none missing.
+    fn observe(self: &Arc<Self>) -> (Vec<Arc<Captured>>, Observer) {
+        self.observers.fetch_add(1, Ordering::Relaxed);
+        let live = Observer { live: self.live.subscribe(), ring: self.clone() };
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        (last.exchanges.iter().cloned().collect(), live)
     }
 }
+
+impl Last {
+    fn push(&mut self, captured: Arc<Captured>) {
+        self.bytes += captured.exchange.size();
+        self.exchanges.push_back(captured);
+        while self.exchanges.len() > RING_ENTRIES || self.bytes > RING_BYTES {
+            let Some(oldest) = self.exchanges.pop_front() else { break };
+            self.bytes -= oldest.exchange.size();
+        }
+    }
+}
+
+/// A live observer; headers are captured as long as there is one.
+struct Observer {
+    live: broadcast::Receiver<Arc<Captured>>,
+    ring: Arc<Ring>,
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.ring.observers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! From the messages of `discovery/v1` to the model, and back for targets. What does not make sense is left out and said.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::{Regex, RegexBuilder};
+use weft_api::discovery as api;
+
+use super::model::{
+    Breaker, Destination, DstLabels, Endpoint, Inbound, Outbound, Protocol, RetryBudget, Route, RouteMatch,
+    ServiceDestination, ServicePort, WeightedBackend,
+};
+
+/// Compiled size that one path expression may have.
+const REGEX_LIMIT: usize = 256 * 1024;
+
+/// What can be watched; the key of every update.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    Outbound(SocketAddr),
+    Endpoints(ServicePort),
+    Inbound(u16),
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Outbound(address) => write!(f, "{address}"),
+            Self::Endpoints(service) => write!(f, "{service}"),
+            Self::Inbound(port) => write!(f, "inbound port {port}"),
+        }
+    }
+}
+
+impl Target {
+    pub fn encode(&self) -> api::Target {
+        use api::target::Kind;
+        let kind = match self {
+            Self::Outbound(address) => Kind::Outbound(encode_address(*address)),
+            Self::Endpoints(service) => Kind::Endpoints(api::ServicePort {
+                namespace: service.namespace.to_string(),
+                name: service.name.to_string(),
+                port: service.port.into(),
+            }),
+            Self::Inbound(port) => Kind::Inbound((*port).into()),
+        };
+        api::Target { kind: Some(kind) }
+    }
+
+    pub fn decode(target: api::Target) -> Option<Self> {
+        use api::target::Kind;
+        match target.kind? {
+            Kind::Outbound(address) => decode_address(&address).map(Self::Outbound),
+            Kind::Endpoints(service) => decode_service(&service).map(Self::Endpoints),
+            Kind::Inbound(port) => port.try_into().ok().map(Self::Inbound),
+        }
+    }
+}
+
+fn encode_address(address: SocketAddr) -> api::SocketAddress {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    api::SocketAddress { ip, port: address.port().into() }
+}
+
+pub fn decode_address(address: &api::SocketAddress) -> Option<SocketAddr> {
+    let ip: IpAddr = match address.ip.len() {
+        4 => <[u8; 4]>::try_from(&address.ip[..]).ok()?.into(),
+        _ => <[u8; 16]>::try_from(&address.ip[..]).ok()?.into(),
+    };
+    Some(SocketAddr::new(ip, address.port.try_into().ok()?))
+}
+
+fn decode_service(service: &api::ServicePort) -> Option<ServicePort> {
+    Some(ServicePort::new(&service.namespace, &service.name, service.port.try_into().ok()?))
+}
+
+fn decode_protocol(protocol: i32) -> Protocol {
+    match api::Protocol::try_from(protocol) {
+        Ok(api::Protocol::Http1) => Protocol::Http1,
+        Ok(api::Protocol::Http2) => Protocol::Http2,
+        Ok(api::Protocol::Grpc) => Protocol::Grpc,
+        Ok(api::Protocol::Opaque) => Protocol::Opaque,
+        // A newer control plane may know protocols that this proxy does not: find out.
+        _ => Protocol::Detect,
+    }
+}
+
+pub fn inbound(message: &api::Inbound) -> Inbound {
+    Inbound { protocol: decode_protocol(message.protocol) }
+}
+
+/// None: the message says nothing this proxy understands, and what is known stays.
+pub fn outbound(message: api::Outbound) -> Option<Outbound> {
+    use api::outbound::Destination as Kind;
+    let destination = match message.destination? {
+        Kind::Service(service) => Destination::Service(service_destination(service)?),
+        Kind::Pod(pod) => Destination::Pod(Arc::new(endpoint(pod, "", &mut Interner::default())?)),
+        Kind::NotInMesh(_) => Destination::NotInMesh,
+    };
+    Some(Outbound { destination, protocol: decode_protocol(message.protocol) })
+}
+
+fn service_destination(message: api::ServiceDestination) -> Option<ServiceDestination> {
+    let ms = |ms: u32| Duration::from_millis(ms.into());
+    Some(ServiceDestination {
+        service: decode_service(&message.service?)?,
+        routes: message.routes.into_iter().filter_map(route).collect(),
+        retry_budget: message.retry_budget.map(|budget| RetryBudget {
+            ratio_permille: budget.ratio_permille,
+            min_retries_per_second: budget.min_retries_per_second,
+            ttl: ms(budget.ttl_ms),
+        }),
+        breaker: message.breaker.filter(|breaker| breaker.max_failures > 0).map(|breaker| Breaker {
+            max_failures: breaker.max_failures,
+            min_penalty: ms(breaker.min_penalty_ms),
+            max_penalty: ms(breaker.max_penalty_ms),
+        }),
+    })
+}
+
+/// A route whose expression does not compile is left out whole: without the expression it would match too much.
+fn route(message: api::Route) -> Option<Route> {
+    let matches: Result<Vec<_>, regex::Error> = message.matches.iter().map(route_match).collect();
+    let matches = matches
+        .inspect_err(|error| tracing::warn!(route = message.name, %error, "route left out"))
+        .ok()?;
+    let backends = message.backends.into_iter().filter_map(|backend| {
+        Some(WeightedBackend { service: decode_service(&backend.service?)?, weight: backend.weight })
+    });
+    Some(Route {
+        name: message.name.into(),
+        matches,
+        request_timeout: (message.request_timeout_ms > 0)
+            .then(|| Duration::from_millis(message.request_timeout_ms.into())),
+        retryable: message.retryable,
+        backends: backends.collect(),
+    })
+}
+
+fn route_match(message: &api::RouteMatch) -> Result<RouteMatch, regex::Error> {
+    let path = (!message.path_regex.is_empty()).then(|| whole(&message.path_regex)).transpose()?;
+    let method = (!message.method.is_empty()).then(|| message.method.clone());
+    Ok(RouteMatch { method, path })
+}
+
+fn whole(expression: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(&format!("^(?:{expression})$")).size_limit(REGEX_LIMIT).build()
+}
+
+/// Endpoints of one Service share few identities and zones: each is stored once.
+#[derive(Default)]
+pub struct Interner(HashSet<Arc<str>>);
+
+impl Interner {
+    fn get(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return known.clone();
+        }
+        let new: Arc<str> = text.into();
+        self.0.insert(new.clone());
+        new
+    }
+}
+
+/// `service` is the name that goes into the labels; empty for a pod dialled directly.
+pub fn endpoint(message: api::Endpoint, service: &str, texts: &mut Interner) -> Option<Endpoint> {
+    Some(Endpoint {
+        addr: decode_address(message.address.as_ref()?)?,
+        weight: message.weight,
+        identity: (!message.identity.is_empty()).then(|| texts.get(&message.identity)),
+        zone: texts.get(&message.zone),
+        labels: Arc::new(DstLabels {
+            namespace: message.namespace,
+            service: service.to_owned(),
+            workload_kind: message.workload_kind,
+            workload: message.workload,
+            pod: message.pod,
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_survive_the_wire() {
+        for target in [
+            Target::Outbound("10.1.2.3:80".parse().unwrap()),
+            Target::Outbound("[fd00::1]:443".parse().unwrap()),
+            Target::Endpoints(ServicePort::new("shop", "web", 80)),
+            Target::Inbound(8080),
+        ] {
+            assert_eq!(Some(target.clone()), Target::decode(target.encode()));
+        }
+    }
+
+    #[test]
+    fn an_address_of_no_known_length_is_no_address() {
+        assert_eq!(None, decode_address(&api::SocketAddress { ip: vec![1, 2, 3], port: 80 }));
+        assert_eq!(None, decode_address(&api::SocketAddress { ip: vec![1, 2, 3, 4], port: 65536 }));
+    }
+
+    #[test]
+    fn path_expressions_match_the_whole_path() {
+        let message = api::RouteMatch { method: "GET".into(), path_regex: "/a|/b/[^/]+".into() };
+        let rule = route_match(&message).unwrap();
+        assert!(rule.matches("GET", "/a") && rule.matches("GET", "/b/1"));
+        assert!(!rule.matches("GET", "/a/x") && !rule.matches("POST", "/a"));
+    }
+
+    #[test]
+    fn a_route_with_a_broken_expression_is_left_out_and_the_others_stay() {
+        let matching = |regex: &str| api::Route {
+            name: regex.into(),
+            matches: vec![api::RouteMatch { path_regex: regex.into(), ..Default::default() }],
+            ..Default::default()
+        };
+        let message = api::ServiceDestination {
+            service: Some(api::ServicePort { namespace: "shop".into(), name: "web".into(), port: 80 }),
+            routes: vec![matching("("), matching("/ok")],
+            ..Default::default()
+        };
+        let routes = service_destination(message).unwrap().routes;
+        assert_eq!(vec!["/ok"], routes.iter().map(|r| &*r.name).collect::<Vec<_>>());
+    }
+}

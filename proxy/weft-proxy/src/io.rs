@@ -1,0 +1,119 @@
+//! One type for every connection: plain or TLS, with bytes that were read too far put back, and a byte counter.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
+
+use crate::metrics::Meter;
+
+/// A connection. Bytes are counted as the application sees them, so inside TLS.
+pub struct Io {
+    kind: Kind,
+    /// What detection read, still to be read.
+    prefix: Bytes,
+    meter: Option<Meter>,
+}
+
+enum Kind {
+    Tcp(TcpStream),
+    Client(Box<client::TlsStream<TcpStream>>),
+    Server(Box<server::TlsStream<TcpStream>>),
+}
+
+impl Io {
+    pub fn tcp(stream: TcpStream) -> Self {
+        Self::of(Kind::Tcp(stream))
+    }
+
+    pub fn tls_client(stream: client::TlsStream<TcpStream>) -> Self {
+        Self::of(Kind::Client(Box::new(stream)))
+    }
+
+    pub fn tls_server(stream: server::TlsStream<TcpStream>) -> Self {
+        Self::of(Kind::Server(Box::new(stream)))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, prefix: Bytes::new(), meter: None }
+    }
+
+    /// Puts back what was read already.
+    pub fn prefixed(mut self, prefix: Bytes) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
+    /// Counts this connection and its bytes from now on.
+    pub fn metered(mut self, meter: Meter) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+}
+
+/// Runs one expression on whichever stream there is.
+macro_rules! each {
+    ($kind:expr, $s:ident => $e:expr) => {
+        match $kind {
+            Kind::Tcp($s) => $e,
+            Kind::Client($s) => $e,
+            Kind::Server($s) => $e,
+        }
+    };
+}
+
+impl AsyncRead for Io {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        if this.prefix.is_empty() {
+            ready!(each!(&mut this.kind, s => Pin::new(s).poll_read(cx, buf)))?;
+        } else {
+            let n = this.prefix.len().min(buf.remaining());
+            buf.put_slice(&this.prefix[..n]);
+            this.prefix.advance(n);
+        }
+        if let Some(meter) = &this.meter {
+            meter.read(buf.filled().len() - before);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let n = ready!(each!(&mut self.kind, s => Pin::new(s).poll_write(cx, buf)))?;
+        if let Some(meter) = &self.meter {
+            meter.written(n);
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let n = ready!(each!(&mut self.kind, s => Pin::new(s).poll_write_vectored(cx, bufs)))?;
+        if let Some(meter) = &self.meter {
+            meter.written(n);
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        each!(&self.kind, s => s.is_write_vectored())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(&mut self.kind, s => Pin::new(s).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(&mut self.kind, s => Pin::new(s).poll_shutdown(cx))
+    }
+}
