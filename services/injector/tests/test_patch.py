@@ -1,0 +1,85 @@
+"""The patch: what is added, where, and that nothing else is touched."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from weft_injector.patch import patch
+from weft_injector.sidecar import Template
+from weft_injector.verdict import Skip, skip_reason
+from weft_injector.workload import Workload, workload_of
+from weft_testkit.golden import expected, pretty
+from weft_testkit.store import json_patch
+
+GOLDEN = Path(__file__).parent / "golden"
+VALUES = {"opaque-ports": "25,3306", "skip-inbound-ports": "9000", "proxy-cpu-limit": "1"}
+
+Json = dict[str, Any]
+
+names = st.text("abcdefgh/~.-", min_size=1, max_size=12)
+texts = st.dictionaries(names, st.text(max_size=5), max_size=3)
+containers = st.lists(st.builds(lambda name: {"name": name, "image": "app:1"}, names), max_size=3)
+pods = st.fixed_dictionaries(
+    {
+        "metadata": st.fixed_dictionaries({"name": names}, optional={"labels": texts, "annotations": texts}),
+        "spec": st.fixed_dictionaries(
+            {"containers": containers},
+            optional={"initContainers": containers, "volumes": containers, "hostname": names},
+        ),
+    }
+)
+
+
+def inject(pod: Json, template: Template) -> Json:
+    """The pod as it is after the patch."""
+    return json_patch(pod, patch(pod, template, VALUES, workload_of(pod["metadata"])))
+
+
+@pytest.mark.parametrize("name", ["deployment_pod", "bare_pod"])
+def test_patched_pods_are_golden(name: str, template: Template, request: pytest.FixtureRequest) -> None:
+    """An injected pod looks as its golden file says."""
+    actual = pretty(inject(request.getfixturevalue(name), template))
+
+    assert expected(GOLDEN / f"{name}.json", actual) == actual
+
+
+def test_redirection_then_proxy_then_own_init_containers(deployment_pod: Json, template: Template) -> None:
+    """The pod's own init containers come last, so that they can use the network."""
+    injected = inject(deployment_pod, template)
+
+    assert [c["name"] for c in injected["spec"]["initContainers"]] == ["weft-init", "weft-proxy", "migrate"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pod=pods)
+def test_an_injected_pod_is_not_injected_again(template: Template, pod: Json) -> None:
+    """Whatever the pod, a second review leaves it alone."""
+    injected = inject(pod, template)
+
+    assert skip_reason(injected, {"weft.dev/inject": "enabled"}) == Skip.ALREADY_INJECTED
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pod=pods)
+def test_nothing_else_is_touched(template: Template, pod: Json) -> None:
+    """Taking away what was added gives the pod as it was."""
+    injected = inject(pod, template)
+    metadata, spec = pod["metadata"], pod["spec"]
+
+    assert injected["spec"]["containers"] == spec["containers"]
+    assert injected["spec"]["initContainers"][2:] == spec.get("initContainers", [])
+    assert injected["spec"]["volumes"][: -len(template.volumes)] == spec.get("volumes", [])
+    assert injected["spec"].get("hostname") == spec.get("hostname")
+    assert metadata.get("labels", {}).items() <= injected["metadata"]["labels"].items()
+    assert metadata.get("annotations", {}).items() <= injected["metadata"]["annotations"].items()
+
+
+def test_the_template_is_not_changed(deployment_pod: Json, template: Template) -> None:
+    """Options of one pod never reach another one."""
+    first = patch(deployment_pod, template, VALUES, Workload("deployment", "web"))
+    plain = patch(deployment_pod, template, {}, Workload("deployment", "web"))
+
+    assert first != plain
+    assert patch(deployment_pod, template, VALUES, Workload("deployment", "web")) == first

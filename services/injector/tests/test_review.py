@@ -1,0 +1,196 @@
+"""Reviews as the API server sends them, with a Kubernetes API behind: answers, Events, metrics."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry
+from weft_injector.app import PATH
+from weft_injector.events import Recorder
+from weft_injector.metrics import Metrics
+from weft_injector.owners import Owners
+from weft_injector.review import Reviewer
+from weft_injector.sidecar import Template
+from weft_kube.api import KubeApi
+from weft_kube.objects import Meta
+from weft_testkit.fake_kube import FakeKube
+from weft_testkit.wait import until
+from weft_webhook.server import webhook_app
+
+Json = dict[str, Any]
+EVENTS = "/api/v1/namespaces/shop/events"
+
+
+@dataclass
+class Injector:
+    """A running webhook and what is around it."""
+
+    kube: FakeKube
+    registry: CollectorRegistry
+    client: TestClient[Any, Any]
+    namespace: Meta
+
+    async def review(self, pod: Json, *, dry_run: bool = False) -> Json:
+        request = {"uid": "r1", "operation": "CREATE", "namespace": "shop", "object": pod, "dryRun": dry_run}
+        body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+        answer = await self.client.post(PATH, json=body)
+        response: Json = (await answer.json())["response"]
+        return response
+
+    async def events(self, number: int) -> list[Json]:
+        """The Events written, once there are so many."""
+        await until(lambda: len(self._written()) >= number)
+        return self._written()
+
+    def _written(self) -> list[Json]:
+        return [request.body for request in self.kube.writes() if request.path == EVENTS]
+
+    def reviews(self, outcome: str, reason: str = "") -> float:
+        labels = {"outcome": outcome, "reason": reason}
+        return self.registry.get_sample_value("weft_injector_reviews_total", labels) or 0.0
+
+
+@pytest.fixture
+async def injector(template: Template) -> AsyncIterator[Injector]:
+    """Namespace shop has the label and an annotation."""
+    namespace = Meta(
+        "shop", labels={"weft.dev/inject": "enabled"}, annotations={"config.weft.dev/proxy-log-level": "debug"}
+    )
+
+    async def namespace_of(_: str) -> Meta:
+        return namespace
+
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
+        owners = Owners(api)
+        recorder = Recorder(api, owners, metrics)
+        reviewer = Reviewer(template, namespace_of, owners, recorder, metrics)
+        writing = tasks.create_task(recorder.run())
+        server = TestServer(webhook_app(PATH, reviewer.review, fail_open=True))
+        async with TestClient(server) as client:
+            yield Injector(kube, registry, client, namespace)
+        writing.cancel()
+
+
+def replica_set(name: str, deployment: str) -> Json:
+    """A ReplicaSet of a Deployment."""
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment, "uid": "d-1", "controller": True}
+    metadata = {"name": name, "namespace": "shop", "uid": "rs-1", "ownerReferences": [owner]}
+    return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata}
+
+
+async def test_a_pod_gets_its_patch(injector: Injector, deployment_pod: Json) -> None:
+    """In a namespace with the label, with the namespace's options."""
+    response = await injector.review(deployment_pod)
+
+    operations = msgspec.json.decode(base64.b64decode(response["patch"]))
+    assert response["allowed"] is True
+    assert {
+        "op": "add",
+        "path": "/metadata/annotations/config.weft.dev~1proxy-log-level",
+        "value": "debug",
+    } in operations
+    assert injector.reviews("injected") == 1
+
+
+async def test_the_event_is_the_deployments(injector: Injector, deployment_pod: Json) -> None:
+    """`kubectl describe deploy` shows it: kind, name and uid are the Deployment's."""
+    injector.kube.put(replica_set("web-5d4f8c7b9", "web"))
+
+    await injector.review(deployment_pod)
+
+    (event,) = await injector.events(1)
+    assert event["reason"] == "Injected"
+    assert event["involvedObject"] == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": "web",
+        "namespace": "shop",
+        "uid": "d-1",
+    }
+
+
+async def test_pods_of_one_rollout_have_one_event(injector: Injector, deployment_pod: Json, bare_pod: Json) -> None:
+    """A thousand replicas do not make a thousand Events."""
+    injector.kube.put(replica_set("web-5d4f8c7b9", "web"))
+
+    for pod in (deployment_pod, deployment_pod, bare_pod):
+        await injector.review(pod)
+
+    assert [event["involvedObject"]["name"] for event in await injector.events(2)] == ["web", "shell"]
+
+
+async def test_a_skip_is_told_with_its_reason(injector: Injector, bare_pod: Json) -> None:
+    """hostNetwork: the pod starts without a proxy, and an Event says why."""
+    bare_pod["spec"]["hostNetwork"] = True
+
+    response = await injector.review(bare_pod)
+
+    (event,) = await injector.events(1)
+    assert (response["allowed"], response.get("patch")) == (True, None)
+    assert event["reason"] == "InjectionSkipped"
+    assert event["message"] == "hostNetwork is set: redirection would change the node's own traffic"
+    assert injector.reviews("skipped", "host_network") == 1
+
+
+async def test_an_invalid_option_is_refused(injector: Injector, bare_pod: Json) -> None:
+    """The API server hands the message to whoever made the pod."""
+    bare_pod["metadata"]["annotations"] = {"config.weft.dev/opaque-ports": "web"}
+
+    response = await injector.review(bare_pod)
+
+    assert response["allowed"] is False
+    assert response["status"]["message"] == (
+        "weft: annotation config.weft.dev/opaque-ports of the pod: 'web' is neither a port nor a range of ports"
+    )
+    assert injector.reviews("refused") == 1
+
+
+async def test_a_dry_run_leaves_no_event(injector: Injector, bare_pod: Json, deployment_pod: Json) -> None:
+    """`kubectl apply --dry-run=server` changes nothing."""
+    await injector.review(deployment_pod, dry_run=True)
+    await injector.review(bare_pod)
+
+    assert [event["involvedObject"]["name"] for event in await injector.events(1)] == ["shell"]
+
+
+@pytest.mark.parametrize(
+    ("owners", "workload"),
+    [
+        (
+            [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "audit", "uid": "c", "controller": True}],
+            "cronjob/audit",
+        ),
+        ([], "job/audit-29000000"),
+        (None, "cronjob/audit"),
+    ],
+)
+async def test_a_jobs_workload_is_looked_up(
+    injector: Injector, bare_pod: Json, owners: list[Json] | None, workload: str
+) -> None:
+    """A Job's name does not prove that a CronJob made it; if the Job cannot be read, the name must do."""
+    job = {"apiVersion": "batch/v1", "kind": "Job", "name": "audit-29000000", "uid": "j", "controller": True}
+    bare_pod["metadata"]["ownerReferences"] = [job]
+    if owners is not None:
+        metadata = {"name": job["name"], "namespace": "shop", "ownerReferences": owners}
+        injector.kube.put({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata})
+
+    response = await injector.review(bare_pod)
+
+    assert f'"{workload}"' in base64.b64decode(response["patch"]).decode()
+
+
+@pytest.mark.parametrize(
+    "pod", [{"metadata": {}}, {"metadata": {"labels": 7}}, {"spec": {"containers": [{}]}}, [], None]
+)
+async def test_garbage_does_not_stop_the_webhook(injector: Injector, bare_pod: Json, pod: Any) -> None:
+    """A pod that is none gets an answer, and the next one its proxy."""
+    await injector.review(pod)
+
+    assert "patch" in await injector.review(bare_pod)

@@ -1,0 +1,65 @@
+"""Which pods get the proxy, which do not, and which must not start."""
+
+from typing import Any
+
+import pytest
+from weft_injector.verdict import RefusedError, Skip, check_conflicts, skip_reason
+
+Json = dict[str, Any]
+
+ENABLED = {"weft.dev/inject": "enabled"}
+DISABLED = {"weft.dev/inject": "disabled"}
+
+
+def pod(annotations: dict[str, str] | None = None, **spec: Any) -> Json:
+    """A pod with these annotations and fields of its spec."""
+    metadata = {"name": "web", "annotations": annotations} if annotations else {"name": "web"}
+    return {"metadata": metadata, "spec": {"containers": [{"name": "web"}], **spec}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "namespace", "reason"),
+    [
+        (pod(), ENABLED, None),
+        (pod(ENABLED), {}, None),
+        (pod(ENABLED), DISABLED, None),
+        (pod(), {}, Skip.NOT_ENABLED),
+        (pod(), DISABLED, Skip.NOT_ENABLED),
+        (pod(DISABLED), ENABLED, Skip.DISABLED),
+        (pod(hostNetwork=True), ENABLED, Skip.HOST_NETWORK),
+        (pod(os={"name": "windows"}), ENABLED, Skip.NOT_LINUX),
+        (pod({"kubernetes.io/config.mirror": "x"}), ENABLED, Skip.MIRROR_POD),
+        (pod(initContainers=[{"name": "weft-proxy"}]), ENABLED, Skip.ALREADY_INJECTED),
+    ],
+)
+def test_a_skip_has_its_reason(pod: Json, namespace: dict[str, str], reason: Skip | None) -> None:
+    """The pod's annotation wins over the namespace's label."""
+    assert skip_reason(pod, namespace) == reason
+
+
+def test_an_unknown_wish_is_refused() -> None:
+    """A typo in the annotation must not leave a pod without its proxy."""
+    with pytest.raises(RefusedError, match="'yes', not enabled or disabled"):
+        skip_reason(pod({"weft.dev/inject": "yes"}), {})
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"containers": [{"name": "a", "ports": [{"containerPort": 4143}]}]}, "container a uses port 4143"),
+        ({"initContainers": [{"name": "b", "ports": [{"containerPort": 4191}]}]}, "container b uses port 4191"),
+        ({"securityContext": {"runAsUser": 2102}}, "the pod uses uid 2102"),
+        ({"containers": [{"name": "c", "securityContext": {"runAsUser": 2102}}]}, "container c uses uid 2102"),
+    ],
+)
+def test_ports_and_uid_of_the_proxy_are_its_own(spec: Json, reason: str) -> None:
+    """Such a pod's traffic would loop or go past the proxy."""
+    with pytest.raises(RefusedError, match=f"{reason}, which is the proxy's own"):
+        check_conflicts(pod(**spec))
+
+
+def test_an_ordinary_pod_has_no_conflict() -> None:
+    """Other ports and users are the pod's business."""
+    check_conflicts(
+        pod(containers=[{"name": "a", "ports": [{"containerPort": 8080}]}], securityContext={"runAsUser": 1})
+    )

@@ -1,0 +1,42 @@
+"""The workload of a pod, from its metadata."""
+
+from typing import Any
+
+import pytest
+from weft_injector.workload import Workload, workload_of
+
+LONG = "n" * 70
+
+
+def owned(kind: str, name: str, **labels: str) -> dict[str, Any]:
+    """Metadata of a pod that this controller made."""
+    owner = {"apiVersion": "x/v1", "kind": kind, "name": name, "uid": "u", "controller": True}
+    return {
+        "name": f"{name}-x",
+        "labels": {k.replace("_", "-"): v for k, v in labels.items()},
+        "ownerReferences": [owner],
+    }
+
+
+@pytest.mark.parametrize(
+    ("metadata", "workload"),
+    [
+        (owned("ReplicaSet", "web-5d4", pod_template_hash="5d4"), "deployment/web"),
+        (owned("ReplicaSet", "web-5d4"), "replicaset/web-5d4"),
+        (owned("StatefulSet", "db"), "statefulset/db"),
+        (owned("DaemonSet", "agent"), "daemonset/agent"),
+        ({"name": "shell"}, "pod/shell"),
+        ({"generateName": "shell-", "creationTimestamp": None}, "pod/shell"),
+    ],
+)
+def test_a_pod_belongs_to_its_controller(metadata: dict[str, Any], workload: str) -> None:
+    """A ReplicaSet that a Deployment made stands for the Deployment."""
+    assert str(workload_of(metadata)) == workload
+
+
+def test_a_long_name_fits_a_label() -> None:
+    """Labels hold 63 characters; two long names stay two."""
+    labels = {Workload("deployment", LONG + end).label for end in "ab"}
+
+    assert {len(label) for label in labels} == {63}
+    assert len(labels) == 2
