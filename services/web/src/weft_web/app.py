@@ -1,0 +1,66 @@
+"""Wiring of web, in start order."""
+
+import asyncio
+from importlib.metadata import version
+
+import aiohttp
+import structlog
+from weft_kube.api import Cluster, KubeApi
+from weft_kube.metrics import WatchCollector
+from weft_kube.objects import Object, Pod
+from weft_kube.watch import Reflector, Resource
+from weft_kube.workloads import KINDS
+from weft_runtime.admin import serve_admin, serve_http
+from weft_runtime.run import until
+
+from weft_web.catalog import Catalog
+from weft_web.config import Config
+from weft_web.metrics import Metrics
+from weft_web.model import Version
+from weft_web.prometheus import Prometheus
+from weft_web.server import application
+from weft_web.static import Static
+from weft_web.views import Views
+
+log = structlog.get_logger()
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Runs web until `stop`."""
+    metrics = Metrics(version("weft-web"))
+    catalog = Catalog(kind.name for kind in KINDS if kind.name != "pod")
+    async with (
+        KubeApi(Cluster.in_cluster(config.kube_host, config.kube_port)) as api,
+        aiohttp.ClientSession() as session,
+    ):
+        reflectors = watches(api, catalog)
+        states = {kind: reflector.state for kind, reflector in reflectors.items()}
+        metrics.registry.register(WatchCollector("weft_web", states))
+        prometheus = Prometheus(session, config.prometheus_url, metrics.query)
+        told = Version(version("weft-web"), config.grafana_url or None, config.dashboard_tap)
+        views = Views(catalog, prometheus, told, config.namespace, config.trust_domain)
+        app = application(views, api, Static(config.static), metrics, config.allowed_hosts)
+        conditions = {kind: state.synced for kind, state in states.items()}
+        await until(
+            stop,
+            servers=[
+                serve_admin(metrics.registry, conditions, config.admin_listen, stop),
+                serve_http(app, config.listen, stop),
+            ],
+            watches=[reflector.run() for reflector in reflectors.values()],
+        )
+
+
+def watches(api: KubeApi, catalog: Catalog) -> dict[str, Reflector[Pod] | Reflector[Object]]:
+    """One reflector for each kind."""
+
+    def failed(error: Exception) -> None:
+        log.warning("watch failed", reason=str(error))
+
+    found: dict[str, Reflector[Pod] | Reflector[Object]] = {
+        kind.plural: Reflector(api, Resource(kind.path, Object), catalog.stores[kind.name], on_error=failed)
+        for kind in KINDS
+        if kind.name != "pod"
+    }
+    found["pods"] = Reflector(api, Resource("/api/v1/pods", Pod), catalog.pod_store, on_error=failed)
+    return found

@@ -1,0 +1,103 @@
+"""What there is: objects of each kind and their pods, kept by reflectors. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
+
+from weft_kube.names import PROXY_CONTAINER, PROXY_VERSION
+from weft_kube.objects import Object, Pod
+from weft_kube.workloads import owners
+
+from weft_web.model import Meshed
+
+T = TypeVar("T", bound=Object)
+Key = tuple[str, str]
+
+
+class Store(Generic[T]):
+    """Objects of one kind by namespace and name: the index that a reflector feeds."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Key, T] = {}
+        self.changes = 0
+
+    def apply(self, obj: T) -> None:
+        """An object is new or changed."""
+        self.objects[obj.key] = obj
+        self.changes += 1
+
+    def delete(self, key: Key) -> None:
+        """An object is gone."""
+        self.objects.pop(key, None)
+        self.changes += 1
+
+    def reset(self, objects: Sequence[T]) -> None:
+        """These are all there are."""
+        self.objects = {obj.key: obj for obj in objects}
+        self.changes += 1
+
+
+class Catalog:
+    """All kinds together. `of` lists objects, `pods` those that belong to one."""
+
+    def __init__(self, kinds: Iterable[str]) -> None:
+        self.pod_store: Store[Pod] = Store()
+        self.stores: dict[str, Store[Object]] = {kind: Store() for kind in kinds}
+        self._owned: dict[tuple[str, str, str], list[Pod]] = {}
+        self._owned_at = -1
+
+    def of(self, kind: str, namespace: str = "") -> list[Object]:
+        """Objects of a kind, in one namespace or all, sorted by namespace and name."""
+        source: dict[Key, Pod] | dict[Key, Object]
+        source = self.pod_store.objects if kind == "pod" else self.stores[kind].objects
+        named = [obj for key, obj in source.items() if namespace in ("", key[0] or key[1])]
+        return sorted(named, key=lambda obj: obj.key)
+
+    def pods(self, kind: str, namespace: str, name: str) -> list[Pod]:
+        """Pods of a workload, a namespace, or the pod itself."""
+        if self._owned_at != self.pod_store.changes:
+            self._owned, self._owned_at = _by_owner(self.pod_store.objects.values()), self.pod_store.changes
+        return self._owned.get((kind, namespace, name), [])
+
+
+def _by_owner(pods: Iterable[Pod]) -> dict[tuple[str, str, str], list[Pod]]:
+    owned: dict[tuple[str, str, str], list[Pod]] = defaultdict(list)
+    for pod in pods:
+        namespace, name = pod.key
+        for kind, owner in (*owners(pod.metadata), ("pod", name), ("namespace", namespace)):
+            owned[kind, namespace, owner].append(pod)
+    return owned
+
+
+def in_mesh(pod: Pod) -> bool:
+    """Has the pod a proxy? Those of the control plane have one without the label."""
+    if PROXY_VERSION in pod.metadata.labels:
+        return True
+    return any(one.name == PROXY_CONTAINER for one in (*pod.spec.containers, *pod.spec.init_containers))
+
+
+def running(pod: Pod) -> bool:
+    """Is the pod running, and not on its way out?"""
+    return pod.status.phase == "Running" and pod.metadata.deletion_timestamp is None
+
+
+def meshed(pods: Iterable[Pod]) -> Meshed:
+    """Counts of the pods that run."""
+    alive = [pod for pod in pods if running(pod)]
+    return Meshed(pods=sum(map(in_mesh, alive)), running=len(alive))
+
+
+def status(pod: Pod) -> str:
+    """One word for a pod's state, as kubectl prints it."""
+    if pod.metadata.deletion_timestamp is not None:
+        return "Terminating"
+    init = [one for one in pod.status.init_container_statuses if not one.ready]
+    for container in (*init, *pod.status.container_statuses):
+        waiting, ended = container.state.waiting, container.state.terminated
+        if waiting and waiting.reason not in ("", "PodInitializing"):
+            return waiting.reason
+        if ended and ended.reason not in ("", "Completed"):
+            return ended.reason
+    if pod.status.phase == "Succeeded":
+        return "Completed"
+    return pod.status.reason or pod.status.phase or "Unknown"

@@ -1,0 +1,67 @@
+"""Is the mesh well? What web can see of it: pods, Prometheus, the proxies' versions."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from weft_kube.names import COMPONENT, PROXY_VERSION
+from weft_kube.objects import Pod
+
+from weft_web.catalog import Catalog, running, status
+from weft_web.model import Check, Checks
+from weft_web.prometheus import Prometheus, PrometheusError
+
+COMPONENTS = ("identity", "destination", "injector", "sp-validator", "tap", "prometheus")
+
+
+async def checks(catalog: Catalog, prometheus: Prometheus, namespace: str, version: str) -> Checks:
+    """All checks, in a fixed order."""
+    pods = catalog.pods("namespace", namespace, namespace)
+    found = [component(name, namespace, pods) for name in COMPONENTS]
+    found += await _prometheus(prometheus)
+    found.append(proxy_versions(catalog.pod_store.objects.values(), version))
+    return Checks(ok=all(check.result != "error" for check in found), checks=found)
+
+
+def component(name: str, namespace: str, pods: Iterable[Pod]) -> Check:
+    """Runs one pod of it, and is every container of one ready?"""
+    check = Check(f"{name}-ready", "control-plane", f"{name} has a ready pod", "success")
+    mine = [pod for pod in pods if pod.metadata.labels.get(COMPONENT) == name]
+    if any(ready(pod) for pod in mine):
+        return check
+    check.result = "error"
+    check.message = ", ".join(f"{pod.metadata.name}: {status(pod)}" for pod in mine) or "it has no pod"
+    check.hint = f"kubectl -n {namespace} describe pods -l {COMPONENT}={name}"
+    return check
+
+
+def ready(pod: Pod) -> bool:
+    """Is the pod's condition Ready true?"""
+    return running(pod) and any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions)
+
+
+async def _prometheus(prometheus: Prometheus) -> list[Check]:
+    answers = Check("prometheus-answers", "viz", "Prometheus answers queries", "success")
+    scrapes = Check("proxies-scraped", "viz", "Prometheus scrapes every proxy", "success")
+    try:
+        targets = await prometheus.query('up{job="weft-proxy"}')
+    except PrometheusError as error:
+        answers.result, answers.message = "error", str(error)
+        answers.hint = "is the pod of Prometheus running? does WEFT_PROMETHEUS_URL name it?"
+        return [answers]
+    down = [f"{target.labels.get('namespace')}/{target.labels.get('pod')}" for target in targets if not target.value]
+    if down:
+        scrapes.result, scrapes.message = "warning", f"{len(down)} of {len(targets)} fail: {', '.join(down[:5])}"
+        scrapes.hint = "a NetworkPolicy may keep Prometheus from port 4191"
+    return [answers, scrapes]
+
+
+def proxy_versions(pods: Iterable[Pod], version: str) -> Check:
+    """Are all proxies of the control plane's version?"""
+    check = Check("proxy-versions", "data-plane", f"proxies are of version {version}", "success")
+    versions = (pod.metadata.labels.get(PROXY_VERSION, "") for pod in pods if running(pod))
+    others = Counter(found for found in versions if found not in ("", version))
+    if others:
+        check.result = "warning"
+        check.message = ", ".join(f"{count} pods have {found}" for found, count in sorted(others.items()))
+        check.hint = "restart their workloads: kubectl rollout restart deploy -n NAMESPACE"
+    return check

@@ -1,0 +1,57 @@
+"""Who may ask: this server's own pages, against DNS rebinding and pages of other sites. Sets strict headers too."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from weft_web.faults import Fault
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def refusal(host: str, origin: str | None, hosts: frozenset[str]) -> str:
+    """Why a request with these headers is refused; empty when it is not."""
+    name = urlsplit(f"//{host}").hostname or ""
+    if name not in hosts and not _loopback(name):
+        return f"this server is not called {name!r}"
+    if origin is not None and urlsplit(origin).netloc != host:
+        return f"pages of {origin} may not ask"
+    return ""
+
+
+def _loopback(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def guard(hosts: frozenset[str]) -> Middleware:
+    """Middleware: refuses with 403 what `refusal` names."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if why := refusal(request.headers.get("Host", ""), request.headers.get("Origin"), hosts):
+            raise Fault(403, "forbidden_host", why, "use localhost, or name the host in WEFT_ALLOWED_HOSTS")
+        return await handler(request)
+
+    return middleware
+
+
+async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Signal on_response_prepare: the headers that every answer carries."""
+    response.headers.update(HEADERS)

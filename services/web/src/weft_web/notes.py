@@ -1,0 +1,38 @@
+"""Why a row has no numbers: one sentence that names the cause and, where there is one, the next step. Pure."""
+
+from weft_web.model import Meshed, Row
+
+SHORT = {"deployment": "deploy", "statefulset": "sts", "daemonset": "ds", "cronjob": "cj", "replicaset": "rs"}
+RESTARTED = ("deployment", "statefulset", "daemonset")
+
+
+def workload(row: Row, window: int, scraped: bool | None) -> str:
+    """For a row without requests. `scraped`: has Prometheus reached a proxy; None when it knows of none."""
+    meshed = row.meshed or Meshed(0, 0)
+    if meshed.running == 0:
+        return "no running pods"
+    if meshed.pods == 0:
+        return f"not in the mesh: no proxy in any pod ({_inject(row.kind, row.namespace, row.name)})"
+    if scraped is None:
+        return "Prometheus has no data yet: it has not scraped any of its proxies"
+    if not scraped:
+        return "Prometheus cannot scrape its proxies (port 4191): see its page of targets"
+    return f"no traffic in the last {window} s"
+
+
+def peer(window: int) -> str:
+    """For a row of traffic with one peer."""
+    return f"no traffic with that peer in the last {window} s"
+
+
+def service(window: int) -> str:
+    """For a Service without requests: it is seen by its clients' proxies only."""
+    return f"no client in the mesh sent it requests in the last {window} s"
+
+
+def _inject(kind: str, namespace: str, name: str) -> str:
+    if kind in RESTARTED:
+        return f"kubectl get -n {namespace} {SHORT[kind]}/{name} -o yaml | weft inject - | kubectl apply -f -"
+    if kind == "namespace":
+        return f"kubectl get -n {namespace} deploy -o yaml | weft inject - | kubectl apply -f -"
+    return "weft inject its workload, then restart it"

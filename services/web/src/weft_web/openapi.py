@@ -1,0 +1,90 @@
+"""The OpenAPI 3.1 document of the public API, made from the answers' structs and the parameters' table."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from weft_web import model
+from weft_web.question import PARAMETERS
+
+PLAIN = ("kind", "namespace", "name", "window")
+TAP_PARAMETERS = {
+    "namespace": "where",
+    "kind": "deployment, pod, … or namespace for all of it",
+    "name": "one object",
+    "method": "HTTP method",
+    "path": "prefix of the path",
+    "authority": "the request's authority",
+    "status": "500, 5xx or 400-499",
+    "min_latency": "200ms, 1s: only what took at least so long",
+    "header": "NAME or NAME=VALUE of a request header",
+    "identity": "SPIFFE ID of the other side",
+    "to": "KIND/NAME of the destination",
+    "to_namespace": "namespace of the destination",
+    "direction": "inbound or outbound",
+    "limit": "end after so many events",
+    "max_rps": "at most so many events a second (default 100)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One path: what it answers with; without a struct it is a stream of events."""
+
+    path: str
+    summary: str
+    answer: type[msgspec.Struct] | None
+    parameters: dict[str, str]
+
+
+def _known(*names: str) -> dict[str, str]:
+    return {name: PARAMETERS[name] for name in names}
+
+
+_VIEW = {"view": "namespaces, stat, edges, routes, topology or check"}
+OPERATIONS = (
+    Operation("version", "Web's version, and where Grafana is.", model.Version, {}),
+    Operation("namespaces", "Every namespace with its traffic.", model.Stat, _known("window", "selector")),
+    Operation("stat", "Objects of one kind with their traffic.", model.Stat, PARAMETERS),
+    Operation("stat/stream", "As `stat`, pushed: all rows, then those that change.", None, PARAMETERS),
+    Operation("edges", "Who talks with whom, by which identity.", model.Edges, _known(*PLAIN)),
+    Operation("routes", "An object's requests by route and Service.", model.Routes, _known(*PLAIN)),
+    Operation("topology", "A namespace's workloads and their neighbours.", model.Topology, _known(*PLAIN)),
+    Operation("check", "Health of the mesh as web sees it.", model.Checks, {}),
+    Operation("stream", "Any view, pushed whenever it changes.", None, _VIEW | PARAMETERS),
+    Operation("tap", "Live requests, each when it has ended.", None, TAP_PARAMETERS),
+)
+
+
+def document(version: str) -> dict[str, Any]:
+    """The whole document."""
+    answers = [operation.answer for operation in OPERATIONS if operation.answer] + [model.Error, model.Change]
+    _, schemas = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "weft: public API of web", "version": version, "license": {"name": "Apache-2.0"}},
+        "paths": {f"/api/v1/{operation.path}": {"get": _operation(operation)} for operation in OPERATIONS},
+        "components": {"schemas": schemas},
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    name = operation.answer.__name__ if operation.answer else ""
+    content = {"application/json": _ref(name)} if name else {"text/event-stream": {"schema": {"type": "string"}}}
+    return {
+        "operationId": operation.path.replace("/", "_"),
+        "summary": operation.summary,
+        "parameters": [
+            {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+            for name, text in operation.parameters.items()
+        ],
+        "responses": {
+            "200": {"description": operation.summary, "content": content},
+            "default": {"description": "Refused, and why.", "content": {"application/json": _ref("Error")}},
+        },
+    }
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"schema": {"$ref": f"#/components/schemas/{name}"}}

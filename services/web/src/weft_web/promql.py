@@ -1,0 +1,163 @@
+"""From questions to PromQL that Prometheus 2.42 and 3 both take. Pure.
+
+Counters are read by what they *grew* in the window: `increase()`, plus the first value of series that were born in it
+while their proxy was already being scraped. `increase()` alone needs two samples, so it would never see the first
+failure of a kind.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from weft_web.question import Peer, Question
+
+REQUESTS = "weft_requests_total"
+LATENCY = "weft_response_duration_seconds_bucket"
+TCP_OPEN = "weft_tcp_open_connections"
+TCP_READ = "weft_tcp_read_bytes_total"
+TCP_WRITTEN = "weft_tcp_written_bytes_total"
+JOB = 'job="weft-proxy"'
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+Matchers = tuple[str, ...]
+"""Label matchers as PromQL spells them."""
+
+_OWNED_PODS = {"replicaset": "(.+)-[^-]+", "job": "(.+)-[^-]+", "cronjob": "(.+)-[0-9]+-[^-]+"}
+"""Kinds that are no label of the metrics: their names are the beginning of their pods' names."""
+
+
+def equals(label: str, value: str) -> str:
+    """A matcher. Values are Kubernetes names, which need no escape."""
+    return f'{label}="{value}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """How the rows of a kind are told apart: the labels that hold an object's namespace and name."""
+
+    namespace: str
+    name: str
+    matchers: Matchers = ()
+    owned: str = ""
+    """A regular expression that takes the object's name out of the pod's, into the label `owner`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The series a question is about: matchers, and the labels that group them into rows."""
+
+    matchers: Matchers
+    by: tuple[str, ...]
+    owned: str = ""
+
+    def grown(self, metric: str, window: int, *more: str) -> str:
+        """How much a counter grew, by row and the labels `more`."""
+        series, past = _selected(metric, self.matchers), f"offset {window}s"
+        scraped = f"and on (namespace, pod) (up{{{JOB}}} {past} == 1)"
+        born = f"min_over_time({series}[{window}s]) unless {series} {past} {scraped}"
+        either = f"{_part(f'increase({series}[{window}s])', 'grown')} or {_part(born, 'born')}"
+        return self._folded("sum", either, *more)
+
+    def quantile(self, quantile: float, window: int) -> str:
+        """A quantile of latency in seconds, by row."""
+        return f"histogram_quantile({quantile}, {self.grown(LATENCY, window, 'le')})"
+
+    def rate(self, metric: str, window: int) -> str:
+        """A counter's rate, by row."""
+        return self._folded("sum", f"rate({_selected(metric, self.matchers)}[{window}s])")
+
+    def now(self, metric: str, *more: str) -> str:
+        """The newest values added up, by row and the labels `more`."""
+        return self._folded("sum", _selected(metric, self.matchers), *more)
+
+    def up(self) -> str:
+        """1 or 0 for every row of whose proxies Prometheus knows: could it scrape one?"""
+        return self._folded("max", _selected("up", (JOB, *self.matchers)))
+
+    def _folded(self, fold: str, inner: str, *more: str) -> str:
+        if self.owned:
+            inner = f'label_replace({inner}, "owner", "$1", "pod", "{self.owned}")'
+        return f"{fold} by ({', '.join((*self.by, *more))}) ({inner})"
+
+
+def server_key(kind: str) -> Key:
+    """Rows by the labels of the proxy that was scraped."""
+    if kind == "namespace":
+        return Key("namespace", "namespace")
+    if kind == "pod":
+        return Key("namespace", "pod")
+    if kind in _OWNED_PODS:
+        return Key("namespace", "owner", owned=_OWNED_PODS[kind])
+    return Key("namespace", "workload", (equals("workload_kind", kind),))
+
+
+def client_key(kind: str) -> Key:
+    """Rows by the destination that a client's proxy recorded."""
+    if kind == "namespace":
+        return Key("dst_namespace", "dst_namespace")
+    if kind == "service":
+        return Key("dst_namespace", "dst_service")
+    return Key("dst_namespace", "dst_workload", (equals("dst_workload_kind", kind),))
+
+
+def stat_key(question: Question) -> Key:
+    """Which labels name the rows of a question."""
+    if question.from_ or question.kind.name == "service":
+        return client_key(question.kind.name)
+    return server_key(question.kind.name)
+
+
+def stat_series(question: Question) -> Series:
+    """Server side as a rule; the client's proxies when a peer is asked for, or a Service."""
+    outbound = bool(question.to or question.from_ or question.kind.name == "service")
+    direction = (equals("direction", "outbound" if outbound else "inbound"),)
+    peers = _peer_matchers(question.to, client_key) + _peer_matchers(question.from_, server_key)
+    return _series(question, stat_key(question), direction + peers)
+
+
+def up_series(question: Question) -> Series:
+    """The scrapes of the proxies of a question's objects."""
+    return _series(question, server_key(question.kind.name), ())
+
+
+def route_series(question: Question) -> Series:
+    """Requests an object sends (or, for a Service, gets), seen by the clients' proxies, by route and Service."""
+    key = client_key("service") if question.kind.name == "service" else server_key(question.kind.name)
+    series = _series(question, key, (equals("direction", "outbound"),))
+    matchers = series.matchers
+    if key.owned and question.name:
+        matchers += (f'pod=~"{question.name.replace(".", "[.]")}-.+"',)
+    return Series(matchers, ("route", "dst_namespace", "dst_service"))
+
+
+EDGE_LABELS = ("dst_namespace", "dst_workload_kind", "dst_workload", "dst_service", "peer_identity", "tls")
+
+
+def edge_series(question: Question) -> Series:
+    """All that clients send, by both ends and what protects it."""
+    source = ("namespace", "pod") if question.kind.name == "pod" else ("namespace", "workload_kind", "workload")
+    return Series((equals("direction", "outbound"),), (*source, *EDGE_LABELS))
+
+
+def _peer_matchers(peer: Peer | None, key_of: Callable[[str], Key]) -> Matchers:
+    if peer is None:
+        return ()
+    key = key_of(peer.kind or "namespace")
+    space = (equals(key.namespace, peer.namespace),) if peer.namespace else ()
+    return (*space, *key.matchers, equals(key.name, peer.name)) if peer.name else space
+
+
+def _series(question: Question, key: Key, matchers: Matchers) -> Series:
+    space = (equals(key.namespace, question.namespace),) if question.namespace else ()
+    by = tuple(dict.fromkeys((key.namespace, key.name)))
+    if key.owned:
+        return Series(matchers + space, by, key.owned)
+    name = equals(key.name, question.name) if question.name else f'{key.name}!=""'
+    return Series((*matchers, *space, *key.matchers, name), by)
+
+
+def _selected(metric: str, matchers: Matchers) -> str:
+    return f"{metric}{{{','.join(matchers)}}}"
+
+
+def _part(expression: str, part: str) -> str:
+    return f'label_replace({expression}, "part", "{part}", "", "")'

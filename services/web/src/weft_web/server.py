@@ -1,0 +1,135 @@
+"""HTTP: the public API and the dashboard's files. Faults become JSON, streams become server-sent events."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from weft_kube.api import KubeApi
+
+from weft_web.faults import Fault, bad_parameter
+from weft_web.guard import add_headers, guard
+from weft_web.metrics import Metrics
+from weft_web.model import Error, ErrorBody
+from weft_web.openapi import document
+from weft_web.static import Static
+from weft_web.stream import failure, message, pushes
+from weft_web.tap import tap_lines
+from weft_web.views import Query, Views
+
+
+def application(
+    views: Views, api: KubeApi, static: Static, metrics: Metrics, hosts: frozenset[str] = frozenset()
+) -> web.Application:
+    """All of web's HTTP."""
+    app = web.Application(middlewares=[_faults(metrics), guard(hosts)])
+    app.on_response_prepare.append(add_headers)
+    for name, view in views.by_name.items():
+        app.router.add_get(f"/api/v1/{name}", _json_of(view))
+    streams = Streams(views, api, metrics)
+    app.router.add_get("/api/v1/stat/stream", streams.stat)
+    app.router.add_get("/api/v1/stream", streams.any_view)
+    app.router.add_get("/api/v1/tap", streams.tap)
+    openapi = msgspec.json.encode(document(views.version.version))
+    app.router.add_get("/api/v1/openapi.json", _constant(openapi))
+    app.router.add_get("/api/{path:.*}", _unknown)
+    app.router.add_get("/{path:.*}", static.serve)
+    return app
+
+
+class Streams:
+    """Handlers that go on until the client leaves."""
+
+    def __init__(self, views: Views, api: KubeApi, metrics: Metrics) -> None:
+        self._views = views
+        self._api = api
+        self._metrics = metrics
+
+    async def stat(self, request: web.Request) -> web.StreamResponse:
+        """Rows of `stat`."""
+        return await self._view(request, "stat")
+
+    async def any_view(self, request: web.Request) -> web.StreamResponse:
+        """The view that the parameter `view` names."""
+        name = request.query.get("view", "stat")
+        if name not in self._views.by_name:
+            raise bad_parameter("view", f"{name!r} is not known", f"known are {', '.join(self._views.by_name)}")
+        return await self._view(request, name)
+
+    async def tap(self, request: web.Request) -> web.StreamResponse:
+        """Live requests."""
+        if not self._views.version.tap:
+            raise Fault(403, "tap_disabled", "the dashboard may not tap here", "use weft viz tap, with your own rights")
+        lines = tap_lines(self._api, dict(request.query))
+        return await self._send(request, (message(line) async for line in lines))
+
+    async def _view(self, request: web.Request, name: str) -> web.StreamResponse:
+        query = {key: value for key, value in request.query.items() if key != "view"}
+        return await self._send(request, pushes(lambda: self._views.by_name[name](query), asyncio.sleep))
+
+    async def _send(self, request: web.Request, events: AsyncIterator[bytes]) -> web.StreamResponse:
+        """The first event is awaited before the headers go out, so that a refusal has its status."""
+        first = await anext(events, None)
+        response = _event_stream()
+        with self._metrics.streams.track_inprogress():
+            await response.prepare(request)
+            if first:
+                await response.write(first)
+            async for data in events:
+                await response.write(data)
+        return response
+
+
+def _event_stream() -> web.StreamResponse:
+    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return web.StreamResponse(headers=headers)
+
+
+def _json_of(view: Callable[[Query], Awaitable[msgspec.Struct]]) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        return _json(200, msgspec.json.encode(await view(dict(request.query))))
+
+    return handler
+
+
+def _constant(body: bytes) -> Handler:
+    async def handler(_: web.Request) -> web.Response:
+        return _json(200, body)
+
+    return handler
+
+
+def _json(status: int, body: bytes) -> web.Response:
+    return web.Response(
+        status=status, body=body, content_type="application/json", headers={"Cache-Control": "no-store"}
+    )
+
+
+async def _unknown(request: web.Request) -> web.Response:
+    raise Fault(404, "not_found", f"there is no {request.path}", "see /api/v1/openapi.json")
+
+
+def _faults(metrics: Metrics) -> Middleware:
+    """Middleware: each request counted, each fault answered; to an EventSource as its last event."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except Fault as fault:
+            response = await _refuse(request, fault)
+        metrics.request(request, response.status)
+        return response
+
+    return middleware
+
+
+async def _refuse(request: web.Request, fault: Fault) -> web.StreamResponse:
+    body = msgspec.json.encode(Error(ErrorBody(fault.code, fault.message, fault.hint)))
+    if "text/event-stream" not in request.headers.get("Accept", ""):
+        return _json(fault.status, body)
+    response = _event_stream()
+    await response.prepare(request)
+    await response.write(failure(body))
+    return response

@@ -1,0 +1,146 @@
+"""Rows of traffic: objects from the catalog, numbers from Prometheus, and a note where there are none."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from weft_kube.objects import Object, Pod
+
+from weft_web import notes, promql
+from weft_web.catalog import Catalog, meshed, status
+from weft_web.model import Latency, Row, Stat
+from weft_web.prometheus import Prometheus, PrometheusError, Sample
+from weft_web.promql import stat_key, stat_series, up_series
+from weft_web.question import Question
+from weft_web.selector import selects
+from weft_web.table import Group, Outcomes, group, latencies, outcomes
+
+
+@dataclass(slots=True)
+class Numbers:
+    """All answers of one question, by row."""
+
+    grown: Mapping[Group, Outcomes] = field(default_factory=dict)
+    totals: Mapping[Group, Outcomes] = field(default_factory=dict)
+    latency: Mapping[Group, Latency] = field(default_factory=dict)
+    tcp_open: Mapping[Group, float] = field(default_factory=dict)
+    tcp_read: Mapping[Group, float] = field(default_factory=dict)
+    tcp_written: Mapping[Group, float] = field(default_factory=dict)
+    up: Mapping[Group, float] = field(default_factory=dict)
+
+
+async def ask_all(prometheus: Prometheus, expressions: Mapping[str, str]) -> dict[str, list[Sample]]:
+    """All answers, asked at the same time. Raises the first PrometheusError when all have ended."""
+    answers = await asyncio.gather(*map(prometheus.query, expressions.values()), return_exceptions=True)
+    samples = {}
+    for name, answer in zip(expressions, answers, strict=True):
+        if isinstance(answer, BaseException):
+            raise answer
+        samples[name] = answer
+    return samples
+
+
+async def stat(question: Question, catalog: Catalog, prometheus: Prometheus) -> Stat:
+    """Answers a question; without Prometheus the rows are there all the same, and a warning says so."""
+    warnings: list[str] = []
+    numbers: Numbers | None = None
+    try:
+        numbers = await _numbers(question, prometheus)
+    except PrometheusError as error:
+        warnings.append(str(error))
+    objects = _objects(question, catalog)
+    if question.name and not objects:
+        warnings.append(f"there is no {question.kind.name} {question.name!r} in {_where(question.namespace)}")
+    rows = [_row(question, obj, catalog, numbers, warnings) for obj in objects]
+    return Stat(question.window, _shown(question, rows), warnings)
+
+
+async def _numbers(question: Question, prometheus: Prometheus) -> Numbers:
+    series, window = stat_series(question), question.window
+    expressions = {
+        "grown": series.grown(promql.REQUESTS, window, "result"),
+        "totals": series.now(promql.REQUESTS, "result"),
+        "tcp_open": series.now(promql.TCP_OPEN),
+        "tcp_read": series.rate(promql.TCP_READ, window),
+        "tcp_written": series.rate(promql.TCP_WRITTEN, window),
+        **{name: series.quantile(quantile, window) for name, quantile in promql.QUANTILES.items()},
+    }
+    if question.kind.name != "service":
+        expressions["up"] = up_series(question).up()
+    answers = await ask_all(prometheus, expressions)
+    key = stat_key(question)
+    labels = (key.namespace, key.name)
+    own = up_series(question).by
+    plain = {name: group(answers[name], labels) for name in ("tcp_open", "tcp_read", "tcp_written")}
+    return Numbers(
+        grown=outcomes(answers["grown"], labels),
+        totals=outcomes(answers["totals"], labels),
+        latency=latencies({name: answers[name] for name in promql.QUANTILES}, labels),
+        up=group(answers.get("up", []), (own[0], own[-1])),
+        **plain,
+    )
+
+
+def _objects(question: Question, catalog: Catalog) -> list[Object]:
+    found = catalog.of(question.kind.name, question.namespace)
+    return [
+        obj
+        for obj in found
+        if question.name in ("", obj.metadata.name) and selects(question.selector, obj.metadata.labels)
+    ]
+
+
+def _row(question: Question, obj: Object, catalog: Catalog, numbers: Numbers | None, warnings: Iterable[str]) -> Row:
+    kind, name = question.kind.name, obj.metadata.name
+    namespace = obj.metadata.namespace or name
+    row = Row(namespace, kind, name)
+    if kind != "service":
+        row.meshed = meshed(catalog.pods(kind, namespace, name))
+    if isinstance(obj, Pod):
+        row.status = status(obj)
+    if numbers is None:
+        row.note = next(iter(warnings))
+        return row
+    fill(row, numbers, question.window, client_side=bool(question.to or question.from_ or kind == "service"))
+    return row
+
+
+def fill(row: Row, numbers: Numbers, window: int, *, client_side: bool) -> None:
+    """Sets a row's numbers, or the note that says why there are none.
+
+    Where a proxy was scraped, no series means zero; where none was, the number is unknown.
+    """
+    key = (row.namespace, row.name)
+    scraped = numbers.up.get(key)
+    known = bool(scraped) or key in numbers.totals or key in numbers.tcp_open
+    if known:
+        grown = numbers.grown.get(key, Outcomes())
+        row.success, row.rps = grown.success, grown.rps(window)
+        row.latency_seconds = numbers.latency.get(key)
+        row.totals = numbers.totals.get(key, Outcomes()).totals()
+        row.tcp_open_connections = round(numbers.tcp_open.get(key, 0))
+        row.tcp_read_bytes_per_second = numbers.tcp_read.get(key, 0.0)
+        row.tcp_written_bytes_per_second = numbers.tcp_written.get(key, 0.0)
+    if not row.rps:
+        row.note = _note(row, window, scraped, client_side)
+
+
+def _note(row: Row, window: int, scraped: float | None, client_side: bool) -> str:
+    if row.tcp_read_bytes_per_second or row.tcp_written_bytes_per_second:
+        return f"TCP only: no HTTP requests in the last {window} s"
+    if row.kind == "service":
+        return notes.service(window)
+    if client_side and row.meshed and row.meshed.pods:
+        return notes.peer(window)
+    return notes.workload(row, window, None if scraped is None else bool(scraped))
+
+
+def _shown(question: Question, rows: list[Row]) -> list[Row]:
+    """ReplicaSets and Jobs of the past have no pods: they are shown when asked for by name only."""
+    if question.name or question.kind.name not in ("replicaset", "job"):
+        return rows
+    return [row for row in rows if row.meshed and row.meshed.running]
+
+
+def _where(namespace: str) -> str:
+    return f"namespace {namespace}" if namespace else "any namespace"

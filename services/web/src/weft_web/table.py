@@ -1,0 +1,51 @@
+"""From Prometheus' answers to numbers by row. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from weft_web.model import Latency, Totals
+from weft_web.prometheus import Sample
+
+Group = tuple[str, ...]
+
+
+def group(samples: Iterable[Sample], labels: tuple[str, ...]) -> dict[Group, float]:
+    """Values by the labels' values; a label that a series lacks is empty."""
+    return {tuple(sample.labels.get(label, "") for label in labels): sample.value for sample in samples}
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """Requests by result."""
+
+    counts: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def success(self) -> float | None:
+        """Share of success among what succeeded or failed; None without either."""
+        good, bad = self.counts.get("success", 0.0), self.counts.get("failure", 0.0)
+        return good / (good + bad) if good + bad > 0 else None
+
+    def rps(self, window: int) -> float:
+        """Requests a second, cancelled ones included."""
+        return sum(self.counts.values()) / window
+
+    def totals(self) -> Totals:
+        """As whole numbers."""
+        return Totals(**{name: round(self.counts.get(name, 0)) for name in ("success", "failure", "cancelled")})
+
+
+def outcomes(samples: Iterable[Sample], labels: tuple[str, ...]) -> dict[Group, Outcomes]:
+    """Requests by row and result."""
+    rows: dict[Group, Outcomes] = defaultdict(Outcomes)
+    for (*row, result), value in group(samples, (*labels, "result")).items():
+        rows[tuple(row)].counts[result] = value
+    return dict(rows)
+
+
+def latencies(answers: Mapping[str, Iterable[Sample]], labels: tuple[str, ...]) -> dict[Group, Latency]:
+    """Quantiles by row, from one answer a quantile."""
+    grouped = {name: group(samples, labels) for name, samples in answers.items()}
+    rows = {row for values in grouped.values() for row in values}
+    return {row: Latency(**{name: values.get(row) for name, values in grouped.items()}) for row in rows}

@@ -1,0 +1,75 @@
+"""The public API's questions and who answers them: each view takes query parameters and returns a struct."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from weft_web import edges, routes, stat, topology
+from weft_web.catalog import Catalog
+from weft_web.check import checks
+from weft_web.faults import bad_parameter
+from weft_web.model import Checks, Edges, Routes, Stat, Topology, Version
+from weft_web.prometheus import Prometheus
+from weft_web.question import Question, parse
+
+Query = Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Views:
+    """All views over one catalog and one Prometheus."""
+
+    catalog: Catalog
+    prometheus: Prometheus
+    version: Version
+    namespace: str
+    trust_domain: str
+    by_name: dict[str, Callable[[Query], Awaitable[msgspec.Struct]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.by_name = {
+            "namespaces": self.namespaces,
+            "stat": self.stat,
+            "edges": self.edges,
+            "routes": self.routes,
+            "topology": self.topology,
+            "check": self.check,
+            "version": self.tell_version,
+        }
+
+    async def namespaces(self, query: Query) -> Stat:
+        """Every namespace with its traffic."""
+        return await stat.stat(parse({**query, "kind": "namespace"}), self.catalog, self.prometheus)
+
+    async def stat(self, query: Query) -> Stat:
+        """Objects of one kind with their traffic: as their own proxies saw it come in, or with one peer."""
+        return await stat.stat(parse(query), self.catalog, self.prometheus)
+
+    async def edges(self, query: Query) -> Edges:
+        """Who talks with whom, by which identity."""
+        return await edges.edges(_plain(query), self.catalog, self.prometheus, self.trust_domain)
+
+    async def routes(self, query: Query) -> Routes:
+        """An object's requests by route and Service, as its proxies sent them."""
+        return await routes.routes(_plain(query), self.prometheus)
+
+    async def topology(self, query: Query) -> Topology:
+        """A namespace's workloads and what flows between them and their neighbours."""
+        return await topology.topology(_plain(query), self.catalog, self.prometheus, self.trust_domain)
+
+    async def check(self, _: Query) -> Checks:
+        """Health of the control plane, Prometheus and the proxies' versions."""
+        return await checks(self.catalog, self.prometheus, self.namespace, self.version.version)
+
+    async def tell_version(self, _: Query) -> Version:
+        """Web's version, and where Grafana is."""
+        return self.version
+
+
+def _plain(query: Query) -> Question:
+    """A question without what only `stat` takes."""
+    for name in ("to", "from", "to_namespace", "from_namespace", "selector"):
+        if name in query:
+            raise bad_parameter(name, "is known to `stat` only")
+    return parse(query)
