@@ -1,7 +1,6 @@
 """Durations as users write them: "5m", "90s", "1m30s", "200ms"."""
 
 import re
-from typing import Any
 
 import click
 
@@ -16,16 +15,9 @@ def parse(text: str) -> float:
     return sum(float(number) * UNITS[unit] for number, unit in PART.findall(text))
 
 
-class Duration(click.ParamType):
-    """An option's value that is a duration; gives seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Text to seconds."""
-        if isinstance(value, float):
-            return value
-        try:
-            return parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def option(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Callback of an option whose value is a duration."""
+    try:
+        return None if value is None else parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from error

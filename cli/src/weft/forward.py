@@ -100,10 +100,8 @@ def listen(open_socket: Connect, preferred: int, strict: bool) -> LocalForwarder
         return LocalForwarder(open_socket, preferred)
     except OSError as error:
         if strict:
-            cause = error.strerror or str(error)
-            raise Failure(
-                f"cannot listen on port {preferred}: {cause}", "Choose another by --port, or none."
-            ) from error
+            cause = f"cannot listen on port {preferred}: {error.strerror or error}"
+            raise Failure(cause, "Choose another by --port, or none.") from error
         return LocalForwarder(open_socket, 0)
 
 

@@ -41,11 +41,11 @@ def _grafana(scene: Scene) -> None:
 def _api_service(scene: Scene) -> None:
     service = installed.tap_service(scene.kube) or {}
     conditions = (service.get("status") or {}).get("conditions") or []
-    available = next(
-        (c for c in conditions if c["type"] == "Available"), {"status": "False", "message": "not seen yet"}
-    )
+    available = next((c for c in conditions if c["type"] == "Available"), None)
+    if available is None:
+        raise CheckFailedError("the API server has not looked at it yet")
     if available["status"] != "True":
-        raise CheckFailedError(f"{available.get('reason', '')} {available.get('message', '')}".strip())
+        raise CheckFailedError(f"{available.get('reason', '')}: {available.get('message', '')}")
 
 
 def _targets(scene: Scene) -> None:
@@ -80,7 +80,7 @@ CATEGORY = Category(
             "viz-grafana-ready",
             "grafana is ready",
             _grafana,
-            "The dashboard works without; where its image cannot be pulled, install with --set viz.grafana.enabled=false.",
+            "All else works without it; where its image cannot be pulled: --set viz.grafana.enabled=false.",
             warning=True,
         ),
         Check(

@@ -1,11 +1,14 @@
 """weft-webhooks: can the API server call injector and sp-validator?"""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from weft.checks import certificates
 from weft.checks.model import Category, Check, CheckFailedError, Scene, require
 from weft.cluster import Object
 from weft.names import NAMESPACE
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 
 class Webhook(NamedTuple):
@@ -43,7 +46,7 @@ def _certificate(scene: Scene, webhook: Webhook) -> None:
         require_trust(entry["clientConfig"].get("caBundle"), leaf, entry["name"])
 
 
-def require_trust(bundle: str | None, leaf: "certificates.Certificate", name: str) -> None:
+def require_trust(bundle: str | None, leaf: "Certificate", name: str) -> None:
     """Fail unless a caBundle is there and trusts the serving certificate."""
     if not bundle:
         raise CheckFailedError(f"{name} has no caBundle yet")

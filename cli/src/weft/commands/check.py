@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weft import version
-from weft.durations import Duration
+from weft import durations, version
 from weft.errors import Failure
 from weft.options import Command, Target, output_option, pass_target
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--pre", is_flag=True, help="Whether weft can be installed here.")
 @click.option("--proxy", is_flag=True, help="Also the proxies: of namespace -n, or of all.")
 @click.option(
-    "--wait", type=Duration(), default="5m", metavar="TIME", help="Repeat what may become true (default: 5m)."
+    "--wait", callback=durations.option, default="5m", metavar="TIME", help="Wait for what may become true (5m)."
 )
 @output_option("table", "json", "short")
 @pass_target
@@ -52,7 +51,7 @@ def explain(check_id: str) -> None:
         raise Failure(f"there is no check {check_id!r}", f"There are: {', '.join(sorted(checks))}.")
     found = checks[check_id]
     level = "a warning" if found.warning else "an error"
-    click.echo(f"{found.id}: {found.description}\n\nNot so is {level}.\n{found.hint}")
+    click.echo(f"{found.id}: {found.description}\n\nWhen it does not hold, that is {level}.\n{found.hint}")
 
 
 def _run(scene: "Scene", pre: bool, proxy: bool, wait: float) -> "Iterator[Result]":
