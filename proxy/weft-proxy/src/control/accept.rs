@@ -85,14 +85,7 @@ pub async fn serve<H, F>(
     let permits = Arc::new(Semaphore::new(max_connections));
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "accept");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let (stream, address) = next(&listener).await;
         let (identity, handle) = (identity.clone(), handle.clone());
         tokio::spawn(async move {
             let _permit = permit;
@@ -101,6 +94,19 @@ pub async fn serve<H, F>(
                 Err(error) => tracing::info!(%error, peer = %address, "refused"),
             }
         });
+    }
+}
+
+/// The next connection; failures are waited out.
+pub async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                tracing::warn!(%error, "accept");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
 }
 

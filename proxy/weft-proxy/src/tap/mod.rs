@@ -57,11 +57,12 @@ impl Ring {
         redact::headers(&mut exchange.request_headers);
         redact::headers(&mut exchange.response_headers);
         let captured = Arc::new(Captured { id: self.next_id.fetch_add(1, Ordering::Relaxed), exchange });
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if self.wanted() {
             // Fails only when the last observer has just left.
             let _ = self.live.send(captured.clone());
         }
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).push(captured);
+        last.push(captured);
     }
 
     /// Whether headers are worth capturing: somebody observes.
@@ -69,11 +70,11 @@ impl Ring {
         self.observers.load(Ordering::Relaxed) > 0
     }
 
-    /// The last exchanges, oldest first, and all that follow: none twice, none missing.
+    /// The last exchanges, oldest first, and all that follow: under one lock, so none twice and none missing.
     fn observe(self: &Arc<Self>) -> (Vec<Arc<Captured>>, Observer) {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         self.observers.fetch_add(1, Ordering::Relaxed);
         let live = Observer { live: self.live.subscribe(), ring: self.clone() };
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         (last.exchanges.iter().cloned().collect(), live)
     }
 }

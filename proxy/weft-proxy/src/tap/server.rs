@@ -34,7 +34,7 @@ pub async fn run(listener: TcpListener, identity: Arc<Identity>, ring: Arc<Ring>
         let (server, tap_id) = (server.clone(), tap_id.clone());
         async move {
             if peer.id.as_deref() != Some(&*tap_id) {
-                tracing::warn!(peer = peer.id, address = %peer.address, "refused: only the tap service may observe");
+                tracing::warn!(peer = peer.id.as_deref(), address = %peer.address, "refused: only the tap service may observe");
                 return;
             }
             accept::http2(stream, move |request| {
@@ -75,34 +75,32 @@ async fn feed(
     let per_second = if request.max_per_second == 0 { DEFAULT_PER_SECOND } else { request.max_per_second };
     let mut pace = Pace::new(per_second, Instant::now());
     let mut left = if request.limit == 0 { u32::MAX } else { request.limit };
-    for captured in replayed(&last, &wanted, request.replay) {
-        if left == 0 || sender.send(Ok(event(captured, 0))).await.is_err() {
+    for captured in replayed(&last, &wanted, request.replay.min(left)) {
+        if sender.send(Ok(event(captured, 0))).await.is_err() {
             return;
         }
         left -= 1;
     }
-    let mut newest = last.last().map_or(0, |captured| captured.id);
     drop(last);
     while left > 0 {
         let received = tokio::select! {
             received = observer.live.recv() => received,
             () = sender.closed() => return,
         };
-        match received {
-            // Recorded while the observer came: already among the last ones.
-            Ok(captured) if captured.id <= newest => {}
-            Ok(captured) if matches(&wanted, &captured.exchange) => {
-                let Some(skipped) = pace.admit(Instant::now()) else { continue };
-                if sender.send(Ok(event(&captured, skipped))).await.is_err() {
-                    return;
-                }
-                left -= 1;
+        let captured = match received {
+            Ok(captured) if matches(&wanted, &captured.exchange) => captured,
+            Ok(_) => continue,
+            Err(RecvError::Lagged(events)) => {
+                pace.lost(events);
+                continue;
             }
-            Ok(_) => {}
-            Err(RecvError::Lagged(events)) => pace.lost(events),
             Err(RecvError::Closed) => return,
+        };
+        let Some(skipped) = pace.admit(Instant::now()) else { continue };
+        if sender.send(Ok(event(&captured, skipped))).await.is_err() {
+            return;
         }
-        newest = newest.max(0);
+        left -= 1;
     }
 }
 
