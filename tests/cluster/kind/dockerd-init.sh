@@ -16,7 +16,7 @@ private_run() { # /run of its own, with the resolver's file kept
 }
 nowhere() { # somewhere for a default route to point to; it leads nowhere
   ip link set lo up
-  ip link add null0 type dummy
+  ip link add null0 type bridge
   ip addr add 10.255.0.1/30 dev null0
   ip link set null0 up
   ip route add default dev null0
