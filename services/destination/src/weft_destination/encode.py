@@ -1,0 +1,177 @@
+"""Model values as discovery/v1 messages, encoded once for all who get them, and requests as model values."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+from google.protobuf.message import DecodeError
+from weft_api.discovery.v1 import discovery_pb2 as pb
+
+from weft_destination import model
+from weft_destination.diff import Delta
+
+_VERSION_FIELD = bytes([pb.Update.VERSION_FIELD_NUMBER << 3 | 2])
+
+
+class MalformedError(Exception):
+    """A request that is not one; the message tells the client what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who asks."""
+
+    namespace: str
+    pod: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Tell a target's answer, now unless it is of the held version, and whenever it changes."""
+
+    target: model.Target
+    held_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatch:
+    """Tell no more of a target."""
+
+    target: model.Target
+
+
+Request: TypeAlias = Hello | Watch | Unwatch
+
+
+def decode(data: bytes, hello: Hello | None) -> Request:
+    """A request; inbound targets are ports of the pod in `hello`. Raises MalformedError."""
+    try:
+        message = pb.Request.FromString(data)
+    except DecodeError:
+        raise MalformedError("not a weft.discovery.v1.Request") from None
+    kind = message.WhichOneof("kind")
+    if kind == "hello":
+        if hello:
+            raise MalformedError("a second Hello")
+        return Hello(message.hello.namespace, message.hello.pod, message.hello.version)
+    if not hello:
+        raise MalformedError("the first message must be a Hello")
+    if kind == "watch":
+        return Watch(_target(message.watch.target, hello), message.watch.held_version)
+    if kind == "unwatch":
+        return Unwatch(_target(message.unwatch, hello))
+    raise MalformedError("a request of no known kind")
+
+
+def _target(target: pb.Target, hello: Hello) -> model.Target:
+    kind = target.WhichOneof("kind")
+    if kind == "outbound":
+        if len(target.outbound.ip) not in (4, 16):
+            raise MalformedError(f"an address of {len(target.outbound.ip)} bytes")
+        return model.OutboundTarget(target.outbound.ip, _port(target.outbound.port))
+    if kind == "endpoints":
+        of = target.endpoints
+        if not of.namespace or not of.name:
+            raise MalformedError("endpoints of a service without namespace or name")
+        return model.EndpointsTarget(of.namespace, of.name, _port(of.port))
+    if kind == "inbound":
+        return model.InboundTarget(hello.namespace, hello.pod, _port(target.inbound))
+    raise MalformedError("a target of no known kind")
+
+
+def _port(number: int) -> int:
+    if not 1 <= number <= 65535:
+        raise MalformedError(f"port {number}")
+    return number
+
+
+def snapshot(target: model.Target, answer: model.Answer) -> tuple[str, bytes]:
+    """The Update that tells a whole answer, and its version: a hash of what is told."""
+    update = pb.Update(target=_pb_target(target))
+    match answer:
+        case model.Endpoints():
+            update.endpoints.exists = answer.exists
+            update.endpoints.endpoints.extend(map(_pb_endpoint, answer.endpoints))
+        case model.Inbound():
+            update.inbound.protocol = _pb_protocol(answer.protocol)
+        case _:
+            update.outbound.CopyFrom(_pb_outbound(answer))
+    body = update.SerializeToString(deterministic=True)
+    version = hashlib.blake2b(body, digest_size=8).hexdigest()
+    return version, _with_version(body, version)
+
+
+def delta(target: model.Target, base_version: str, version: str, change: Delta) -> bytes:
+    """The Update that turns the endpoints of one version into those of another."""
+    update = pb.Update(target=_pb_target(target))
+    update.endpoints_delta.base_version = base_version
+    update.endpoints_delta.upserted.extend(map(_pb_endpoint, change.upserted))
+    update.endpoints_delta.removed.extend(pb.SocketAddress(ip=ip, port=port) for ip, port in change.removed)
+    return _with_version(update.SerializeToString(deterministic=True), version)
+
+
+def _with_version(body: bytes, version: str) -> bytes:
+    """The version is a hash of the body, so it joins after it: protobuf takes fields in any order."""
+    text = version.encode()
+    return body + _VERSION_FIELD + bytes([len(text)]) + text
+
+
+def _pb_target(target: model.Target) -> pb.Target:
+    match target:
+        case model.OutboundTarget(ip=ip, port=port):
+            return pb.Target(outbound=pb.SocketAddress(ip=ip, port=port))
+        case model.EndpointsTarget():
+            return pb.Target(endpoints=_pb_service_port(target))
+        case model.InboundTarget(port=port):
+            return pb.Target(inbound=port)
+
+
+def _pb_service_port(target: model.EndpointsTarget) -> pb.ServicePort:
+    return pb.ServicePort(namespace=target.namespace, name=target.name, port=target.port)
+
+
+def _pb_protocol(protocol: model.Protocol) -> "pb.Protocol.ValueType":
+    return cast("pb.Protocol.ValueType", protocol.value)
+
+
+def _pb_outbound(answer: model.Outbound) -> pb.Outbound:
+    match answer:
+        case model.ToService():
+            return pb.Outbound(service=_pb_service(answer), protocol=_pb_protocol(answer.protocol))
+        case model.ToPod():
+            return pb.Outbound(pod=_pb_endpoint(answer.endpoint), protocol=_pb_protocol(answer.protocol))
+        case model.NotInMesh():
+            return pb.Outbound(not_in_mesh=pb.NotInMesh(), protocol=_pb_protocol(answer.protocol))
+
+
+def _pb_service(answer: model.ToService) -> pb.ServiceDestination:
+    service = pb.ServiceDestination(
+        service=_pb_service_port(answer.service),
+        routes=[_pb_route(route) for route in answer.routes],
+    )
+    if budget := answer.retry_budget:
+        service.retry_budget.ratio_permille = budget.ratio_permille
+        service.retry_budget.min_retries_per_second = budget.min_retries_per_second
+        service.retry_budget.ttl_ms = budget.ttl_ms
+    return service
+
+
+def _pb_route(route: model.Route) -> pb.Route:
+    matches = []
+    if route.method or route.path_regex:
+        matches.append(pb.RouteMatch(method=route.method, path_regex=route.path_regex))
+    return pb.Route(name=route.name, matches=matches, request_timeout_ms=route.timeout_ms, retryable=route.retryable)
+
+
+def _pb_endpoint(endpoint: model.Endpoint) -> pb.Endpoint:
+    return pb.Endpoint(
+        address=pb.SocketAddress(ip=endpoint.ip, port=endpoint.port),
+        weight=1,
+        identity=endpoint.identity,
+        zone=endpoint.zone,
+        namespace=endpoint.namespace,
+        pod=endpoint.pod,
+        workload_kind=endpoint.workload_kind,
+        workload=endpoint.workload,
+    )

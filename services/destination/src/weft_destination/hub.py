@@ -1,0 +1,150 @@
+"""Topics: one for each target that anybody watches, with its newest answer encoded once for all who watch.
+
+Level-triggered: a topic tells its watchers *that* it changed; each takes the newest bytes when it can write, so a slow
+watcher skips what is outdated and nothing queues up.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import islice
+from typing import Protocol
+
+from weft_destination import encode
+from weft_destination.diff import diff
+from weft_destination.index import Index
+from weft_destination.model import Answer, Dependency, Endpoints, Target, dependency
+
+DELTA_FROM = 100
+"""Endpoint sets larger than this are told as deltas where the watcher holds a version still remembered."""
+
+REMEMBERED = 8
+"""Versions back to which a topic can tell a delta."""
+
+SETTLE_SECONDS = 0.02
+"""A topic told a moment ago waits this long, so that a burst of changes is told once."""
+
+AT_ONCE = 200
+"""Watchers woken before other work has its turn."""
+
+
+class Watcher(Protocol):
+    """Who is told that a topic changed."""
+
+    def wake(self, topic: "Topic") -> None:
+        """The topic has a new version. Must not wait."""
+
+
+class Topic:
+    """A watched target: its newest answer, the version and bytes of it, and a few older answers for deltas."""
+
+    def __init__(self, target: Target, answer: Answer) -> None:
+        self.target = target
+        self.watchers: dict[Watcher, None] = {}
+        self.told = 0.0
+        """Loop time of the last change."""
+        self._past: OrderedDict[str, Endpoints] = OrderedDict()
+        self._deltas: dict[str, bytes] = {}
+        self._answer = answer
+        self.version, self._full = encode.snapshot(target, answer)
+
+    def update(self, answer: Answer) -> bool:
+        """Takes a new answer; False when it says the same."""
+        if answer == self._answer:
+            return False
+        before, version = self._answer, self.version
+        self._answer = answer
+        self.version, self._full = encode.snapshot(self.target, answer)
+        self._remember(version, before)
+        return True
+
+    def _remember(self, version: str, answer: Answer) -> None:
+        self._deltas.clear()
+        if isinstance(answer, Endpoints) and len(answer.endpoints) > DELTA_FROM:
+            self._past[version] = answer
+            self._past.move_to_end(version)
+        while len(self._past) > REMEMBERED:
+            self._past.popitem(last=False)
+
+    def since(self, version: str) -> bytes:
+        """The bytes that bring a holder of `version` to the newest one."""
+        if (cached := self._deltas.get(version)) is not None:
+            return cached
+        base, now = self._past.get(version), self._answer
+        if base is None or not isinstance(now, Endpoints) or not now.exists:
+            return self._full
+        change = diff(base, now)
+        worth_it = len(change) * 2 < len(now.endpoints)
+        self._deltas[version] = encode.delta(self.target, version, self.version, change) if worth_it else self._full
+        return self._deltas[version]
+
+
+class Hub:
+    """All topics, and what to ask the index again when facts change."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._topics: dict[Target, Topic] = {}
+        self._by_dependency: dict[Dependency, dict[Topic, None]] = {}
+        self._unsettled: dict[Topic, None] = {}
+        self._planned = False
+        self._settling = False
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def join(self, target: Target, watcher: Watcher) -> Topic:
+        """The topic of a target, told to `watcher` from now on."""
+        topic = self._topics.get(target)
+        if topic is None:
+            topic = self._topics[target] = Topic(target, self._index.answer(target))
+            self._by_dependency.setdefault(dependency(target), {})[topic] = None
+        topic.watchers[watcher] = None
+        return topic
+
+    def leave(self, topic: Topic, watcher: Watcher) -> None:
+        """Tells `watcher` no more; a topic without watchers is forgotten."""
+        topic.watchers.pop(watcher, None)
+        if topic.watchers:
+            return
+        del self._topics[topic.target]
+        self._unsettled.pop(topic, None)
+        key = dependency(topic.target)
+        del self._by_dependency[key][topic]
+        if not self._by_dependency[key]:
+            del self._by_dependency[key]
+
+    def facts_changed(self) -> None:
+        """The index has changes: tells who is concerned, as soon as the loop has read what else has arrived."""
+        if not self._planned:
+            self._planned = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._planned = False
+        now = asyncio.get_running_loop().time()
+        for changed in self._index.take_changed():
+            self._unsettled.update(self._by_dependency.get(changed, {}))
+        for topic in [topic for topic in self._unsettled if topic.told + SETTLE_SECONDS <= now]:
+            del self._unsettled[topic]
+            self._refresh(topic, now)
+        if self._unsettled and not self._settling:
+            self._settling = True
+            asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = False
+        self.facts_changed()
+
+    def _refresh(self, topic: Topic, now: float) -> None:
+        if topic.update(self._index.answer(topic.target)):
+            topic.told = now
+            self._tell(topic, iter(list(topic.watchers)))
+
+    def _tell(self, topic: Topic, watchers: Iterator[Watcher]) -> None:
+        told = 0
+        for watcher in islice(watchers, AT_ONCE):
+            watcher.wake(topic)
+            told += 1
+        if told == AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._tell, topic, watchers)

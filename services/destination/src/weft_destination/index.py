@@ -1,0 +1,246 @@
+"""The newest facts of a cluster, and the answers that follow from them. Pure: the same facts give the same answers,
+in whatever order they came."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+from weft_destination import model
+from weft_destination.model import Dependency, Key, on_address, on_pod, on_service, plain_ip
+from weft_destination.protocols import by_number
+
+
+class Fact(Protocol):
+    """Something with a namespace and a name."""
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name."""
+
+
+F = TypeVar("F", bound=Fact)
+
+
+class Table(Generic[F]):
+    """All facts of one kind, changed by the three verbs; equal facts change nothing."""
+
+    def __init__(self, changed: Callable[[F | None, F | None], None]) -> None:
+        self.rows: dict[Key, F] = {}
+        self._changed = changed
+
+    def apply(self, fact: F) -> None:
+        """A fact is new or changed."""
+        before = self.rows.get(fact.key)
+        if before != fact:
+            self.rows[fact.key] = fact
+            self._changed(before, fact)
+
+    def delete(self, key: Key) -> None:
+        """The fact with this key is gone."""
+        if before := self.rows.pop(key, None):
+            self._changed(before, None)
+
+    def reset(self, facts: Iterable[F]) -> None:
+        """These are all there are; others are gone."""
+        gone = set(self.rows)
+        for fact in facts:
+            gone.discard(fact.key)
+            self.apply(fact)
+        for key in gone:
+            self.delete(key)
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _Groups(Generic[K, V]):
+    """A few values for each key; mostly one, so a tuple, which is far smaller than a set."""
+
+    def __init__(self) -> None:
+        self._values: dict[K, tuple[V, ...]] = {}
+
+    def __getitem__(self, key: K) -> tuple[V, ...]:
+        return self._values.get(key, ())
+
+    def add(self, key: K, value: V) -> None:
+        """Adds a value to the key's."""
+        self._values[key] = (*self[key], value)
+
+    def discard(self, key: K, value: V) -> None:
+        """Takes it out again."""
+        if rest := tuple(other for other in self[key] if other != value):
+            self._values[key] = rest
+        else:
+            self._values.pop(key, None)
+
+
+class Index:
+    """Four tables, what leads from one to another, and what changed since `take_changed`."""
+
+    def __init__(self) -> None:
+        self.services: Table[model.Service] = Table(self._service_changed)
+        self.slices: Table[model.Slice] = Table(self._slice_changed)
+        self.pods: Table[model.Pod] = Table(self._pod_changed)
+        self.profiles: Table[model.Profile] = Table(self._profile_changed)
+        self._services_by_ip: _Groups[bytes, Key] = _Groups()
+        self._pods_by_ip: _Groups[bytes, Key] = _Groups()
+        self._slices_by_service: _Groups[Key, Key] = _Groups()
+        self._slices_by_pod: _Groups[Key, Key] = _Groups()
+        self._changed: set[Dependency] = set()
+
+    def take_changed(self) -> set[Dependency]:
+        """What answers must be asked for again since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def answer(self, target: model.Target) -> model.Answer:
+        """What is true of a target now."""
+        match target:
+            case model.OutboundTarget(ip=ip, port=port):
+                return self._outbound(plain_ip(ip), port)
+            case model.EndpointsTarget():
+                return self._endpoints(target)
+            case model.InboundTarget(namespace=namespace, pod=pod, port=port):
+                return self._inbound((namespace, pod), port)
+
+    # Answers
+
+    def _outbound(self, ip: bytes, number: int) -> model.Outbound:
+        for key in sorted(self._services_by_ip[ip]):
+            if port := self.services.rows[key].port(number):
+                return self._to_service(key, port)
+        owners = [self.pods.rows[key] for key in self._pods_by_ip[ip]]
+        if not owners:
+            return model.NotInMesh(by_number(number))
+        pod = max(owners, key=lambda pod: (pod.created, pod.key))
+        return model.ToPod(_endpoint(ip, number, pod, ""), self._pod_protocol(pod, number))
+
+    def _to_service(self, key: Key, port: model.ServicePort) -> model.ToService:
+        profile = self.profiles.rows.get(key)
+        return model.ToService(
+            model.EndpointsTarget(*key, port.port),
+            self._service_protocol(key, port),
+            profile.routes if profile else (),
+            profile.retry_budget if profile else None,
+        )
+
+    def _service_protocol(self, key: Key, port: model.ServicePort) -> model.Protocol:
+        """A port is opaque when any pod behind it says so: bytes carried unseen harm nobody."""
+        if port.protocol != model.Protocol.DETECT:
+            return port.protocol
+        for slice_, number in self._slices_of(key, port.name):
+            for endpoint in slice_.endpoints:
+                pod = self.pods.rows.get((slice_.key[0], endpoint.pod))
+                if pod and pod.opaque and number in pod.opaque:
+                    return model.Protocol.OPAQUE
+        return model.Protocol.DETECT
+
+    def _endpoints(self, target: model.EndpointsTarget) -> model.Endpoints:
+        key = (target.namespace, target.name)
+        service = self.services.rows.get(key)
+        if service is None:
+            return model.Endpoints(exists=False)
+        port = service.port(target.port)
+        found: dict[tuple[bytes, int], model.Endpoint] = {}
+        for slice_, number in self._slices_of(key, port.name) if port else ():
+            for raw in slice_.endpoints:
+                if endpoint := self._resolve(slice_, raw, number):
+                    found.setdefault(endpoint.address, endpoint)
+        return model.Endpoints.of(found.values())
+
+    def _resolve(self, slice_: model.Slice, raw: model.SliceEndpoint, port: int) -> model.Endpoint | None:
+        """An endpoint whose pod is unknown, or has another address by now, waits until both are known to agree:
+        it must never be called in plain text because one watch is ahead of another."""
+        if not raw.pod:
+            return model.Endpoint(raw.ip, port, zone=raw.zone, namespace=slice_.key[0])
+        pod = self.pods.rows.get((slice_.key[0], raw.pod))
+        if pod is None or pod.terminating or not (pod.on_node_network or raw.ip in pod.ips):
+            return None
+        return _endpoint(raw.ip, port, pod, raw.zone)
+
+    def _slices_of(self, service: Key, port_name: str) -> Iterator[tuple[model.Slice, int]]:
+        """The slices of a Service that have a port of this name, with its number there."""
+        for key in sorted(self._slices_by_service[service]):
+            slice_ = self.slices.rows[key]
+            yield from ((slice_, port.port) for port in slice_.ports if port.name == port_name)
+
+    def _inbound(self, key: Key, port: int) -> model.Inbound:
+        """Declared HTTP is detected all the same: probes and other strangers may speak something else."""
+        pod = self.pods.rows.get(key)
+        opaque = pod is not None and self._pod_protocol(pod, port) == model.Protocol.OPAQUE
+        return model.Inbound(model.Protocol.OPAQUE if opaque else model.Protocol.DETECT)
+
+    def _pod_protocol(self, pod: model.Pod, number: int) -> model.Protocol:
+        """What the pod says, else what the Services say that it serves."""
+        if pod.opaque and number in pod.opaque:
+            return model.Protocol.OPAQUE
+        slices = (self.slices.rows[key] for key in sorted(self._slices_by_pod[pod.key]))
+        declared = (port.declared for slice_ in slices for port in slice_.ports if port.port == number)
+        usual = by_number(number) if pod.opaque is None else model.Protocol.DETECT
+        return next(filter(None, declared), usual)
+
+    # Changes
+
+    def _service_changed(self, before: model.Service | None, after: model.Service | None) -> None:
+        if before:
+            for ip in before.cluster_ips:
+                self._services_by_ip.discard(ip, before.key)
+            self._touch_service(before)
+        if after:
+            for ip in after.cluster_ips:
+                self._services_by_ip.add(ip, after.key)
+            self._touch_service(after)
+
+    def _touch_service(self, service: model.Service) -> None:
+        self._changed.add(on_service(service.key))
+        self._changed.update(map(on_address, service.cluster_ips))
+
+    def _touch_service_at(self, key: Key) -> None:
+        if service := self.services.rows.get(key):
+            self._touch_service(service)
+
+    def _slice_changed(self, before: model.Slice | None, after: model.Slice | None) -> None:
+        if before:
+            self._unlink(before)
+        if after:
+            self._link(after)
+        for slice_ in filter(None, (before, after)):
+            self._touch_service_at(slice_.service)
+            self._changed.update(on_address(endpoint.ip) for endpoint in slice_.endpoints)
+            self._changed.update(map(on_pod, slice_.pods()))
+
+    def _link(self, slice_: model.Slice) -> None:
+        self._slices_by_service.add(slice_.service, slice_.key)
+        for pod in slice_.pods():
+            self._slices_by_pod.add(pod, slice_.key)
+
+    def _unlink(self, slice_: model.Slice) -> None:
+        self._slices_by_service.discard(slice_.service, slice_.key)
+        for pod in slice_.pods():
+            self._slices_by_pod.discard(pod, slice_.key)
+
+    def _pod_changed(self, before: model.Pod | None, after: model.Pod | None) -> None:
+        if before:
+            for ip in before.ips:
+                self._pods_by_ip.discard(ip, before.key)
+            self._touch_pod(before)
+        if after:
+            for ip in after.ips:
+                self._pods_by_ip.add(ip, after.key)
+            self._touch_pod(after)
+
+    def _touch_pod(self, pod: model.Pod) -> None:
+        self._changed.add(on_pod(pod.key))
+        self._changed.update(map(on_address, pod.ips))
+        for key in self._slices_by_pod[pod.key]:
+            self._touch_service_at(self.slices.rows[key].service)
+
+    def _profile_changed(self, before: model.Profile | None, after: model.Profile | None) -> None:
+        for profile in filter(None, (before, after)):
+            self._touch_service_at(profile.key)
+
+
+def _endpoint(ip: bytes, port: int, pod: model.Pod, zone: str) -> model.Endpoint:
+    return model.Endpoint(
+        ip, port, pod.identity_at(port), zone, pod.key[0], pod.key[1], pod.workload_kind, pod.workload
+    )

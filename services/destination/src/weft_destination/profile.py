@@ -1,0 +1,143 @@
+"""A ServiceProfile's spec as a model value: sound parts are kept, each fault is named by its field.
+
+The rules are in this service's README; sp-validator refuses at admission what is skipped here.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from weft_destination.model import Key, Profile, RetryBudget, Route
+
+T = TypeVar("T")
+
+MAX_REGEX = 1000
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+_METHOD = re.compile(r"[A-Za-z!#$%&'*+.^_`|~0-9-]+")
+
+
+class _Reader:
+    """Reads fields of a mapping and notes what is wrong with them."""
+
+    def __init__(self, where: str, fields: Any, faults: list[str]) -> None:
+        self._where = where
+        self._faults = faults
+        self._fields: Mapping[str, Any] = fields if isinstance(fields, Mapping) else {}
+        self.sound = isinstance(fields, Mapping)
+        if not self.sound:
+            faults.append(f"{where} is not an object")
+
+    def read(self, name: str, parse: Callable[[Any], T], default: T) -> T:
+        """A field, or the default when it is absent or faulty."""
+        if name not in self._fields:
+            return default
+        try:
+            return parse(self._fields[name])
+        except ValueError as error:
+            self._faults.append(f"{self._where}.{name} {error}")
+            self.sound = False
+            return default
+
+    def part(self, name: str) -> "_Reader":
+        """A field that is an object itself; absent is empty."""
+        return _Reader(f"{self._where}.{name}", self._fields.get(name, {}), self._faults)
+
+    def require(self, name: str) -> None:
+        """Notes a field that is missing."""
+        if name not in self._fields:
+            self._faults.append(f"{self._where}.{name} is missing")
+            self.sound = False
+
+
+def read_profile(key: Key, spec: Any) -> tuple[Profile, tuple[str, ...]]:
+    """The profile and its faults. A route with a fault is left out whole; so is a faulty budget."""
+    faults: list[str] = []
+    reader = _Reader("spec", spec, faults)
+    raw: list[Any] = reader.read("routes", _list, [])
+    found = [_route(f"spec.routes[{number}]", route, faults) for number, route in enumerate(raw)]
+    routes = tuple(route for route in found if route)
+    budget = _budget(reader.part("retryBudget")) if any(route.retryable for route in routes) else None
+    return Profile(key, routes, budget), tuple(faults)
+
+
+def _route(where: str, raw: Any, faults: list[str]) -> Route | None:
+    reader = _Reader(where, raw, faults)
+    reader.require("name")
+    condition = reader.part("condition")
+    route = Route(
+        name=reader.read("name", _name, ""),
+        method=condition.read("method", _method, ""),
+        path_regex=condition.read("pathRegex", _regex, ""),
+        timeout_ms=reader.read("timeout", duration_ms, 0),
+        retryable=reader.read("isRetryable", _bool, False),
+    )
+    return route if reader.sound and condition.sound else None
+
+
+def _budget(reader: _Reader) -> RetryBudget | None:
+    """Routes that retry without a budget of their own have the default one; a faulty one: no retries."""
+    default = RetryBudget()
+    budget = RetryBudget(
+        reader.read("retryRatio", _permille, default.ratio_permille),
+        reader.read("minRetriesPerSecond", _count, default.min_retries_per_second),
+        reader.read("ttl", duration_ms, default.ttl_ms),
+    )
+    return budget if reader.sound else None
+
+
+def duration_ms(value: Any) -> int:
+    """ "300ms", "1m30s" as milliseconds, at least 1."""
+    if not isinstance(value, str) or not _DURATION.fullmatch(value):
+        raise ValueError(f'{value!r} is no duration like "300ms" or "10s"')
+    parts = re.findall(r"([\d.]+)(ms|s|m|h)", value)
+    total = round(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    if not 1 <= total < 2**32:
+        raise ValueError(f"{value!r} is not between 1ms and 1193h")
+    return total
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("is not a list")  # noqa: TRY004 (a fault of the object, not of the caller)
+    return value
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not value or len(value) > 256:
+        raise ValueError("is not a text of 1-256 characters")
+    return value
+
+
+def _method(value: Any) -> str:
+    if not isinstance(value, str) or not _METHOD.fullmatch(value):
+        raise ValueError(f"{value!r} is no HTTP method")
+    return value.upper()
+
+
+def _regex(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_REGEX:
+        raise ValueError(f"is not a text of at most {MAX_REGEX} characters")
+    try:
+        re.compile(value)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+    return value
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")  # noqa: TRY004
+    return value
+
+
+def _permille(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is not between 0 and 1")
+    return round(value * 1000)
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
+        raise ValueError(f"{value!r} is not a whole number from 0")
+    return value

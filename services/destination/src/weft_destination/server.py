@@ -1,0 +1,138 @@
+"""discovery/v1 over gRPC: admits proxies, runs their streams, and sends them elsewhere when this process stops."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import structlog
+from weft_runtime.config import Address
+
+from weft_destination import encode
+from weft_destination.hub import Hub
+from weft_destination.metrics import Metrics
+from weft_destination.stream import Outcome, RefusedError, Stream
+
+log = structlog.get_logger()
+
+SERVICE = "weft.discovery.v1.Discovery"
+CLIENT_ID = "weft-client-id"
+"""Metadata that this pod's proxy sets, always: the SPIFFE ID of who called."""
+
+HELLO_SECONDS = 10.0
+DRAIN_SECONDS = 3.0
+"""On stop, streams end one after another within this, so that not all proxies come to another replica at once."""
+
+OPTIONS: list[tuple[str, int]] = [
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 64 * 1024),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Proxies may ping every 10 s, also while nothing happens; the default answers that with "too many pings".
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+]
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
+DRAINING = Outcome(grpc.StatusCode.UNAVAILABLE, "destination is stopping: connect again")
+
+
+class Server:
+    """The Discovery service. With `allow_anonymous`, callers without identity are believed (tests only)."""
+
+    def __init__(self, hub: Hub, metrics: Metrics, trust_domain: str, *, allow_anonymous: bool = False) -> None:
+        self._hub = hub
+        self._metrics = metrics
+        self._identities = f"spiffe://{trust_domain}/ns/"
+        self._allow_anonymous = allow_anonymous
+        self._streams: set[Stream] = set()
+        metrics.streams.set_function(lambda: len(self._streams))
+        metrics.targets.set_function(lambda: len(hub))
+        self.started = asyncio.Event()
+        self.port = 0
+        """The port listened on, once started."""
+
+    async def serve(self, listen: Address, stop: asyncio.Event) -> None:
+        """Serves until `stop`, then sends every proxy elsewhere."""
+        server = grpc.aio.server(options=OPTIONS)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._subscribe)
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {"Subscribe": handler})])
+        self.port = server.add_insecure_port(str(listen))
+        await server.start()
+        self.started.set()
+        await stop.wait()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.stop(DRAIN_SECONDS + 2))
+            tasks.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        streams = list(self._streams)
+        for number, stream in enumerate(streams):
+            stream.end(DRAINING)
+            if number % 100 == 99:
+                await asyncio.sleep(DRAIN_SECONDS * 100 / len(streams))
+
+    async def _subscribe(self, _: AsyncIterator[bytes], context: Context) -> None:
+        try:
+            stream = Stream(await self._greet(context), self._hub, self._metrics)
+        except RefusedError as error:
+            return await self._finish(context, error.outcome)
+        began = time.monotonic()
+        self._streams.add(stream)
+        outcome = Outcome(grpc.StatusCode.CANCELLED, "by the proxy")
+        try:
+            outcome = await _run(stream, context)
+        finally:
+            self._streams.discard(stream)
+            stream.close()
+            seconds = round(time.monotonic() - began, 3)
+            pod = f"{stream.hello.namespace}/{stream.hello.pod}"
+            log.info("stream ended", pod=pod, outcome=outcome.code.name, reason=outcome.message, seconds=seconds)
+        return await self._finish(context, outcome)
+
+    async def _finish(self, context: Context, outcome: Outcome) -> None:
+        if outcome.code == grpc.StatusCode.OK:
+            return
+        if outcome is not DRAINING:
+            self._metrics.refusals.labels(outcome.code.name).inc()
+        await context.abort(outcome.code, outcome.message)
+
+    async def _greet(self, context: Context) -> encode.Hello:
+        """The Hello, of the caller's own namespace."""
+        namespace = self._namespace(context)
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                data: Any = await context.read()
+            hello = encode.decode(data if isinstance(data, bytes) else b"", None)
+        except TimeoutError:
+            raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, f"no Hello within {HELLO_SECONDS:.0f} s") from None
+        except encode.MalformedError as error:
+            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        if not isinstance(hello, encode.Hello):
+            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "the first message must be a Hello")
+        if namespace is not None and hello.namespace != namespace:
+            raise RefusedError(grpc.StatusCode.PERMISSION_DENIED, f"{hello.namespace} is not the caller's namespace")
+        return hello
+
+    def _namespace(self, context: Context) -> str | None:
+        """The namespace in the caller's SPIFFE ID; None when anybody is believed."""
+        metadata = dict(context.invocation_metadata() or ())
+        identity = str(metadata.get(CLIENT_ID, ""))
+        namespace, slash, account = identity.removeprefix(self._identities).partition("/sa/")
+        if identity.startswith(self._identities) and slash and namespace and account:
+            return namespace
+        if self._allow_anonymous and not identity:
+            return None
+        raise RefusedError(grpc.StatusCode.PERMISSION_DENIED, "the caller has no identity in this mesh")
+
+
+async def _run(stream: Stream, context: Context) -> Outcome:
+    """Reads beside writing; whichever ends the stream, the other stops."""
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(stream.read(context.read))
+        outcome = await stream.write(context.write)
+        reading.cancel()
+    return outcome

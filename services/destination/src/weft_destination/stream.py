@@ -1,0 +1,119 @@
+"""One proxy's stream: what it watches, which versions it has, and what it must still be told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import grpc
+
+from weft_destination import encode
+from weft_destination.hub import Hub, Topic
+from weft_destination.metrics import Metrics
+from weft_destination.model import Target
+
+MAX_TARGETS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a stream ended."""
+
+    code: grpc.StatusCode
+    message: str = ""
+
+
+class RefusedError(Exception):
+    """What the proxy sent cannot be served."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.outcome = Outcome(code, message)
+
+
+class Stream:
+    """Reads requests and writes updates until it is ended. Holds versions, never messages."""
+
+    def __init__(self, hello: encode.Hello, hub: Hub, metrics: Metrics, max_targets: int = MAX_TARGETS) -> None:
+        self.hello = hello
+        self._hub = hub
+        self._metrics = metrics
+        self._max_targets = max_targets
+        self._topics: dict[Target, Topic] = {}
+        self._held: dict[Topic, str] = {}
+        self._pending: dict[Topic, None] = {}
+        self._woken = asyncio.Event()
+        self._outcome: Outcome | None = None
+
+    def wake(self, topic: Topic) -> None:
+        """A topic changed."""
+        if topic in self._held:
+            self._pending[topic] = None
+            self._woken.set()
+
+    def end(self, outcome: Outcome) -> None:
+        """Ends the stream as soon as the message being written is out; the first outcome counts."""
+        self._outcome = self._outcome or outcome
+        self._woken.set()
+
+    def close(self) -> None:
+        """Leaves every topic."""
+        for topic in self._topics.values():
+            self._hub.leave(topic, self)
+        self._topics.clear()
+        self._held.clear()
+
+    async def read(self, read: Callable[[], Awaitable[bytes | object]]) -> None:
+        """Takes requests until the proxy has no more, or sends one that cannot be."""
+        while isinstance(data := await read(), bytes):
+            try:
+                self.take(encode.decode(data, self.hello))
+            except encode.MalformedError as error:
+                return self.end(Outcome(grpc.StatusCode.INVALID_ARGUMENT, str(error)))
+            except RefusedError as error:
+                return self.end(error.outcome)
+        return self.end(Outcome(grpc.StatusCode.OK))
+
+    def take(self, request: encode.Request) -> None:
+        """Begins or ends to watch."""
+        match request:
+            case encode.Watch(target=target, held_version=held):
+                self._watch(target, held)
+            case encode.Unwatch(target=target):
+                self._unwatch(target)
+
+    def _watch(self, target: Target, held_version: str) -> None:
+        if target not in self._topics and len(self._topics) >= self._max_targets:
+            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {self._max_targets} targets")
+        topic = self._topics[target] = self._hub.join(target, self)
+        self._held[topic] = held_version
+        self.wake(topic)
+
+    def _unwatch(self, target: Target) -> None:
+        if topic := self._topics.pop(target, None):
+            self._hub.leave(topic, self)
+            self._held.pop(topic, None)
+            self._pending.pop(topic, None)
+
+    async def write(self, write: Callable[[bytes], Awaitable[None]]) -> Outcome:
+        """Tells what is pending, each topic as it is when its turn comes, until the stream is ended."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            while self._pending and not self._outcome:
+                if update := self._next():
+                    await write(update)
+            if self._outcome:
+                return self._outcome
+
+    def _next(self) -> bytes:
+        """The update for the topic that has waited longest; empty when the proxy has its version already."""
+        topic = next(iter(self._pending))
+        del self._pending[topic]
+        held = self._held[topic]
+        if held == topic.version:
+            return b""
+        update = topic.since(held)
+        self._held[topic] = topic.version
+        self._metrics.updates.inc()
+        self._metrics.update_bytes.inc(len(update))
+        return update

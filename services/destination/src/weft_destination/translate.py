@@ -1,0 +1,109 @@
+"""Kubernetes' objects as model values: what matters to a proxy, and the rules that give a pod its identity."""
+
+import ipaddress
+from collections.abc import Iterable
+
+from weft_kube import names, objects
+
+from weft_destination import model
+from weft_destination.model import Ports
+from weft_destination.protocols import by_declaration, of_service_port
+
+NOT_REDIRECTED = (range(names.PORT_TAP, names.PORT_TAP + 1), range(names.PORT_ADMIN, names.PORT_ADMIN + 1))
+ENDED = ("Succeeded", "Failed")
+
+
+def packed(ip: str) -> bytes:
+    """4 or 16 bytes; empty for what is no address (headless Services have "None")."""
+    try:
+        return ipaddress.ip_address(ip).packed
+    except ValueError:
+        return b""
+
+
+def _packed_all(ips: Iterable[str]) -> tuple[bytes, ...]:
+    return tuple(filter(None, map(packed, ips)))
+
+
+def _annotated_ports(meta: objects.Meta, name: str) -> Ports | None:
+    """The ports of an annotation; None when it is absent or nonsense, which admission told its author."""
+    text = meta.annotations.get(name)
+    if text is None:
+        return None
+    try:
+        return Ports(tuple(names.parse_ports(text)))
+    except ValueError:
+        return None
+
+
+def service(obj: objects.Service) -> model.Service:
+    """A Service's TCP ports and addresses."""
+    opaque = _annotated_ports(obj.metadata, names.OPAQUE_PORTS)
+    ports = (_service_port(port, opaque) for port in obj.spec.ports if port.protocol == "TCP")
+    return model.Service(obj.key, _packed_all(obj.spec.cluster_ips), tuple(ports))
+
+
+def _service_port(port: objects.ServicePort, opaque: Ports | None) -> model.ServicePort:
+    numbers = (port.port, port.target_port) if isinstance(port.target_port, int) else (port.port,)
+    return model.ServicePort(port.port, port.name, of_service_port(port.app_protocol, port.name, numbers, opaque))
+
+
+def endpoint_slice(obj: objects.EndpointSlice) -> model.Slice:
+    """A slice's endpoints that take traffic: ready (which publishNotReadyAddresses makes all), not terminating."""
+    ports = tuple(_slice_port(port) for port in obj.ports or () if port.port and port.protocol == "TCP")
+    by_address = obj.address_type in ("IPv4", "IPv6")
+    ready = [e for e in obj.endpoints or () if by_address and _is_ready(e.conditions)]
+    endpoints = tuple(
+        model.SliceEndpoint(ip, _pod_name(endpoint), endpoint.zone)
+        for endpoint in ready
+        for ip in _packed_all(endpoint.addresses)
+    )
+    return model.Slice(obj.key, obj.service, ports, endpoints)
+
+
+def _is_ready(conditions: objects.EndpointConditions) -> bool:
+    return conditions.ready is not False and not conditions.terminating
+
+
+def _pod_name(endpoint: objects.SliceEndpoint) -> str:
+    ref = endpoint.target_ref
+    return ref.name if ref and ref.kind == "Pod" else ""
+
+
+def _slice_port(port: objects.SlicePort) -> model.SlicePort:
+    name, number = port.name or "", port.port or 0
+    return model.SlicePort(name, number, by_declaration(port.app_protocol or "", name))
+
+
+def pod(obj: objects.Pod, trust_domain: str) -> model.Pod:
+    """A pod; its identity is that of its service account if the injector marked it, and on intercepted ports only."""
+    meta, spec = obj.metadata, obj.spec
+    meshed = names.PROXY_VERSION in meta.labels
+    skipped = _annotated_ports(meta, names.SKIP_INBOUND_PORTS) or Ports()
+    own = not spec.host_network and obj.status.phase not in ENDED
+    kind, workload = _workload(meta)
+    return model.Pod(
+        obj.key,
+        _packed_all(ip.ip for ip in obj.status.pod_ips) if own else (),
+        meta.creation_timestamp or "",
+        names.spiffe_id(trust_domain, meta.namespace, spec.service_account_name) if meshed else "",
+        Ports((*NOT_REDIRECTED, *skipped.ranges)),
+        _annotated_ports(meta, names.OPAQUE_PORTS),
+        kind,
+        workload,
+        on_node_network=spec.host_network,
+        terminating=meta.deletion_timestamp is not None,
+    )
+
+
+def _workload(meta: objects.Meta) -> tuple[str, str]:
+    """By the injector's labels; else by the owner; a ReplicaSet named by its template's hash is a Deployment's."""
+    if names.WORKLOAD in meta.labels:
+        return meta.labels.get(names.WORKLOAD_KIND, ""), meta.labels[names.WORKLOAD]
+    owner = next((owner for owner in meta.owner_references if owner.controller), None)
+    if owner is None:
+        return "pod", meta.name
+    suffix = "-" + meta.labels.get("pod-template-hash", "")
+    if owner.kind == "ReplicaSet" and suffix != "-" and owner.name.endswith(suffix):
+        return "deployment", owner.name.removesuffix(suffix)
+    return owner.kind.lower(), owner.name
