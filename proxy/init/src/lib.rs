@@ -1,1 +1,5 @@
-//! Rules that send the TCP of a pod through its proxy.
+//! Rules that send the TCP of a pod through its proxy: a pure builder, and the few commands that apply it.
+
+pub mod apply;
+pub mod options;
+pub mod rules;
