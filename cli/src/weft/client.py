@@ -6,7 +6,7 @@ for row in client.stat("deployment", namespace="teahouse"):
     print(row["name"], row["success"])
 """
 
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 from urllib.parse import urlencode
 
 from weft.errors import Failure
@@ -72,17 +72,41 @@ class EdgeRow(TypedDict):
     tls: str
     rps: float | None
     success: float | None
+    tcp_open_connections: float | None
 
 
 class RouteRow(TypedDict):
-    """Client-side signals of one route of one service."""
+    """Client-side signals of one route of one Service; an empty route is what no route names."""
 
     route: str
-    dst_service: str
-    dst_namespace: str
+    service: Ref
     success: float | None
     rps: float | None
     latency_seconds: Latency | None
+
+
+class Stat(TypedDict):
+    """Answer of `stat`."""
+
+    window_seconds: float
+    rows: list[StatRow]
+    warnings: list[str]
+
+
+class Edges(TypedDict):
+    """Answer of `edges`."""
+
+    window_seconds: float
+    rows: list[EdgeRow]
+    warnings: list[str]
+
+
+class Routes(TypedDict):
+    """Answer of `routes`."""
+
+    window_seconds: float
+    rows: list[RouteRow]
+    warnings: list[str]
 
 
 class Client:
@@ -95,20 +119,17 @@ class Client:
         """What web says about itself."""
         return self.get("version")
 
-    def stat(self, kind: str, **query: str) -> list[StatRow]:
-        """Rows of `stat`; see the API's document for the parameters."""
-        rows: list[StatRow] = self.get("stat", kind=kind, **query)["rows"]
-        return rows
+    def stat(self, kind: str, **query: str) -> Stat:
+        """Golden signals of the objects of a kind; the API's OpenAPI document has the parameters."""
+        return cast("Stat", self.get("stat", kind=kind, **query))
 
-    def edges(self, kind: str, **query: str) -> list[EdgeRow]:
-        """Rows of `edges`."""
-        rows: list[EdgeRow] = self.get("edges", kind=kind, **query)["rows"]
-        return rows
+    def edges(self, kind: str, **query: str) -> Edges:
+        """Who talks with whom."""
+        return cast("Edges", self.get("edges", kind=kind, **query))
 
-    def routes(self, kind: str, **query: str) -> list[RouteRow]:
-        """Rows of `routes`."""
-        rows: list[RouteRow] = self.get("routes", kind=kind, **query)["rows"]
-        return rows
+    def routes(self, kind: str, **query: str) -> Routes:
+        """Requests by route and Service, as the clients' proxies saw them."""
+        return cast("Routes", self.get("routes", kind=kind, **query))
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
         """GET /api/v1/<path>, leaving out parameters that are empty."""

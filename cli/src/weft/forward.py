@@ -34,15 +34,22 @@ class ForwardedHTTP(http.client.HTTPConnection):
 
 def to_component(kube: "Kube", component: str, port: int) -> Connect:
     """Connections to a ready pod of one of weft's components, which is looked up once."""
+    found = find_component(kube, component, port)
+    if found is None:
+        raise Failure(
+            f"no pod of {component} is ready in namespace {NAMESPACE}",
+            "See `weft check`; if viz is not installed, run `weft viz install | kubectl apply -f -`.",
+        )
+    return found
+
+
+def find_component(kube: "Kube", component: str, port: int) -> Connect | None:
+    """The same; None without a ready pod."""
     from weft.cluster import is_ready
 
     pods = kube.list(f"/api/v1/namespaces/{NAMESPACE}/pods", labelSelector=f"{COMPONENT}={component}")
     ready = [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
-    if not pods:
-        raise Failure(f"no pod of {component} in namespace {NAMESPACE}", "Run `weft viz install | kubectl apply -f -`.")
-    if not ready:
-        raise Failure(f"no pod of {component} is ready", "See `weft check`.")
-    return lambda: kube.forward(NAMESPACE, ready[0], port)
+    return (lambda: kube.forward(NAMESPACE, ready[0], port)) if ready else None
 
 
 def get_json(open_socket: Connect, path: str, name: str) -> tuple[int, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from weft.commands.about import completion, version
 from weft.commands.check import check, explain
 from weft.commands.inject import inject, uninject
 from weft.commands.install import install, uninstall, upgrade
@@ -38,7 +39,7 @@ def cli() -> None:
     """
 
 
-for command in (check, explain, install, upgrade, uninstall, inject, uninject, viz):
+for command in (check, install, upgrade, uninstall, inject, uninject, viz, explain, version, completion):
     cli.add_command(command)
 
 

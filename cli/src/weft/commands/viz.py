@@ -2,7 +2,11 @@
 
 import click
 
+from weft.commands.dashboard import dashboard
 from weft.commands.install import viz_install, viz_uninstall
+from weft.commands.listing import listing
+from weft.commands.live import tap, top
+from weft.commands.metrics import edges, routes, stat
 from weft.options import Group
 
 
@@ -11,5 +15,5 @@ def viz() -> None:
     """Metrics, live requests and the dashboard."""
 
 
-for command in (viz_install, viz_uninstall):
+for command in (viz_install, viz_uninstall, dashboard, stat, top, tap, edges, routes, listing):
     viz.add_command(command)

@@ -1,0 +1,53 @@
+"""`weft version` and `weft completion`."""
+
+import click
+
+from weft import version as cli_version
+from weft.errors import Failure
+from weft.options import Command, Target, output_option, pass_target
+
+
+@click.command(cls=Command)
+@click.option("--client", is_flag=True, help="Only the CLI's: no cluster is asked.")
+@output_option("table", "json")
+@pass_target
+def version(target: Target, client: bool, output: str) -> None:
+    """Print the versions of the CLI, the control plane and its proxies."""
+    import json
+
+    versions = {"client": cli_version()}
+    if not client:
+        versions |= _server(target)
+    if output == "json":
+        click.echo(json.dumps(versions))
+        return
+    for name, value in versions.items():
+        click.echo(f"{name.capitalize()} version: {value}")
+
+
+@click.command(cls=Command)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print a script that completes weft's commands: `source <(weft completion bash)`."""
+    from click.shell_completion import get_completion_class
+
+    complete = get_completion_class(shell)
+    if complete is None:
+        raise Failure(f"no completion for {shell}")
+    click.echo(complete(context.find_root().command, {}, "weft", "_WEFT_COMPLETE").source())
+
+
+def _server(target: Target) -> dict[str, str]:
+    """What the cluster has; that there is none is told, and no failure."""
+    from weft import installed
+
+    try:
+        config = installed.config(target.connect())
+    except Failure as failure:
+        click.echo(f"weft: {failure.format_message()}", err=True)
+        return {"server": "unavailable"}
+    if config is None:
+        return {"server": "not installed"}
+    data = config.get("data") or {}
+    return {"server": data.get("version", "unknown"), "proxy": data.get("image.proxy", "").rpartition(":")[2]}

@@ -1,0 +1,55 @@
+"""`weft viz dashboard`: ports of this machine to web and Grafana, and a browser."""
+
+import os
+import sys
+import threading
+
+import click
+
+from weft.options import Command, Target, pass_target
+
+PORT = 50750
+
+
+@click.command(cls=Command)
+@click.option("-p", "--port", type=click.IntRange(1, 65535), help=f"Local port (default: {PORT}, or a free one).")
+@click.option(
+    "--show", type=click.Choice(["weft", "grafana", "url"]), default="weft", help="What to open; url: nothing."
+)
+@click.option("--open/--no-open", "browser", default=None, help="Open a browser (default: if there is a display).")
+@pass_target
+def dashboard(target: Target, port: int | None, show: str, browser: bool | None) -> None:
+    """Open the dashboard: forwards a local port to web, and one to Grafana, until Ctrl-C."""
+    from weft import forward, names
+    from weft.client import Client
+
+    kube = target.connect()
+    web = forward.to_component(kube, "web", names.PORT_WEB)
+    Client(web).version()
+    local = forward.listen(web, port or PORT, strict=port is not None)
+    urls = {"weft": f"http://localhost:{local.port}"}
+    click.echo(f"weft dashboard: {urls['weft']}")
+    grafana = forward.find_component(kube, "grafana", names.PORT_GRAFANA)
+    if grafana:
+        urls["grafana"] = f"http://localhost:{forward.listen(grafana, local.port + 1, strict=False).port}"
+    click.echo(f"Grafana:        {urls.get('grafana', 'none is installed, or it is not ready')}")
+    if show in urls and (_has_display() if browser is None else browser):
+        click.launch(urls[show])
+    click.echo("Ctrl-C ends.", err=True)
+    _until_interrupted()
+
+
+def _has_display() -> bool:
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _until_interrupted() -> None:
+    """Waits in short steps: Windows delivers Ctrl-C only between waits."""
+    forever = threading.Event()
+    try:
+        while not forever.wait(0.5):
+            pass
+    except KeyboardInterrupt:
+        click.echo("", err=True)
