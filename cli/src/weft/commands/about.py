@@ -12,7 +12,7 @@ from weft.options import Command, Target, output_option, pass_target
 @output_option("table", "json")
 @pass_target
 def version(target: Target, client: bool, output: str) -> None:
-    """Print the versions of the CLI, the control plane and its proxies."""
+    """Print versions of CLI and control plane."""
     import json
 
     versions = {"client": cli_version()}
@@ -29,7 +29,10 @@ def version(target: Target, client: bool, output: str) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print a script that completes weft's commands: `source <(weft completion bash)`."""
+    """Print a script for the shell's completion.
+
+    For example: `source <(weft completion bash)`.
+    """
     from click.shell_completion import get_completion_class
 
     complete = get_completion_class(shell)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @output_option("table", "json", "short")
 @pass_target
 def check(target: Target, pre: bool, proxy: bool, wait: float, output: str) -> None:
-    """Check the cluster, the control plane, viz, and with --proxy the data plane."""
+    """Check cluster, control plane and proxies."""
     from weft.checks import report
     from weft.checks.model import Scene
 
@@ -43,7 +43,7 @@ def check(target: Target, pre: bool, proxy: bool, wait: float, output: str) -> N
 @click.command(cls=Command)
 @click.argument("check_id", metavar="ID")
 def explain(check_id: str) -> None:
-    """Say what a check looks at and what to do when it fails; works without a cluster."""
+    """Say what to do when a check fails (offline)."""
     from weft.checks.plan import every_check
 
     checks = every_check()

@@ -9,17 +9,19 @@ import click
 from weft.options import Command, Target, pass_target
 
 PORT = 50750
+SHOWN = ("weft", "grafana", "url")
 
 
 @click.command(cls=Command)
 @click.option("-p", "--port", type=click.IntRange(1, 65535), help=f"Local port (default: {PORT}, or a free one).")
-@click.option(
-    "--show", type=click.Choice(["weft", "grafana", "url"]), default="weft", help="What to open; url: nothing."
-)
+@click.option("--show", type=click.Choice(SHOWN), default="weft", help="What to open (url: nothing).")
 @click.option("--open/--no-open", "browser", default=None, help="Open a browser (default: if there is a display).")
 @pass_target
 def dashboard(target: Target, port: int | None, show: str, browser: bool | None) -> None:
-    """Open the dashboard: forwards a local port to web, and one to Grafana, until Ctrl-C."""
+    """Open the dashboard in a browser.
+
+    Forwards a local port to web, and one to Grafana, until Ctrl-C.
+    """
     from weft import forward, names
     from weft.client import Client
 

@@ -20,9 +20,10 @@ URL_SECONDS = 30
 @click.command(cls=Command)
 @click.argument("sources", nargs=-1, required=True, metavar="FILE|FOLDER|URL|-…")
 def inject(sources: tuple[str, ...]) -> None:
-    """Mark workloads and namespaces, so that their pods get the proxy.
+    """Mark workloads, so that pods get the proxy.
 
-    Prints the YAML with the mark: `kubectl get deploy -o yaml | weft inject - | kubectl apply -f -`.
+    Prints the YAML of workloads and namespaces with the mark:
+    `kubectl get deploy -o yaml | weft inject - | kubectl apply -f -`.
     What it does not touch stays as it is, byte for byte.
     """
     outcome = _transform(sources, remove=False)
@@ -39,7 +40,7 @@ def inject(sources: tuple[str, ...]) -> None:
 @click.command(cls=Command)
 @click.argument("sources", nargs=-1, required=True, metavar="FILE|FOLDER|URL|-…")
 def uninject(sources: tuple[str, ...]) -> None:
-    """Take the mark of `weft inject` away again, so that new pods have no proxy."""
+    """Take the mark of `weft inject` away."""
     outcome = _transform(sources, remove=True)
     if outcome.errors:
         raise Failure(f"nothing was uninjected: {'; '.join(outcome.errors)}", "Change these by hand and try again.")

@@ -33,7 +33,10 @@ def rendering_options(function: Function) -> Function:
 @rendering_options
 @pass_target
 def install(target: Target, settings: tuple[str, ...], values: tuple[str, ...], ignore_cluster: bool) -> None:
-    """Print the manifests of the control plane: `weft install | kubectl apply -f -`."""
+    """Print the control plane's manifests.
+
+    `weft install | kubectl apply -f -`
+    """
     manifests = _manifests(settings, values)
     if not ignore_cluster:
         _refuse_installed(_able_cluster(target))
@@ -44,8 +47,9 @@ def install(target: Target, settings: tuple[str, ...], values: tuple[str, ...], 
 @rendering_options
 @pass_target
 def upgrade(target: Target, settings: tuple[str, ...], values: tuple[str, ...], ignore_cluster: bool) -> None:
-    """Print the manifests that bring an installation to this version, viz included if it is there.
+    """Print manifests of this version.
 
+    `weft upgrade | kubectl apply -f -` updates an installation, and viz if it is there.
     Give the same --set and --values as when you installed.
     """
     from weft import installed
@@ -64,7 +68,10 @@ def upgrade(target: Target, settings: tuple[str, ...], values: tuple[str, ...], 
 @click.option("--ignore-cluster", is_flag=True, help="Print all that an installation may hold, without looking.")
 @pass_target
 def uninstall(target: Target, force: bool, ignore_cluster: bool) -> None:
-    """Print the objects to delete: `weft uninstall | kubectl delete -f -`. CRDs and their objects stay."""
+    """Print the objects to delete.
+
+    `weft uninstall | kubectl delete -f -`. CustomResourceDefinitions and their objects stay.
+    """
     from weft import installed, render
 
     objects = render.parse(render.packaged().core)
@@ -80,7 +87,10 @@ def uninstall(target: Target, force: bool, ignore_cluster: bool) -> None:
 @rendering_options
 @pass_target
 def viz_install(target: Target, settings: tuple[str, ...], values: tuple[str, ...], ignore_cluster: bool) -> None:
-    """Print the manifests of web, tap, Prometheus and Grafana: `weft viz install | kubectl apply -f -`."""
+    """Print the manifests of viz.
+
+    `weft viz install | kubectl apply -f -`: web, tap, Prometheus and Grafana.
+    """
     from weft import installed
 
     manifests = _manifests(settings, values)
@@ -96,7 +106,10 @@ def viz_install(target: Target, settings: tuple[str, ...], values: tuple[str, ..
 @click.option("--ignore-cluster", is_flag=True, help="Print all that an installation may hold, without looking.")
 @pass_target
 def viz_uninstall(target: Target, ignore_cluster: bool) -> None:
-    """Print the objects of viz to delete: `weft viz uninstall | kubectl delete -f -`."""
+    """Print the objects of viz to delete.
+
+    `weft viz uninstall | kubectl delete -f -`
+    """
     from weft import installed, render
 
     objects = [*render.parse(render.packaged().viz), TAP_SECRET]

@@ -12,7 +12,7 @@ from weft.options import Command, Target, output_option, pass_target
 @output_option("table", "json")
 @pass_target
 def listing(target: Target, all_namespaces: bool, output: str) -> None:
-    """List pods that have a proxy, and those marked for one that have none yet."""
+    """List pods with a proxy, or marked for one."""
     from weft.views import table
 
     kube = target.connect()

@@ -46,10 +46,11 @@ def filter_options(function: Function) -> Function:
 @output_option("table", "wide", "json")
 @pass_target
 def tap(
-    target: Target, resource: tuple[str, ...], limit: int | None, duration: float | None, output: str, **filters: str
+    target: Target, /, resource: tuple[str, ...], limit: int | None, duration: float | None, output: str, **filters: str
 ) -> None:
-    """Show each request when it has ended, one a line: `weft viz tap deploy/web`. Ends on Ctrl-C.
+    """Show requests as they happen.
 
+    `weft viz tap deploy/web` prints a line when a request has ended, until Ctrl-C.
     -o json writes one JSON object a line.
     """
     from weft.views.exchange import Exchange, line
@@ -76,16 +77,19 @@ def tap(
 @output_option("table", "json")
 @pass_target
 def top(
-    target: Target, resource: tuple[str, ...], once: bool, duration: float | None, output: str, **filters: str
+    target: Target, /, resource: tuple[str, ...], once: bool, duration: float | None, output: str, **filters: str
 ) -> None:
-    """Show a live table of requests by source, destination, method and path: `weft viz top deploy/web`."""
+    """Show the most frequent requests, live.
+
+    `weft viz top deploy/web` counts by source, destination, method and path.
+    """
     from weft.views import table
     from weft.views.exchange import Exchange
     from weft.views.top import Top, text
 
     live = sys.stdout.isatty() and not once and output == "table"
     totals = Top()
-    with _screen(totals, live) as redraw:
+    with Screen(totals, live) as redraw:
         try:
             for event in _events(target, resource, filters, duration or (None if live else ONCE_SECONDS)):
                 if event is not None:
@@ -137,7 +141,7 @@ def _tell(status: dict[str, int], resource: str) -> None:
         click.echo(f"{status['unmeshed']} pods of {resource} have no proxy, so their requests are not seen", err=True)
 
 
-class _screen:  # noqa: N801 - used as a context manager only
+class Screen:
     """Redraws the table on a terminal, at most twice a second; elsewhere does nothing."""
 
     def __init__(self, totals: "Top", live: bool) -> None:

@@ -35,8 +35,13 @@ def scope_options(function: Function) -> Function:
 @click.option("-l", "--selector", metavar="LABELS", help="Only objects with these labels.")
 @output_option("table", "wide", "json")
 @pass_target
-def stat(target: Target, resource: tuple[str, ...], all_namespaces: bool, output: str, **options: str | None) -> None:
-    """Success rate, requests a second, latencies and connections: `weft viz stat deploy`."""
+def stat(
+    target: Target, /, resource: tuple[str, ...], all_namespaces: bool, output: str, **options: str | None
+) -> None:
+    """Show success rates, requests and latencies.
+
+    `weft viz stat deploy`, `weft viz stat po -A`, `weft viz stat deploy/web --to deploy/db`.
+    """
     from weft import resources
     from weft.views import metrics, table
 
@@ -61,7 +66,7 @@ def stat(target: Target, resource: tuple[str, ...], all_namespaces: bool, output
 @output_option("table", "wide", "json")
 @pass_target
 def edges(target: Target, resource: tuple[str, ...], all_namespaces: bool, window: str, output: str) -> None:
-    """Who talks with whom, and whether mutual TLS secures it."""
+    """Show who talks with whom, and how secured."""
     from weft import resources
     from weft.views import metrics, table
 
@@ -83,7 +88,7 @@ def edges(target: Target, resource: tuple[str, ...], all_namespaces: bool, windo
 @output_option("table", "json")
 @pass_target
 def routes(target: Target, resource: tuple[str, ...], all_namespaces: bool, window: str, output: str) -> None:
-    """Requests that a workload sends, or a Service gets, by route."""
+    """Show what a workload sends, by route."""
     from weft import resources
     from weft.views import metrics, table
 
