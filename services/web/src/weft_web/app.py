@@ -10,7 +10,7 @@ from weft_kube.metrics import WatchCollector
 from weft_kube.objects import Object, Pod
 from weft_kube.watch import Reflector, Resource
 from weft_kube.workloads import KINDS
-from weft_runtime.admin import serve_admin, serve_http
+from weft_runtime.admin import admin_app, serve_http
 from weft_runtime.run import until
 
 from weft_web.catalog import Catalog
@@ -18,7 +18,7 @@ from weft_web.config import Config
 from weft_web.metrics import Metrics
 from weft_web.model import Version
 from weft_web.prometheus import Prometheus
-from weft_web.server import application
+from weft_web.server import admin, application
 from weft_web.static import Static
 from weft_web.views import Views
 
@@ -44,7 +44,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         await until(
             stop,
             servers=[
-                serve_admin(metrics.registry, conditions, config.admin_listen, stop),
+                serve_http(
+                    admin(admin_app(metrics.registry, conditions), catalog, config.namespace), config.admin_listen, stop
+                ),
                 serve_http(app, config.listen, stop),
             ],
             watches=[reflector.run() for reflector in reflectors.values()],

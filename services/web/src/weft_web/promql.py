@@ -1,8 +1,7 @@
 """From questions to PromQL that Prometheus 2.42 and 3 both take. Pure.
 
-Counters are read by what they *grew* in the window: `increase()`, plus the first value of series that were born in it
-while their proxy was already being scraped. `increase()` alone needs two samples, so it would never see the first
-failure of a kind.
+Counters are read by what they *grew* in the window. `increase()` needs two samples, so it would never see the first
+failure of a kind: a series born in the window, while its proxy was already being scraped, counts with its whole value.
 """
 
 from collections.abc import Callable
@@ -52,18 +51,12 @@ class Series:
     def grown(self, metric: str, window: int, *more: str) -> str:
         """How much a counter grew, by row and the labels `more`."""
         series, past = _selected(metric, self.matchers), f"offset {window}s"
-        scraped = f"and on (namespace, pod) (up{{{JOB}}} {past} == 1)"
-        born = f"min_over_time({series}[{window}s]) unless {series} {past} {scraped}"
-        either = f"{_part(f'increase({series}[{window}s])', 'grown')} or {_part(born, 'born')}"
-        return self._folded("sum", either, *more)
+        born = f"{series} unless {series} {past} and on (namespace, pod) (up{{{JOB}}} {past} == 1)"
+        return self._folded("sum", f"({born}) or increase({series}[{window}s])", *more)
 
     def quantile(self, quantile: float, window: int) -> str:
         """A quantile of latency in seconds, by row."""
         return f"histogram_quantile({quantile}, {self.grown(LATENCY, window, 'le')})"
-
-    def rate(self, metric: str, window: int) -> str:
-        """A counter's rate, by row."""
-        return self._folded("sum", f"rate({_selected(metric, self.matchers)}[{window}s])")
 
     def now(self, metric: str, *more: str) -> str:
         """The newest values added up, by row and the labels `more`."""
@@ -157,7 +150,3 @@ def _series(question: Question, key: Key, matchers: Matchers) -> Series:
 
 def _selected(metric: str, matchers: Matchers) -> str:
     return f"{metric}{{{','.join(matchers)}}}"
-
-
-def _part(expression: str, part: str) -> str:
-    return f'label_replace({expression}, "part", "{part}", "", "")'

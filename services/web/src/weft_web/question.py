@@ -108,10 +108,10 @@ def _peer(query: Mapping[str, str], side: str, namespace: str) -> Peer | None:
     namespace = _namespace(space, query.get(space, namespace or ALL))
     if not text:
         return Peer(namespace, "", "")
-    kind, slash, name = text.partition("/")
-    peer = _kind(side, kind)
-    if not slash or not name:
+    kind, _, name = text.partition("/")
+    if not name:
         raise bad_parameter(side, f"{text!r} is not KIND/NAME", f"for example {side}=deployment/web")
+    peer = _kind(side, kind)
     if peer.name not in CLIENT_SIDE and (side == "to" or peer.name != "pod"):
         raise bad_parameter(side, f"clients do not record which {peer.name}", f"use {', '.join(CLIENT_SIDE)}")
     if side == "from" and peer.name == "service":

@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from weft_kube.api import KubeApi
 
+from weft_web.catalog import Catalog
 from weft_web.faults import Fault, bad_parameter
 from weft_web.guard import add_headers, guard
 from weft_web.metrics import Metrics
@@ -16,6 +17,7 @@ from weft_web.openapi import document
 from weft_web.static import Static
 from weft_web.stream import failure, message, pushes
 from weft_web.tap import tap_lines
+from weft_web.targets import JOBS
 from weft_web.views import Query, Views
 
 
@@ -35,6 +37,19 @@ def application(
     app.router.add_get("/api/v1/openapi.json", _constant(openapi))
     app.router.add_get("/api/{path:.*}", _unknown)
     app.router.add_get("/{path:.*}", static.serve)
+    return app
+
+
+def admin(app: web.Application, catalog: Catalog, namespace: str) -> web.Application:
+    """Adds to the admin server what Prometheus asks for its targets."""
+
+    async def targets(request: web.Request) -> web.Response:
+        job = JOBS.get(request.match_info["job"])
+        if job is None:
+            raise web.HTTPNotFound(text=f"known are {', '.join(JOBS)}\n")
+        return _json(200, msgspec.json.encode(job(catalog.pod_store.objects.values(), namespace)))
+
+    app.router.add_get("/targets/{job}", targets)
     return app
 
 

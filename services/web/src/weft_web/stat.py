@@ -61,8 +61,8 @@ async def _numbers(question: Question, prometheus: Prometheus) -> Numbers:
         "grown": series.grown(promql.REQUESTS, window, "result"),
         "totals": series.now(promql.REQUESTS, "result"),
         "tcp_open": series.now(promql.TCP_OPEN),
-        "tcp_read": series.rate(promql.TCP_READ, window),
-        "tcp_written": series.rate(promql.TCP_WRITTEN, window),
+        "tcp_read": series.grown(promql.TCP_READ, window),
+        "tcp_written": series.grown(promql.TCP_WRITTEN, window),
         **{name: series.quantile(quantile, window) for name, quantile in promql.QUANTILES.items()},
     }
     if question.kind.name != "service":
@@ -119,8 +119,8 @@ def fill(row: Row, numbers: Numbers, window: int, *, client_side: bool) -> None:
         row.latency_seconds = numbers.latency.get(key)
         row.totals = numbers.totals.get(key, Outcomes()).totals()
         row.tcp_open_connections = round(numbers.tcp_open.get(key, 0))
-        row.tcp_read_bytes_per_second = numbers.tcp_read.get(key, 0.0)
-        row.tcp_written_bytes_per_second = numbers.tcp_written.get(key, 0.0)
+        row.tcp_read_bytes_per_second = numbers.tcp_read.get(key, 0.0) / window
+        row.tcp_written_bytes_per_second = numbers.tcp_written.get(key, 0.0) / window
     if not row.rps:
         row.note = _note(row, window, scraped, client_side)
 

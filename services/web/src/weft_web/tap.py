@@ -21,12 +21,10 @@ def tap_path(query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     except ValueError as error:
         raise bad_parameter("kind", str(error)) from None
     filters = {key: value for key, value in query.items() if key not in ("namespace", "kind", "name")}
-    whole = f"{GROUP}/watch/namespaces/{namespace}"
-    if kind.name == "namespace":
-        return f"{whole}/tap", filters
+    name = namespace if kind.name == "namespace" else name
     if not name:
         raise bad_parameter("name", f"is not given: which {kind.name}?")
-    return f"{whole}/{kind.plural}/{name}/tap", filters
+    return f"{GROUP}/watch/namespaces/{namespace}/{kind.plural}/{name}/tap", filters
 
 
 async def tap_lines(api: KubeApi, query: Mapping[str, str]) -> AsyncIterator[bytes]:

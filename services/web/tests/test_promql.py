@@ -1,0 +1,88 @@
+"""PromQL from questions."""
+
+from weft_web.promql import REQUESTS, edge_series, route_series, stat_key, stat_series, up_series
+from weft_web.question import parse
+
+
+def now(**query: str) -> str:
+    """The simplest expression of a question: its matchers and groups."""
+    return stat_series(parse(query)).now(REQUESTS)
+
+
+def test_server_side_is_the_inbound_traffic_of_the_own_proxies() -> None:
+    """A workload's numbers come from its own proxies, by the labels of the scrape."""
+    assert now(kind="deploy", namespace="teahouse") == (
+        'sum by (namespace, workload) (weft_requests_total{direction="inbound",namespace="teahouse",'
+        'workload_kind="deployment",workload!=""})'
+    )
+
+
+def test_pods_and_namespaces_have_labels_of_their_own() -> None:
+    """Pods are told apart by the target's pod, namespaces by its namespace."""
+    assert now(kind="po", name="web-1") == (
+        'sum by (namespace, pod) (weft_requests_total{direction="inbound",pod="web-1"})'
+    )
+    assert now(kind="ns") == 'sum by (namespace) (weft_requests_total{direction="inbound",namespace!=""})'
+
+
+def test_services_are_seen_by_their_clients() -> None:
+    """A Service has no proxy: its numbers are what clients sent to it."""
+    assert now(kind="svc", namespace="shop", name="web") == (
+        "sum by (dst_namespace, dst_service) "
+        '(weft_requests_total{direction="outbound",dst_namespace="shop",dst_service="web"})'
+    )
+
+
+def test_to_asks_the_clients_proxies() -> None:
+    """With `to`, rows are clients, and their proxies' outbound traffic counts."""
+    assert now(kind="deploy", namespace="a", to="deploy/db") == (
+        'sum by (namespace, workload) (weft_requests_total{direction="outbound",dst_namespace="a",'
+        'dst_workload_kind="deployment",dst_workload="db",namespace="a",workload_kind="deployment",workload!=""})'
+    )
+
+
+def test_from_groups_by_destination() -> None:
+    """With `from`, rows are destinations as that client's proxies recorded them."""
+    question = parse({"kind": "deploy", "namespace": "a", "from": "deploy/web", "from_namespace": "b"})
+    assert stat_key(question).name == "dst_workload"
+    assert stat_series(question).now(REQUESTS) == (
+        'sum by (dst_namespace, dst_workload) (weft_requests_total{direction="outbound",namespace="b",'
+        'workload_kind="deployment",workload="web",dst_namespace="a",dst_workload_kind="deployment",dst_workload!=""})'
+    )
+
+
+def test_kinds_without_a_label_are_found_by_their_pods_names() -> None:
+    """ReplicaSets and Jobs are the beginning of their pods' names."""
+    assert now(kind="rs", namespace="a") == (
+        'sum by (namespace, owner) (label_replace(weft_requests_total{direction="inbound",namespace="a"}, '
+        '"owner", "$1", "pod", "(.+)-[^-]+"))'
+    )
+
+
+def test_growth_counts_series_born_in_the_window() -> None:
+    """A new series counts with its value when its proxy was scraped before; increase() alone misses its start."""
+    assert stat_series(parse({"kind": "pod", "name": "p"})).grown("m", 60, "result") == (
+        'sum by (namespace, pod, result) ((m{direction="inbound",pod="p"} unless m{direction="inbound",pod="p"} '
+        'offset 60s and on (namespace, pod) (up{job="weft-proxy"} offset 60s == 1)) '
+        'or increase(m{direction="inbound",pod="p"}[60s]))'
+    )
+
+
+def test_up_tells_whether_a_row_was_scraped() -> None:
+    """The scrapes of the same rows, whatever peer is asked for."""
+    question = parse({"kind": "deploy", "namespace": "a", "to": "deploy/db"})
+    assert up_series(question).up() == (
+        'max by (namespace, workload) (up{job="weft-proxy",namespace="a",workload_kind="deployment",workload!=""})'
+    )
+
+
+def test_routes_are_told_apart_by_route_and_service() -> None:
+    """Client side, by route; Jobs are found by their pods' names."""
+    assert route_series(parse({"kind": "cj", "name": "audit.x"})).now(REQUESTS) == (
+        'sum by (route, dst_namespace, dst_service) (weft_requests_total{direction="outbound",pod=~"audit[.]x-.+"})'
+    )
+
+
+def test_edges_of_pods_start_at_pods() -> None:
+    """The source of an edge is the kind asked for."""
+    assert edge_series(parse({"kind": "pod"})).by[:2] == ("namespace", "pod")
