@@ -1,7 +1,9 @@
 """Configuration from the environment: a frozen dataclass whose fields are the table of settings."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, TypeVar
 
 C = TypeVar("C")
@@ -31,6 +33,17 @@ def address(text: str) -> Address:
     if not colon or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise ValueError("is not host:port")
     return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours"}
+
+
+def duration(text: str) -> timedelta:
+    """Parses "300ms", "24h", "1m30s"."""
+    parts = re.findall(r"(\d{1,9})(ms|s|m|h)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError('is no duration like "300ms" or "24h"')
+    return sum((timedelta(**{_UNITS[unit]: int(number)}) for number, unit in parts), timedelta())
 
 
 def env(name: str, parse: Callable[[str], Any] = str, *, default: str | None = None, doc: str = "") -> Any:

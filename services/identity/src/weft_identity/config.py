@@ -1,0 +1,33 @@
+"""Identity's settings, set by the chart."""
+
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+
+from weft_runtime import logs
+from weft_runtime.config import Address, address, duration, env
+
+MIN_LIFETIME = timedelta(minutes=5)
+
+
+def lifetime(text: str) -> timedelta:
+    """Parses a certificate's lifetime: long enough to be renewed before it ends."""
+    value = duration(text)
+    if value < MIN_LIFETIME:
+        raise ValueError("is shorter than 5m")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A field for each variable of the environment."""
+
+    listen: Address = env("WEFT_LISTEN", address, default="127.0.0.1:8081", doc="gRPC, behind this pod's own proxy")
+    admin_listen: Address = env("WEFT_ADMIN_LISTEN", address, default="0.0.0.0:9990", doc="/live /ready /metrics")
+    namespace: str = env("WEFT_NAMESPACE", default="weft", doc="the control plane's namespace")
+    trust_domain: str = env("WEFT_TRUST_DOMAIN", default="cluster.local", doc="of every identity")
+    issuance_lifetime: timedelta = env("WEFT_ISSUANCE_LIFETIME", lifetime, default="24h", doc="of a workload's leaf")
+    holder: str = env("HOSTNAME", default=socket.gethostname(), doc="this replica's name in the Lease")
+    log_level: int = env("WEFT_LOG_LEVEL", logs.level, default="info", doc="debug, info, warning, error")
+    kubernetes_host: str = env("KUBERNETES_SERVICE_HOST", doc="set by Kubernetes in every pod")
+    kubernetes_port: str = env("KUBERNETES_SERVICE_PORT", default="443", doc="set by Kubernetes in every pod")

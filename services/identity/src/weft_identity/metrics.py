@@ -1,0 +1,49 @@
+"""Identity's metrics, each name once."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """Declared in a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.issued = Counter(
+            "weft_identity_certificates_issued_total", "Workload certificates signed.", registry=registry
+        )
+        self.refused = Counter(
+            "weft_identity_refused_total",
+            "Requests without a certificate; reason is token, csr, unavailable (Kubernetes) or issuer.",
+            ["reason"],
+            registry=registry,
+        )
+        self.bundles = Counter(
+            "weft_identity_client_bundles_total",
+            "Trust bundle that a requesting proxy rests on: current, old or none.",
+            ["bundle"],
+            registry=registry,
+        )
+        self.review_duration = Histogram(
+            "weft_identity_token_review_seconds",
+            "Time that Kubernetes took for a TokenReview.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+            registry=registry,
+        )
+        self.issuer_expiry = Gauge(
+            "weft_identity_issuer_expiry_timestamp_seconds", "When the issuer in use ends.", registry=registry
+        )
+        self.anchor_expiry = Gauge(
+            "weft_identity_anchor_expiry_timestamp_seconds",
+            "When the first of the trust anchors in use ends.",
+            registry=registry,
+        )
+        self.issuer_refused = Counter(
+            "weft_identity_issuer_refused_total",
+            "Changed Secrets that were unsound, so that the old issuer was kept.",
+            registry=registry,
+        )
+        self.namespaces_lacking = Gauge(
+            "weft_identity_namespaces_without_bundle",
+            "Namespaces that lack the trust bundle, as the Lease's holder sees it.",
+            registry=registry,
+        )
+        self.leader = Gauge("weft_identity_leader", "1 while this replica holds the Lease.", registry=registry)

@@ -1,0 +1,88 @@
+"""Keeps ConfigMap `weft-trust-bundle` in every namespace equal to the anchor. Work of the Lease's holder."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import structlog
+from weft_kube.api import ApiError, KubeApi
+from weft_kube.names import TRUST_BUNDLE, TRUST_BUNDLE_KEY
+
+from weft_identity.anchors import FAILURES, Anchors
+from weft_identity.bundle import Copies, Namespaces, lacking
+from weft_identity.metrics import Metrics
+
+RETRY_SECONDS = 3.0
+MANAGER = "weft-identity"
+
+
+class Publisher:
+    """`changed` wakes it; it writes only where a copy is absent or differs."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        anchors: Anchors,
+        namespaces: Namespaces,
+        copies: Copies,
+        metrics: Metrics,
+        *,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    ) -> None:
+        self._api = api
+        self._anchors = anchors
+        self._namespaces = namespaces
+        self._copies = copies
+        self._metrics = metrics
+        self._sleep = sleep
+        self._log = structlog.get_logger()
+
+    async def run(self, changed: asyncio.Event, synced: Iterable[asyncio.Event]) -> None:
+        """Makes the Secrets if absent, then publishes for ever; `synced`: the indexes know all there is."""
+        while not await self._prepared():
+            await self._sleep(RETRY_SECONDS)
+        for event in synced:
+            await event.wait()
+        while True:
+            changed.clear()
+            if await self._publish():
+                await changed.wait()
+            else:
+                await self._sleep(RETRY_SECONDS)
+
+    async def _prepared(self) -> bool:
+        try:
+            await self._anchors.create_missing()
+            await self._anchors.refresh()
+        except FAILURES as error:
+            self._log.warning("trust not made", reason=str(error) or type(error).__name__)
+        return self._anchors.trust is not None
+
+    async def _publish(self) -> bool:
+        """One look at every namespace; false when something is left to do later."""
+        if (trust := self._anchors.trust) is None:
+            return False
+        wanted = trust.bundle.decode()
+        missing = lacking(self._namespaces, self._copies, wanted)
+        written = [await self._write(namespace, wanted) for namespace in missing]
+        self._metrics.namespaces_lacking.set(written.count(False))
+        return all(written)
+
+    async def _write(self, namespace: str, wanted: str) -> bool:
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": TRUST_BUNDLE, "labels": {"app.kubernetes.io/part-of": "weft"}},
+            "data": {TRUST_BUNDLE_KEY: wanted},
+        }
+        try:
+            await self._api.apply(f"/api/v1/namespaces/{namespace}/configmaps/{TRUST_BUNDLE}", body, MANAGER)
+        except FAILURES as error:
+            if isinstance(error, ApiError) and (error.status == 404 or "being terminated" in str(error)):
+                self._namespaces.names.discard(namespace)
+                return True
+            self._log.warning("bundle not published", namespace=namespace, reason=str(error) or type(error).__name__)
+            return False
+        self._copies.texts[namespace] = wanted
+        self._log.info("bundle published", namespace=namespace)
+        return True

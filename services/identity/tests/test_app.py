@@ -1,0 +1,246 @@
+"""Identity as a whole: a fake Kubernetes, a real gRPC channel."""
+
+import asyncio
+import base64
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import grpc
+import pytest
+from cryptography import x509
+from grpc import StatusCode
+from weft_api.identity.v1.identity_pb2 import CertifyRequest, CertifyResponse
+from weft_api.identity.v1.identity_pb2_grpc import IdentityStub
+from weft_identity.app import serve_with
+from weft_identity.config import Config
+from weft_identity.issuer import make_anchor, make_issuer
+from weft_kube.api import KubeApi
+from weft_pki.bundle import bundle_hash, parse_certificates
+from weft_pki.csr import new_request
+from weft_pki.issue import der
+from weft_pki.keys import new_key
+from weft_pki.verify import verify_workload
+from weft_runtime.config import Address
+from weft_testkit.fake_kube import FakeKube, Recorded
+from weft_testkit.objects import namespace
+from weft_testkit.store import RefusedError
+from weft_testkit.wait import until
+
+KEY = new_key()
+TOKEN = "shop-token"
+SHOP = "spiffe://cluster.local/ns/teahouse/sa/shop"
+SECRETS = "/api/v1/namespaces/weft/secrets"
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def token_review(request: Recorded) -> dict[str, Any]:
+    """Knows one token, and gives it to the audience that was asked for."""
+    if request.body["spec"]["token"] != TOKEN:
+        return {"status": {"error": "invalid bearer token"}}
+    user = {"username": "system:serviceaccount:teahouse:shop"}
+    return {"status": {"authenticated": True, "user": user, "audiences": request.body["spec"]["audiences"]}}
+
+
+def secret(name: str, data: dict[str, bytes]) -> dict[str, Any]:
+    """A Secret of namespace weft."""
+    encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    meta = {"name": name, "namespace": "weft"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": encoded}
+
+
+def config() -> Config:
+    """Settings on ports of this test's own."""
+    return Config(
+        listen=Address("127.0.0.1", free_port()),
+        admin_listen=Address("127.0.0.1", free_port()),
+        namespace="weft",
+        trust_domain="cluster.local",
+        issuance_lifetime=timedelta(hours=24),
+        holder="identity-1",
+        log_level=20,
+        kubernetes_host="",
+        kubernetes_port="",
+    )
+
+
+class Running:
+    """A running identity: its cluster and a channel to it."""
+
+    def __init__(self, kube: FakeKube, stub: IdentityStub, settings: Config) -> None:
+        self.kube = kube
+        self.stub = stub
+        self.settings = settings
+
+    async def certify(self, token: str = TOKEN, csr: bytes | None = None, bundle: bytes = b"") -> CertifyResponse:
+        """Asks for a certificate."""
+        request = CertifyRequest(token=token, csr=new_request(KEY) if csr is None else csr, bundle_sha256=bundle)
+        response: CertifyResponse = await self.stub.Certify(request, wait_for_ready=True)  # type: ignore[misc]
+        return response
+
+    def bundle(self, name: str) -> bytes:
+        """The trust bundle in a namespace; empty while there is none."""
+        try:
+            config_map = self.kube.get(f"/api/v1/namespaces/{name}/configmaps/weft-trust-bundle")
+        except RefusedError:
+            return b""
+        return str(config_map["data"]["ca.crt"]).encode()
+
+    async def metrics(self) -> str:
+        """What Prometheus would scrape."""
+        async with aiohttp.request("GET", f"http://{self.settings.admin_listen}/metrics") as response:
+            return await response.text()
+
+    async def ready(self) -> bool:
+        """Does readiness hold?"""
+        async with aiohttp.request("GET", f"http://{self.settings.admin_listen}/ready") as response:
+            return response.status == 200
+
+
+@asynccontextmanager
+async def identity(prepare: Callable[[FakeKube], object] = lambda _: None) -> AsyncIterator[Running]:
+    """A cluster with namespaces `weft` and `teahouse`, and identity in it, once it has published."""
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api:
+        kube.put(namespace("weft"))
+        kube.put(namespace("teahouse"))
+        kube.on_request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", token_review)
+        prepare(kube)
+        stop, settings = asyncio.Event(), config()
+        async with asyncio.TaskGroup() as tasks, grpc.aio.insecure_channel(str(settings.listen)) as channel:
+            tasks.create_task(serve_with(settings, api, stop))
+            running = Running(kube, IdentityStub(channel), settings)
+            await until(lambda: running.bundle("teahouse") and running.bundle("weft"))
+            yield running
+            stop.set()
+
+
+async def test_the_first_start_makes_anchor_issuer_and_bundles() -> None:
+    """Both Secrets, the bundle in every namespace, and certificates that verify against it."""
+    async with identity() as running:
+        response = await running.certify()
+        leaf, *chain = (x509.load_der_x509_certificate(der) for der in (response.leaf, *response.chain))
+        anchors = parse_certificates(running.bundle("teahouse"))
+        assert verify_workload(leaf, chain, anchors, datetime.now(UTC)) == SHOP
+        assert response.not_after == int(leaf.not_valid_after_utc.timestamp())
+        assert running.bundle("weft") == running.bundle("teahouse")
+        assert sorted(running.kube.get(f"{SECRETS}/weft-trust-anchor")["data"]) == ["ca.crt", "ca.key"]
+        assert await running.ready()
+
+
+async def test_secrets_that_exist_are_kept() -> None:
+    """An upgrade, or a second replica, uses what is there."""
+    anchor = make_anchor("cluster.local", datetime.now(UTC))
+    issuer = make_issuer(anchor, "cluster.local", datetime.now(UTC))
+
+    def prepare(kube: FakeKube) -> None:
+        kube.put(secret("weft-trust-anchor", anchor))
+        kube.put(secret("weft-issuer", issuer))
+
+    async with identity(prepare) as running:
+        assert running.bundle("teahouse") == anchor["ca.crt"]
+        assert not [write for write in running.kube.writes() if write.path == SECRETS]
+
+
+async def test_a_new_namespace_gets_the_bundle() -> None:
+    """At once, by the watch."""
+    async with identity() as running:
+        running.kube.put(namespace("fresh"))
+        await until(lambda: running.bundle("fresh"))
+        assert running.bundle("fresh") == running.bundle("weft")
+
+
+async def test_a_damaged_bundle_is_repaired() -> None:
+    """Edited, then deleted."""
+    async with identity() as running:
+        path, sound = "/api/v1/namespaces/teahouse/configmaps/weft-trust-bundle", running.bundle("teahouse")
+        config_map = running.kube.get(path)
+        running.kube.put({**config_map, "apiVersion": "v1", "kind": "ConfigMap", "data": {"ca.crt": "mine"}})
+        await until(lambda: running.bundle("teahouse") == sound)
+        running.kube.delete({**config_map, "apiVersion": "v1", "kind": "ConfigMap"})
+        await until(lambda: running.bundle("teahouse") == sound)
+
+
+async def test_a_changed_issuer_is_used() -> None:
+    """A new one under the same anchor signs from then on."""
+    async with identity() as running:
+        data = running.kube.get(f"{SECRETS}/weft-trust-anchor")["data"]
+        anchor = {name: base64.b64decode(value) for name, value in data.items()}
+        fresh = make_issuer(anchor, "cluster.local", datetime.now(UTC))
+        running.kube.put(secret("weft-issuer", fresh))
+        wanted = der(parse_certificates(fresh["tls.crt"])[0])
+        async with asyncio.timeout(10):
+            while list((await running.certify()).chain) != [wanted]:
+                pass
+
+
+async def test_a_broken_issuer_is_refused_and_the_old_one_kept() -> None:
+    """Loudly: a metric counts it; certificates go on being signed."""
+    async with identity() as running:
+        before = (await running.certify()).chain
+        running.kube.put(secret("weft-issuer", {"tls.crt": b"garbage", "tls.key": b"garbage"}))
+        async with asyncio.timeout(10):
+            while "weft_identity_issuer_refused_total 1.0" not in await running.metrics():
+                pass
+        assert (await running.certify()).chain == before
+
+
+@pytest.mark.parametrize(
+    ("token", "csr", "code"),
+    [
+        ("stolen", new_request(KEY), StatusCode.UNAUTHENTICATED),
+        ("", new_request(KEY), StatusCode.UNAUTHENTICATED),
+        (TOKEN, b"", StatusCode.INVALID_ARGUMENT),
+        (TOKEN, b"garbage", StatusCode.INVALID_ARGUMENT),
+        (TOKEN, new_request(KEY, [SHOP.replace("shop", "till")]), StatusCode.INVALID_ARGUMENT),
+        (TOKEN, b"0" * 100_000, StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+async def test_bad_requests_are_refused_with_a_status(token: str, csr: bytes, code: StatusCode) -> None:
+    """A wrong or empty token, no request, garbage, another's name, one too large; the next caller is served."""
+    async with identity() as running:
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await running.certify(token, csr)
+        assert refusal.value.code() == code
+        assert (await running.certify()).leaf
+
+
+async def test_an_unreachable_kubernetes_is_worth_a_retry() -> None:
+    """UNAVAILABLE, not UNAUTHENTICATED."""
+    async with identity() as running:
+        failing = {"reason": "InternalError", "message": "etcd is away"}
+        running.kube.on_request("POST", ".*tokenreviews", lambda _: (500, failing))
+        with pytest.raises(grpc.aio.AioRpcError, match="etcd is away") as refusal:
+            await running.certify()
+        assert refusal.value.code() == StatusCode.UNAVAILABLE
+
+
+async def test_metrics_tell_who_rests_on_an_old_bundle() -> None:
+    """By the hash in the request."""
+    async with identity() as running:
+        await running.certify(bundle=bundle_hash(running.bundle("weft")))
+        await running.certify(bundle=b"x" * 32)
+        metrics = await running.metrics()
+        assert "weft_identity_certificates_issued_total 2.0" in metrics
+        assert 'weft_identity_client_bundles_total{bundle="current"} 1.0' in metrics
+        assert 'weft_identity_client_bundles_total{bundle="old"} 1.0' in metrics
+
+
+async def test_nothing_secret_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """No token, no key: neither of a good request nor of refused ones."""
+    async with identity() as running:
+        await running.certify()
+        with pytest.raises(grpc.aio.AioRpcError):
+            await running.certify("stolen-token")
+        output = capsys.readouterr().out
+    assert "certificate issued" in output
+    assert not [word for word in ("-token", "PRIVATE KEY") if word in output]
