@@ -2,8 +2,9 @@
 
 import msgspec
 from weft_kube.objects import Pod
+from weft_kube.workloads import in_mesh
 from weft_testkit.objects import pod
-from weft_web.catalog import Catalog, in_mesh, meshed, status
+from weft_web.catalog import Catalog, meshed, status
 from weft_web.model import Meshed
 
 
@@ -19,9 +20,9 @@ def test_a_pod_belongs_to_its_owners_and_its_namespace() -> None:
     catalog = Catalog(["deployment"])
     catalog.pod_store.apply(a_pod())
     for kind, name in (("deployment", "web"), ("replicaset", "web-5d4"), ("namespace", "shop"), ("pod", "web-5d4-x")):
-        assert ["web-5d4-x"] == [one.metadata.name for one in catalog.pods(kind, "shop", name)]
+        assert [one.metadata.name for one in catalog.pods(kind, "shop", name)] == ["web-5d4-x"]
     catalog.pod_store.delete(("shop", "web-5d4-x"))
-    assert [] == catalog.pods("deployment", "shop", "web")
+    assert catalog.pods("deployment", "shop", "web") == []
 
 
 def test_only_running_pods_count() -> None:
@@ -41,5 +42,5 @@ def test_status_is_kubectls_word() -> None:
     """A container's trouble comes before the phase."""
     made = pod("shop", "x", phase="Running")
     made["status"]["containerStatuses"] = [{"name": "app", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]
-    assert "CrashLoopBackOff" == status(msgspec.convert(made, Pod))
-    assert "Completed" == status(msgspec.convert(pod("shop", "x", phase="Succeeded"), Pod))
+    assert status(msgspec.convert(made, Pod)) == "CrashLoopBackOff"
+    assert status(msgspec.convert(pod("shop", "x", phase="Succeeded"), Pod)) == "Completed"

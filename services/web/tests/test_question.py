@@ -10,7 +10,7 @@ from weft_web.question import PARAMETERS, Peer, parse
 def test_nothing_asked_means_all_deployments_over_a_minute() -> None:
     """Defaults: deployments of all namespaces, 60 s."""
     question = parse({})
-    assert ("deployment", "", "", 60) == (question.kind.name, question.namespace, question.name, question.window)
+    assert (question.kind.name, question.namespace, question.name, question.window) == ("deployment", "", "", 60)
 
 
 def test_a_peer_is_in_the_same_namespace_unless_told() -> None:

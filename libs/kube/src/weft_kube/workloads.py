@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from weft_kube.objects import Meta
+from weft_kube.names import PROXY_CONTAINER, PROXY_VERSION
+from weft_kube.objects import Meta, Pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +60,15 @@ def owners(pod: Meta) -> list[tuple[str, str]]:
     elif owner.kind == "Job" and (run := _CRON_RUN.fullmatch(owner.name)):
         chain.append(("cronjob", run[1]))
     return chain
+
+
+def in_mesh(pod: Pod) -> bool:
+    """Has the pod a proxy? Those of the control plane have one without the label."""
+    if PROXY_VERSION in pod.metadata.labels:
+        return True
+    return any(one.name == PROXY_CONTAINER for one in (*pod.spec.containers, *pod.spec.init_containers))
+
+
+def running(pod: Pod) -> bool:
+    """Is the pod running, and not on its way out?"""
+    return pod.status.phase == "Running" and pod.metadata.deletion_timestamp is None

@@ -19,8 +19,11 @@ class Condition(Protocol):
 
 
 async def serve_http(app: web.Application, listen: Address, stop: asyncio.Event, ssl: object = None) -> None:
-    """Serves an application until `stop`, then finishes what is in flight (up to 10 s)."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=10)
+    """Serves an application until `stop`, then finishes what is in flight (up to 10 s).
+
+    A handler whose client has gone is cancelled: streams without news would never notice.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=10, handler_cancellation=True)
     await runner.setup()
     try:
         await web.TCPSite(runner, listen.host, listen.port, ssl_context=ssl).start()  # type: ignore[arg-type]

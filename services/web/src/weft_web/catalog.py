@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
-from weft_kube.names import PROXY_CONTAINER, PROXY_VERSION
 from weft_kube.objects import Object, Pod
-from weft_kube.workloads import owners
+from weft_kube.workloads import in_mesh, owners, running
 
 from weft_web.model import Meshed
 
@@ -67,18 +66,6 @@ def _by_owner(pods: Iterable[Pod]) -> dict[tuple[str, str, str], list[Pod]]:
         for kind, owner in (*owners(pod.metadata), ("pod", name), ("namespace", namespace)):
             owned[kind, namespace, owner].append(pod)
     return owned
-
-
-def in_mesh(pod: Pod) -> bool:
-    """Has the pod a proxy? Those of the control plane have one without the label."""
-    if PROXY_VERSION in pod.metadata.labels:
-        return True
-    return any(one.name == PROXY_CONTAINER for one in (*pod.spec.containers, *pod.spec.init_containers))
-
-
-def running(pod: Pod) -> bool:
-    """Is the pod running, and not on its way out?"""
-    return pod.status.phase == "Running" and pod.metadata.deletion_timestamp is None
 
 
 def meshed(pods: Iterable[Pod]) -> Meshed:

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from weft_kube.names import COMPONENT, PROXY_VERSION
 from weft_kube.objects import Pod
+from weft_kube.workloads import running
 
-from weft_web.catalog import Catalog, running, status
+from weft_web.catalog import Catalog, status
 from weft_web.model import Check, Checks
 from weft_web.prometheus import Prometheus, PrometheusError
 

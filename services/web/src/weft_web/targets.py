@@ -5,8 +5,7 @@ from typing import Any
 
 from weft_kube.names import COMPONENT, PORT_ADMIN, WORKLOAD, WORKLOAD_KIND
 from weft_kube.objects import Pod
-
-from weft_web.catalog import in_mesh
+from weft_kube.workloads import in_mesh
 
 PORT_SERVICE_ADMIN = 9990
 Json = dict[str, Any]
