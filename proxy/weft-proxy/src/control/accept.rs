@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::drain::{Drain, Live};
 use crate::identity::{ALPN_H2, Identity, peer_id};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,7 +49,7 @@ pub enum Clients {
 }
 
 /// Listens; an unspecified IPv6 address takes IPv4 too, and falls back to IPv4 where there is no IPv6.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     match listen(address) {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.raw_os_error() == Some(EAFNOSUPPORT) => {
             listen(SocketAddr::new([0, 0, 0, 0].into(), address.port()))
@@ -71,12 +73,13 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts connections with ALPN `weft-h2` for ever and hands each to `handle`, in a task of its own.
+/// Accepts connections with ALPN `weft-h2` until the drain begins, and hands each to `handle`, in a task of its own.
 pub async fn serve<H, F>(
     listener: TcpListener,
     identity: Arc<Identity>,
     clients: Clients,
     max_connections: usize,
+    drain: Drain,
     handle: H,
 ) where
     H: Fn(TlsStream<TcpStream>, Peer) -> F + Clone + Send + 'static,
@@ -85,7 +88,10 @@ pub async fn serve<H, F>(
     let permits = Arc::new(Semaphore::new(max_connections));
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let (stream, address) = next(&listener).await;
+        let (stream, address) = tokio::select! {
+            accepted = next(&listener) => accepted,
+            () = drain.started() => return,
+        };
         let (identity, handle) = (identity.clone(), handle.clone());
         tokio::spawn(async move {
             let _permit = permit;
@@ -130,8 +136,8 @@ async fn handshake(
     Ok((stream, id))
 }
 
-/// Serves one HTTP/2 connection to its end.
-pub async fn http2<F, R, B>(stream: TlsStream<TcpStream>, service: F)
+/// Serves one HTTP/2 connection to its end; when the drain begins, open requests may finish.
+pub async fn http2<F, R, B>(stream: TlsStream<TcpStream>, mut live: Live, service: F)
 where
     F: Fn(Request<Incoming>) -> R,
     R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
@@ -139,15 +145,22 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let result = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .max_header_list_size(MAX_HEADERS)
         .max_concurrent_streams(MAX_STREAMS)
-        .serve_connection(TokioIo::new(stream), service_fn(service))
-        .await;
-    if let Err(error) = result {
+        .serve_connection(TokioIo::new(stream), service_fn(service));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = live.ending() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
     }
 }

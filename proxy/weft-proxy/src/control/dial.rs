@@ -1,10 +1,11 @@
 //! Connections to the control plane: TCP, mesh TLS that verifies one SPIFFE ID, and a gRPC channel over it.
 
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -24,30 +25,38 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a service of the control plane listens: "identity.weft.svc:8080", or "plain:127.0.0.1:8081" in its own pod.
+/// Where a service of the control plane listens: "identity.weft.svc.cluster.local:8080".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     pub host: String,
     pub port: u16,
-    /// Without TLS; only for the loopback.
+    /// Without TLS; only on the loopback, in the service's own pod.
     pub plain: bool,
+}
+
+impl Address {
+    pub fn plain(address: SocketAddr) -> anyhow::Result<Self> {
+        ensure!(address.ip().is_loopback(), "{address}: plain text is for the loopback only");
+        Ok(Self { plain: true, ..address.into() })
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: address.ip().to_string(), port: address.port(), plain: false }
+    }
 }
 
 impl FromStr for Address {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        let plain = text.strip_prefix("plain:");
-        let (host, port) = plain
-            .unwrap_or(text)
-            .rsplit_once(':')
-            .ok_or_else(|| anyhow!("{text:?} is not HOST:PORT"))?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = port.parse().with_context(|| format!("port of {text:?}"))?;
-        if plain.is_some() && !matches!(host.as_str(), "127.0.0.1" | "::1") {
-            bail!("{text:?}: plain text is for the loopback only");
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(address.into());
         }
-        Ok(Self { host, port, plain: plain.is_some() })
+        let (host, port) = text.rsplit_once(':').ok_or_else(|| anyhow!("{text:?} is not HOST:PORT"))?;
+        let port = port.parse().with_context(|| format!("port of {text:?}"))?;
+        Ok(Self { host: host.to_owned(), port, plain: false })
     }
 }
 
@@ -120,18 +129,18 @@ fn once<S: Send + 'static>(
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<(String, u16, bool), String> {
-        let address = text.parse::<Address>().map_err(|error| error.to_string())?;
-        Ok((address.host, address.port, address.plain))
+    #[test]
+    fn addresses_are_host_and_port() {
+        let named = Address { host: "identity.weft.svc".into(), port: 8080, plain: false };
+        assert_eq!(named, "identity.weft.svc:8080".parse().unwrap());
+        assert_eq!("::1", "[::1]:8081".parse::<Address>().unwrap().host);
+        assert!("identity.weft.svc".parse::<Address>().is_err());
+        assert!("identity.weft.svc:http".parse::<Address>().is_err());
     }
 
     #[test]
-    fn addresses_are_host_and_port_and_plain_only_on_the_loopback() {
-        assert_eq!(Ok(("identity.weft.svc".into(), 8080, false)), parse("identity.weft.svc:8080"));
-        assert_eq!(Ok(("127.0.0.1".into(), 8081, true)), parse("plain:127.0.0.1:8081"));
-        assert_eq!(Ok(("::1".into(), 8081, true)), parse("plain:[::1]:8081"));
-        assert!(parse("plain:10.0.0.1:8081").is_err());
-        assert!(parse("identity.weft.svc").is_err());
-        assert!(parse("identity.weft.svc:http").is_err());
+    fn plain_text_stays_on_the_loopback() {
+        assert!(Address::plain("127.0.0.1:8081".parse().unwrap()).is_ok());
+        assert!(Address::plain("10.0.0.1:8081".parse().unwrap()).is_err());
     }
 }

@@ -1,6 +1,75 @@
-//! How the proxy reaches the control plane: names, back-off, and gRPC channels over mesh TLS.
+//! The control side of the proxy: what it asks of the control plane, and what the control plane asks of it.
 
 pub mod accept;
 pub mod backoff;
 pub mod dial;
 pub mod dns;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use weft_api::discovery::Hello;
+
+use crate::config::{Config, IdentityAddr, Mode};
+use crate::discovery::{self, Discovery};
+use crate::drain::Drain;
+use crate::gateway;
+use crate::identity::{Identity, certify};
+use crate::tap;
+use dial::Address;
+
+/// Starts everything that runs on the control thread, in tasks of the runtime this is called on.
+pub fn start(
+    config: &Config,
+    identity: &Arc<Identity>,
+    discovery: &Discovery,
+    ring: &Arc<tap::Ring>,
+    drain: &Drain,
+) -> anyhow::Result<()> {
+    tokio::spawn(certify::run(identity.clone(), certification(config)?));
+    match config.mode {
+        Mode::Gateway => gateway::start(config, identity, drain),
+        Mode::Sidecar => {
+            tokio::spawn(discovery::stream::run(discovery.clone(), identity.clone(), subscription(config)?));
+            let listener = accept::bind(config.tap_listen).with_context(|| format!("tap on {}", config.tap_listen))?;
+            tokio::spawn(tap::server::run(
+                listener,
+                identity.clone(),
+                ring.clone(),
+                config.tap_id.clone(),
+                drain.clone(),
+            ));
+            Ok(())
+        }
+    }
+}
+
+fn certification(config: &Config) -> anyhow::Result<certify::Settings> {
+    let address = match &config.identity_addr {
+        IdentityAddr::Mesh(address) => address.parse().context("WEFT_IDENTITY_ADDR")?,
+        IdentityAddr::Plain(address) => Address::plain(*address).context("WEFT_IDENTITY_ADDR")?,
+    };
+    Ok(certify::Settings {
+        address,
+        server_id: config.identity_id.clone(),
+        token_file: config.token_file.clone(),
+        bundle_file: config.trust_bundle.clone(),
+    })
+}
+
+fn subscription(config: &Config) -> anyhow::Result<discovery::stream::Settings> {
+    let hello = Hello {
+        namespace: config.pod_namespace.clone(),
+        pod: config.pod_name.clone(),
+        workload: config.workload.clone(),
+        node: config.node_name.clone(),
+        // The destination service knows the node's zone.
+        zone: String::new(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Ok(discovery::stream::Settings {
+        address: config.destination_addr.parse().context("WEFT_DESTINATION_ADDR")?,
+        server_id: config.destination_id.clone(),
+        hello,
+    })
+}

@@ -67,7 +67,12 @@ impl<T> Slot<T> {
 /// The targets of one kind.
 struct Table<K, T>(HashMap<K, Slot<T>>);
 
-impl<K: Clone + Eq + Hash, T> Table<K, T> {
+impl<K: Clone + Eq + Hash, T: Clone> Table<K, T> {
+    fn put(&mut self, key: K, value: T) {
+        let slot = self.0.entry(key).or_insert_with(|| Slot::new(value.clone()));
+        slot.set(value, String::new());
+    }
+
     /// The reader, and whether the target is new.
     fn read(&mut self, key: &K, initial: impl FnOnce() -> T) -> (Reader<T>, bool) {
         if let Some(slot) = self.0.get_mut(key) {
@@ -127,6 +132,18 @@ impl Cache {
 
     pub fn inbound(&mut self, port: u16) -> (Reader<Inbound>, bool) {
         self.inbound.read(&port, Inbound::default)
+    }
+
+    pub fn put_outbound(&mut self, address: SocketAddr, outbound: Outbound) {
+        self.outbound.put(address, outbound);
+    }
+
+    pub fn put_endpoints(&mut self, service: &ServicePort, set: EndpointSet) {
+        self.endpoints.put(service.clone(), set);
+    }
+
+    pub fn put_inbound(&mut self, port: u16, inbound: Inbound) {
+        self.inbound.put(port, inbound);
     }
 
     pub fn len(&self) -> usize {

@@ -4,6 +4,7 @@ mod cache;
 mod endpoints;
 pub mod model;
 pub mod stream;
+pub mod testing;
 mod translate;
 
 use std::net::SocketAddr;

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 
 use crate::control::accept;
-use crate::control::dial::{self, Address};
+use crate::control::dial;
 use crate::control::dns::Dns;
 use crate::identity::{ALPN_H2, Identity, is_workload};
 
@@ -93,9 +93,7 @@ async fn answer(
 
 async fn dial(destination: &Destination, identity: &Identity) -> anyhow::Result<TlsStream<TcpStream>> {
     let config = identity.client_config(&destination.id, ALPN_H2).context("no certificate yet")?;
-    let address =
-        Address { host: destination.address.ip().to_string(), port: destination.address.port(), plain: false };
-    dial::tls(dial::tcp(&Dns::default(), &address).await?, config).await
+    dial::tls(dial::tcp(&Dns::default(), &destination.address.into()).await?, config).await
 }
 
 async fn tunnel(request: Request<Incoming>, mut stream: TlsStream<TcpStream>) {

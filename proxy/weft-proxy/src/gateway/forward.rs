@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use crate::control::accept::{self, Peer};
+use crate::drain::Live;
 
 /// Who the caller is, for the service behind; what a caller sends under this name never gets through.
 const CLIENT_ID: HeaderName = HeaderName::from_static("weft-client-id");
@@ -26,10 +27,10 @@ type Answer = Response<Either<Incoming, String>>;
 
 /// Serves the connection to its end. Each has a connection of its own to the service, so a peer that reads slowly
 /// holds up nobody else's flow-control window, and one that leaves is seen to leave.
-pub async fn connection(stream: TlsStream<TcpStream>, peer: Peer, to: SocketAddr) {
+pub async fn connection(stream: TlsStream<TcpStream>, peer: Peer, to: SocketAddr, live: Live) {
     let backend = Arc::new(Backend { to, sender: Mutex::new(None) });
     let id = peer.id.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
-    accept::http2(stream, move |mut request| {
+    accept::http2(stream, live, move |mut request| {
         let backend = backend.clone();
         request.headers_mut().remove(CLIENT_ID);
         if let Some(id) = &id {

@@ -2,6 +2,7 @@
 
 mod bundle;
 pub mod certify;
+pub mod testing;
 mod tls;
 mod verify;
 

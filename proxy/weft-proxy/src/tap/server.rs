@@ -1,6 +1,5 @@
 //! `tap/v1` on the tap port: mesh TLS, and nobody but the tap service.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+use tower::Service as _;
 use weft_api::tap::tap_server::{Tap, TapServer};
 use weft_api::tap::{Event, Match, ObserveRequest};
 
@@ -18,7 +18,8 @@ use super::event::event;
 use super::matching::matches;
 use super::pace::Pace;
 use super::{Captured, Observer, Ring};
-use crate::control::accept::{self, Peer};
+use crate::control::accept::{self, Clients, Peer};
+use crate::drain::Drain;
 use crate::identity::Identity;
 
 const DEFAULT_PER_SECOND: u32 = 100;
@@ -26,33 +27,30 @@ const DEFAULT_PER_SECOND: u32 = 100;
 const SEND_BACKLOG: usize = 64;
 const MAX_CONNECTIONS: usize = 32;
 
-/// Accepts `tap_id` on `listener` for as long as the process runs.
-pub async fn run(listener: TcpListener, identity: Arc<Identity>, ring: Arc<Ring>, tap_id: String) {
-    let server = TapServer::new(Service { ring });
+/// Accepts `tap_id` on `listener` until the drain begins.
+pub async fn run(listener: TcpListener, identity: Arc<Identity>, ring: Arc<Ring>, tap_id: String, drain: Drain) {
+    let server = TapServer::new(Observations { ring });
     let tap_id: Arc<str> = tap_id.into();
-    accept::serve(listener, identity, accept::Clients::Certified, MAX_CONNECTIONS, move |stream, peer: Peer| {
-        let (server, tap_id) = (server.clone(), tap_id.clone());
+    let ending = drain.clone();
+    accept::serve(listener, identity, Clients::Certified, MAX_CONNECTIONS, drain, move |stream, peer: Peer| {
+        let (server, tap_id, live) = (server.clone(), tap_id.clone(), ending.live());
         async move {
             if peer.id.as_deref() != Some(&*tap_id) {
-                tracing::warn!(peer = peer.id.as_deref(), address = %peer.address, "refused: only the tap service may observe");
+                tracing::warn!(peer = peer.id.as_deref(), address = %peer.address, "refused: only tap may observe");
                 return;
             }
-            accept::http2(stream, move |request| {
-                let mut server = server.clone();
-                async move { tower::Service::call(&mut server, request).await }
-            })
-            .await;
+            accept::http2(stream, live, move |request| server.clone().call(request)).await;
         }
     })
     .await;
 }
 
-struct Service {
+struct Observations {
     ring: Arc<Ring>,
 }
 
 #[tonic::async_trait]
-impl Tap for Service {
+impl Tap for Observations {
     type ObserveStream = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
 
     async fn observe(&self, request: Request<ObserveRequest>) -> Result<Response<Self::ObserveStream>, Status> {
@@ -110,9 +108,4 @@ fn replayed<'a>(last: &'a [Arc<Captured>], wanted: &Match, count: u32) -> Vec<&'
     let mut newest: Vec<_> = matching.take(count as usize).collect();
     newest.reverse();
     newest
-}
-
-/// Where the tap port listens.
-pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    accept::bind(address).await
 }
