@@ -1,1 +1,1 @@
-"""Validating webhook: refuses broken weft objects, saying where and why."""
+"""Validating webhook: refuses broken ServiceProfiles, saying where and why."""

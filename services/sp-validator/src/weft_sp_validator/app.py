@@ -1,0 +1,42 @@
+"""sp-validator's wiring, in start order."""
+
+import asyncio
+
+from prometheus_client import CollectorRegistry
+from weft_kube.api import Cluster, KubeApi
+from weft_runtime.admin import serve_admin, serve_http
+from weft_runtime.run import until
+from weft_webhook.ca_bundle import validating_webhook
+from weft_webhook.server import webhook_app
+from weft_webhook.serving import ServingCertificate
+
+from weft_sp_validator.config import Config
+from weft_sp_validator.metrics import Metrics
+from weft_sp_validator.review import Reviewer
+
+PATH = "/validate"
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Serves reviews until `stop`."""
+    async with KubeApi(Cluster.in_cluster(config.kubernetes_host, config.kubernetes_port)) as api:
+        await serve_with(config, api, stop)
+
+
+async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
+    """Serves reviews, with its certificate kept in the cluster behind `api`."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    bundles = [validating_webhook("weft-sp-validator")]
+    certificate = ServingCertificate(api, "sp-validator", bundles, namespace=config.namespace)
+    metrics.certificate_expiry.set_function(lambda: certificate.expiry)
+    # An object that could not be checked is not let in: its author sees why, and nothing else waits for it.
+    app = webhook_app(PATH, Reviewer(metrics).review, fail_open=False)
+    await until(
+        stop,
+        servers=[
+            serve_http(app, config.listen, stop, certificate.context),
+            serve_admin(registry, {"certificate": certificate.ready}, config.admin_listen, stop),
+        ],
+        watches=[certificate.run()],
+    )

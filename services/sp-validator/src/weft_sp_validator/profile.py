@@ -1,0 +1,110 @@
+"""What a ServiceProfile may say. Pure."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from weft_sp_validator.pattern import PatternError, check_pattern
+from weft_sp_validator.rules import Fault, boolean, choice, each, kind, number, record, shown, span, text
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
+MAX_ROUTES = 500
+MAX_NAME = 128
+MAX_PATTERN = 1000
+
+
+def faults_of(profile: Any) -> list[Fault]:
+    """Every fault of an object of this kind; none when it is sound."""
+    if not isinstance(profile, dict):
+        return [Fault("", f"must be an object, not {kind(profile)}")]
+    meta = profile.get("metadata")
+    name = meta.get("name") if isinstance(meta, dict) else None
+    return [*_name("metadata.name", name), *_spec("spec", profile.get("spec")), *_repeated(_routes(profile))]
+
+
+def warnings_of(profile: dict[str, Any]) -> list[Fault]:
+    """What is allowed and yet hardly meant, in a sound profile."""
+    routes = _routes(profile)
+    return [warning for place, route in enumerate(routes) for warning in _route_warnings(place, routes, route)]
+
+
+def _pattern(path: str, value: Any) -> Iterator[Fault]:
+    faults = list(text(MAX_PATTERN)(path, value))
+    yield from faults
+    if not faults:
+        try:
+            check_pattern(value)
+        except PatternError as error:
+            yield Fault(path, str(error))
+
+
+def _condition(path: str, value: Any) -> Iterator[Fault]:
+    yield from record({"method": choice(METHODS), "pathRegex": _pattern})(path, value)
+    if isinstance(value, dict) and value.get("method") is None and value.get("pathRegex") is None:
+        yield Fault(path, 'needs method or pathRegex; for every request say pathRegex: ".*"')
+
+
+_ROUTE = record(
+    {
+        "name": text(MAX_NAME),
+        "condition": _condition,
+        "isRetryable": boolean,
+        "timeout": span("1ms", "24h"),
+    },
+    required=["name", "condition"],
+)
+
+_BUDGET = record(
+    {
+        "retryRatio": number(0, 1),
+        "minRetriesPerSecond": number(0, 1_000_000, whole=True),
+        "ttl": span("1s", "60s"),
+    },
+    required=["retryRatio", "minRetriesPerSecond", "ttl"],
+)
+
+_FIELDS = record({"routes": each(_ROUTE, MAX_ROUTES), "retryBudget": _BUDGET})
+
+
+def _spec(path: str, value: Any) -> Iterator[Fault]:
+    if value is None:
+        yield Fault(path, "is missing")
+    else:
+        yield from _FIELDS(path, value)
+
+
+def _name(path: str, value: Any) -> Iterator[Fault]:
+    """A profile is found by its Service's name."""
+    if isinstance(value, str) and re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", value):
+        return
+    service = value.split(".")[0] if isinstance(value, str) else ""
+    hint = f"; did you mean {shown(service)}?" if service and service != value else ""
+    yield Fault(path, f"must be the name of a Service of this namespace, not {shown(value)}{hint}")
+
+
+def _routes(profile: dict[str, Any]) -> list[Any]:
+    spec = profile.get("spec")
+    routes = spec.get("routes") if isinstance(spec, dict) else None
+    return routes[:MAX_ROUTES] if isinstance(routes, list) else []
+
+
+def _repeated(routes: list[Any]) -> Iterator[Fault]:
+    """Names are values of a metric's label: two routes of one name could not be told apart."""
+    first: dict[str, int] = {}
+    for place, route in enumerate(routes):
+        name = route.get("name") if isinstance(route, dict) else None
+        if isinstance(name, str) and first.setdefault(name, place) != place:
+            yield Fault(f"spec.routes[{place}].name", f"{shown(name)} is already the name of routes[{first[name]}]")
+
+
+def _route_warnings(place: int, routes: list[Any], route: dict[str, Any]) -> Iterator[Fault]:
+    path = f"spec.routes[{place}].condition"
+    pattern = route["condition"].get("pathRegex") or "/"
+    if pattern.endswith("/*"):
+        yield Fault(f"{path}.pathRegex", f'"/*" is any number of slashes; did you mean "{pattern[:-1]}.*"?')
+    if pattern[0].isalnum():
+        yield Fault(f"{path}.pathRegex", f'never matches: paths begin with "/"; did you mean "/{pattern}"?')
+    for earlier in range(place):
+        if routes[earlier]["condition"] == route["condition"]:
+            yield Fault(path, f"is never reached: routes[{earlier}] has the same one")
+            return

@@ -1,0 +1,145 @@
+"""A ServiceProfile is refused with every fault at once, each with its field."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from weft_sp_validator.profile import faults_of, warnings_of
+
+
+def profile(spec: Any, name: Any = "counter") -> dict[str, Any]:
+    """A profile as the API server sends it."""
+    meta = {"name": name, "namespace": "teahouse"}
+    return {"apiVersion": "weft.dev/v1alpha1", "kind": "ServiceProfile", "metadata": meta, "spec": spec}
+
+
+def route(**fields: Any) -> dict[str, Any]:
+    """A sound route, but for the fields named."""
+    return {"name": "brew", "condition": {"method": "POST", "pathRegex": "/brew"}} | fields
+
+
+def faults(spec: Any, name: Any = "counter") -> list[str]:
+    """All faults as lines."""
+    return [str(fault) for fault in faults_of(profile(spec, name))]
+
+
+def test_a_sound_profile_has_no_fault() -> None:
+    """Every field in use; an empty spec is sound too."""
+    budget = {"retryRatio": 0.2, "minRetriesPerSecond": 10, "ttl": "10s"}
+    routes = [route(isRetryable=True, timeout="300ms"), route(name="all", condition={"pathRegex": ".*"})]
+    assert faults({"routes": routes, "retryBudget": budget}) == []
+    assert faults({}) == []
+
+
+ROUTES = [
+    (
+        {"timeout": "300"},
+        'timeout: must be a duration like "300ms" or "10s", not "300"; did you mean "300ms" or "300s"?',
+    ),
+    ({"timeout": "1.5s"}, 'timeout: must be a duration like "300ms" or "10s", not "1.5s"; did you mean "1500ms"?'),
+    ({"timeout": 5}, 'timeout: must be a duration like "300ms" or "10s", not 5; did you mean "5ms" or "5s"?'),
+    ({"timeout": "0s"}, "timeout: must be between 1ms and 24h, not 0s"),
+    ({"isRetryable": "true"}, "isRetryable: must be true or false, not a text; did you mean true without quotes?"),
+    ({"isRetriable": True}, "isRetriable: unknown field; did you mean isRetryable?"),
+    ({"name": ""}, "name: must not be empty"),
+    ({"name": "x" * 129}, "name: has 129 characters; at most 128 are allowed"),
+    ({"name": "a\nb"}, "name: holds a character that cannot be printed"),
+    ({"condition": None}, "condition: is missing"),
+    ({"condition": {}}, 'condition: needs method or pathRegex; for every request say pathRegex: ".*"'),
+    ({"condition": []}, "condition: must be an object, not a list"),
+    (
+        {"condition": {"method": "get"}},
+        'condition.method: "get" is none of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, CONNECT, TRACE'
+        "; did you mean GET?",
+    ),
+    ({"condition": {"pathRegex": "/a(b"}}, "condition.pathRegex: unterminated group at 2; did you mean /a(b)?"),
+    ({"condition": {"pathRegex": "/" * 1001}}, "condition.pathRegex: has 1001 characters; at most 1000 are allowed"),
+    (
+        {"condition": {"path": "/", "method": "GET"}},
+        "condition.path: unknown field; did you mean pathRegex?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "fault"), ROUTES)
+def test_a_fault_of_a_route_is_named(fields: dict[str, Any], fault: str) -> None:
+    """The path of the field, the reason, and what may have been meant."""
+    assert faults({"routes": [route(**fields)]}) == [f"spec.routes[0].{fault}"]
+
+
+BUDGETS = [
+    ({"retryRatio": 20}, "retryRatio: must be between 0 and 1, not 20; did you mean 0.2?"),
+    ({"retryRatio": True}, "retryRatio: must be a number, not true or false"),
+    ({"retryRatio": -0.1}, "retryRatio: must be between 0 and 1, not -0.1"),
+    ({"minRetriesPerSecond": 1.5}, "minRetriesPerSecond: must be a whole number, not 1.5"),
+    ({"minRetriesPerSecond": -1}, "minRetriesPerSecond: must be between 0 and 1000000, not -1"),
+    ({"ttl": "10m"}, "ttl: must be between 1s and 60s, not 10m"),
+    ({"ttl": None}, "ttl: is missing"),
+]
+
+
+@pytest.mark.parametrize(("fields", "fault"), BUDGETS)
+def test_a_fault_of_the_budget_is_named(fields: dict[str, Any], fault: str) -> None:
+    """Bounds and types."""
+    budget = {"retryRatio": 0.2, "minRetriesPerSecond": 10, "ttl": "10s"} | fields
+    assert faults({"retryBudget": budget}) == [f"spec.retryBudget.{fault}"]
+
+
+def test_all_faults_come_at_once() -> None:
+    """In the order of the object."""
+    routes = [route(), route(condition={"method": "GET", "pathRegex": "("}, timeout="soon")]
+    assert faults({"routes": routes, "retries": 3}, "counter.teahouse.svc.cluster.local") == [
+        "metadata.name: must be the name of a Service of this namespace, "
+        'not "counter.teahouse.svc.cluster.local"; did you mean "counter"?',
+        "spec.retries: unknown field; did you mean routes?",
+        "spec.routes[1].condition.pathRegex: unterminated group at 0; did you mean ()?",
+        'spec.routes[1].timeout: must be a duration like "300ms" or "10s", not "soon"',
+        'spec.routes[1].name: "brew" is already the name of routes[0]',
+    ]
+
+
+@pytest.mark.parametrize(("spec", "kind"), [("x", "a text"), ([], "a list"), (5, "a number"), (False, "true or false")])
+def test_a_spec_of_another_shape_is_refused(spec: Any, kind: str) -> None:
+    """Anything but an object."""
+    assert faults(spec) == [f"spec: must be an object, not {kind}"]
+
+
+def test_too_many_routes_are_refused() -> None:
+    """The limit is the chart's."""
+    routes = [route(name=str(number)) for number in range(501)]
+    assert faults({"routes": routes}) == ["spec.routes: has 501 items; at most 500 are allowed"]
+
+
+def test_what_is_hardly_meant_is_warned_of() -> None:
+    """A glob, a path without its slash, a condition that an earlier route has."""
+    routes = [
+        route(condition={"pathRegex": "/api/*"}),
+        route(name="b", condition={"pathRegex": "api"}),
+        route(name="c", condition={"pathRegex": "/api/*"}),
+    ]
+    assert faults({"routes": routes}) == []
+    assert [str(warning) for warning in warnings_of(profile({"routes": routes}))] == [
+        'spec.routes[0].condition.pathRegex: "/*" is any number of slashes; did you mean "/api/.*"?',
+        'spec.routes[1].condition.pathRegex: never matches: paths begin with "/"; did you mean "/api"?',
+        'spec.routes[2].condition.pathRegex: "/*" is any number of slashes; did you mean "/api/.*"?',
+        "spec.routes[2].condition: is never reached: routes[0] has the same one",
+    ]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["spec", "routes", "name", "condition", "method", "pathRegex", "timeout", "retryBudget", "ttl",
+                         "retryRatio", "minRetriesPerSecond", "isRetryable", "metadata", "x"]), inner, max_size=5),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(JSON)
+def test_no_object_crashes_the_rules(value: Any) -> None:
+    """Any JSON gives a list of faults, and warnings when there is none."""
+    if not faults_of(value):
+        assert warnings_of(value) is not None
+    assert faults_of(profile(value)) is not None
