@@ -14,7 +14,7 @@ from weft_kube.names import CONFIG_PREFIX, parse_ports
 from weft_injector.sidecar import Sidecar
 
 QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi)?")
-DURATION = re.compile(r"(\d+(ms|s|m|h))+")
+DURATION = re.compile(r"\d+(ms|s|m)")
 LOG_LEVEL = re.compile(r"[A-Za-z0-9_:=,-]+")
 IMAGE = re.compile(r"[\w./-]+(:\d+/[\w./-]+)?(:[\w.-]+)?(@sha256:[0-9a-f]{64})?")
 
