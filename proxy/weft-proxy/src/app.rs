@@ -1,1 +1,124 @@
-//! Placeholder.
+//! The process, in start order: metrics and drain, workers on their ports, control side, admin, signals, drain.
+
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
+
+use crate::config::{Config, Mode};
+use crate::discovery::Discovery;
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::worker::{Shared, Worker};
+use crate::{admin, control, inbound, outbound, socket};
+
+/// Pause after `accept` failed for want of descriptors: long enough not to spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What one worker listens on.
+#[derive(Default)]
+pub struct Listeners {
+    pub outbound: Vec<TcpListener>,
+    pub inbound: Vec<TcpListener>,
+}
+
+/// Runs the proxy until it is told to end and its connections have.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    // Draws the first random bytes as well, so that no handshake waits for entropy.
+    let identity = Identity::new(&config.own_id(), &config.trust_domain);
+    let discovery = Discovery::new(config.cluster_networks.clone());
+    let shared = Arc::new(Shared::new(config, identity, discovery, Arc::new(socket::original_dst)));
+    if shared.config.mode == Mode::Sidecar {
+        for n in 0..shared.config.workers {
+            spawn_worker(shared.clone(), n)?;
+        }
+    }
+    Builder::new_current_thread().enable_all().build()?.block_on(supervise(shared))
+}
+
+async fn supervise(shared: Arc<Shared>) -> anyhow::Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    control::start(&shared.config, &shared.identity, &shared.discovery, &shared.ring, &shared.drain)?;
+    let listener = socket::listen(shared.config.admin_listen)
+        .with_context(|| format!("admin on {}", shared.config.admin_listen))?;
+    tokio::spawn(admin::serve(tokio::net::TcpListener::from_std(listener)?, shared.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), id = shared.identity.id(), "started");
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    tracing::info!(grace = ?shared.config.shutdown_grace, "ending");
+    shared.drain.start();
+    if !shared.drain.finished(shared.config.shutdown_grace).await {
+        tracing::warn!("connections are left after the grace period");
+    }
+    Ok(())
+}
+
+fn spawn_worker(shared: Arc<Shared>, n: usize) -> anyhow::Result<()> {
+    let config = &shared.config;
+    let bind = |addrs: &[SocketAddr]| -> anyhow::Result<Vec<TcpListener>> {
+        addrs.iter().map(|a| socket::listen(*a).with_context(|| format!("listen on {a}"))).collect()
+    };
+    let listeners =
+        Listeners { outbound: bind(&config.outbound_listen)?, inbound: bind(&config.inbound_listen)? };
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let work = move || LocalSet::new().block_on(&runtime, work(shared, listeners));
+    std::thread::Builder::new().name(format!("worker-{n}")).spawn(work)?;
+    Ok(())
+}
+
+/// One worker: accepts for ever and serves every connection in a task of its own. Must run in a `LocalSet`.
+pub async fn work(shared: Arc<Shared>, listeners: Listeners) {
+    let worker = Worker::new(shared, rand::random());
+    for listener in listeners.outbound {
+        tokio::task::spawn_local(accept(worker.clone(), listener, "outbound", outbound::serve));
+    }
+    for listener in listeners.inbound {
+        tokio::task::spawn_local(accept_inbound(worker.clone(), listener));
+    }
+    worker.sweep().await;
+}
+
+/// While the proxy leaves, the pod's application is gone: closed doors send clients elsewhere at once.
+async fn accept_inbound(worker: Rc<Worker>, listener: TcpListener) {
+    let drain = worker.shared.drain.clone();
+    tokio::select! {
+        () = drain.started() => {}
+        () = accept(worker, listener, "inbound", inbound::serve) => {}
+    }
+}
+
+async fn accept<F, R>(worker: Rc<Worker>, listener: TcpListener, direction: &'static str, serve: F)
+where
+    F: Fn(Rc<Worker>, TcpStream, SocketAddr) -> R + Copy + 'static,
+    R: Future<Output = Result<(), Error>> + 'static,
+{
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, direction, "cannot listen"),
+    };
+    loop {
+        let (stream, source) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, direction, "accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (worker, source) = (worker.clone(), socket::canonical(source));
+        tokio::task::spawn_local(async move {
+            if let Err(error) = serve(worker.clone(), stream, source).await {
+                worker.shared.metrics.error(error.code);
+                tracing::debug!(%error, %source, direction, "connection");
+            }
+        });
+    }
+}

@@ -86,7 +86,11 @@ impl Config {
             tap_listen: r.get("WEFT_TAP_LISTEN", "[::]:4190", parse),
             admin_listen: r.get("WEFT_ADMIN_LISTEN", "[::]:4191", parse),
             connect_listen: r.optional("WEFT_CONNECT_LISTEN"),
-            identity_addr: r.get("WEFT_IDENTITY_ADDR", "identity.weft.svc.cluster.local:8080", parse_identity),
+            identity_addr: r.get(
+                "WEFT_IDENTITY_ADDR",
+                "identity.weft.svc.cluster.local:8080",
+                parse_identity,
+            ),
             identity_id: r.text("WEFT_IDENTITY_ID", "spiffe://cluster.local/ns/weft/sa/identity"),
             destination_addr: r.text("WEFT_DESTINATION_ADDR", "destination.weft.svc.cluster.local:8086"),
             destination_id: r.text("WEFT_DESTINATION_ID", "spiffe://cluster.local/ns/weft/sa/destination"),
@@ -213,14 +217,19 @@ mod tests {
     #[test]
     fn nothing_set_is_a_sidecar() {
         let config = Config::parse(env(&[])).unwrap();
-        assert_eq!((Mode::Sidecar, 1, Duration::from_secs(30)), (config.mode, config.workers, config.shutdown_grace));
+        assert_eq!(
+            (Mode::Sidecar, 1, Duration::from_secs(30)),
+            (config.mode, config.workers, config.shutdown_grace)
+        );
     }
 
     /// All faults are told at once, each with its variable.
     #[test]
     fn faults_are_told_together() {
-        let faults = Config::parse(env(&[("WEFT_WORKERS", "0"), ("WEFT_POD_IPS", "10.0.0.1,x"), ("WEFT_MODE", "y")]));
-        let names: Vec<_> = faults.unwrap_err().iter().map(|f| f.split(':').next().unwrap().to_owned()).collect();
+        let faults =
+            Config::parse(env(&[("WEFT_WORKERS", "0"), ("WEFT_POD_IPS", "10.0.0.1,x"), ("WEFT_MODE", "y")]));
+        let names: Vec<_> =
+            faults.unwrap_err().iter().map(|f| f.split(':').next().unwrap().to_owned()).collect();
         assert_eq!(vec!["WEFT_MODE", "WEFT_POD_IPS", "WEFT_WORKERS"], names);
     }
 

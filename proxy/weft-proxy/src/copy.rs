@@ -73,7 +73,11 @@ impl Half {
     }
 
     /// Writes what is held.
-    fn poll_drain<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>> {
+    fn poll_drain<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &mut W,
+    ) -> Poll<io::Result<()>> {
         while self.at < self.held.len() {
             self.at += ready!(Pin::new(&mut *writer).poll_write(cx, &self.held[self.at..]))?;
             self.dirty = true;
@@ -85,7 +89,12 @@ impl Half {
     }
 
     /// Reads once and writes what the writer takes at once.
-    fn poll_fill<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W) -> Poll<io::Result<()>>
+    fn poll_fill<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+    ) -> Poll<io::Result<()>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,

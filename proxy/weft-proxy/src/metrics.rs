@@ -18,9 +18,8 @@ use crate::discovery::DstLabels;
 use crate::error::Code;
 
 /// Seconds; from a local cache to a request that somebody waits for.
-const BUCKETS: [f64; 16] = [
-    0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
-];
+const BUCKETS: [f64; 16] =
+    [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 /// Distinct peers and routes a proxy keeps apart; later ones share the labels `overflow`.
 const MAX_PEERS: usize = 1000;
 /// Distinct results of one peer and route; hostile status codes end here.
@@ -241,10 +240,18 @@ impl Metrics {
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let started = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
         started.set(start);
-        r.register("weft_proxy", "Version of the proxy", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        r.register(
+            "weft_proxy",
+            "Version of the proxy",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
         r.register("process_start_time_seconds", "When the proxy started, since the epoch", started);
         r.register("weft_requests", "Requests that ended", self.requests.clone());
-        r.register("weft_response_duration_seconds", "Time to the head of the response", self.latency.clone());
+        r.register(
+            "weft_response_duration_seconds",
+            "Time to the head of the response",
+            self.latency.clone(),
+        );
         r.register("weft_tcp_open_connections", "Connections open now", self.open.clone());
         r.register("weft_tcp_opened", "Connections opened", self.opened.clone());
         r.register("weft_tcp_read_bytes", "Bytes read from the peer", self.read.clone());
@@ -360,8 +367,10 @@ mod tests {
             metrics.requests(&peer(&n.to_string()), "").count(("success", 200, None));
         }
         let text = metrics.render(Control::default());
-        let (series, overflow): (Vec<_>, Vec<_>) =
-            text.lines().filter(|l| l.starts_with("weft_requests_total")).partition(|l| !l.contains(OVERFLOW));
+        let (series, overflow): (Vec<_>, Vec<_>) = text
+            .lines()
+            .filter(|l| l.starts_with("weft_requests_total"))
+            .partition(|l| !l.contains(OVERFLOW));
         assert_eq!((MAX_PEERS, 1), (series.len(), overflow.len()));
         assert!(overflow[0].ends_with(" 5"));
     }

@@ -1,1 +1,219 @@
-//! Placeholder.
+//! What the application sends: original destination → resolve → detect → route → balance → connect → copy or forward.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::balance::Balancer;
+use crate::balance::node::{InFlight, Node};
+use crate::connect;
+use crate::copy;
+use crate::detect::{self, Found, Kind, SILENCE};
+use crate::discovery::Protocol;
+use crate::error::{Code, Error};
+use crate::http::client::chain;
+use crate::http::{respond, server};
+use crate::identity::ALPN_TCP;
+use crate::io::Io;
+use crate::metrics::Tls;
+use crate::route::Target;
+use crate::socket;
+use crate::worker::Worker;
+
+pub mod request;
+
+/// Attempts to reach an endpoint before the client is told.
+pub const MAX_ATTEMPTS: u32 = 6;
+/// Between attempts when all endpoints were tried; doubled each time. A rollout has new ones by then.
+const PAUSE: Duration = Duration::from_millis(25);
+/// What a server says first is read into so much.
+const FIRST_WORDS: usize = 1024;
+
+/// Serves one connection of the application until it ends.
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) -> Result<(), Error> {
+    let failed = |e: std::io::Error| Error::new(Code::Protocol, e.to_string());
+    socket::tune(&stream).map_err(failed)?;
+    let dst = (worker.shared.original_dst)(&stream).map_err(failed)?;
+    refuse_loop(&worker, &stream, dst)?;
+    let target = match worker.target(dst).await {
+        Ok(target) => target,
+        Err(error) => return refuse(&worker, stream, error).await,
+    };
+    let protocol = target.plan(&worker).await.protocol;
+    let mut buf = BytesMut::new();
+    let found = match protocol {
+        Protocol::Opaque => Found::Kind(Kind::Opaque),
+        _ => detect::detect(&stream, &mut buf, patience(protocol, &target)).await.map_err(failed)?,
+    };
+    match found {
+        Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) => {
+            serve_http(worker, target, stream, source, buf, kind).await
+        }
+        Found::Kind(Kind::Tls) => serve_tcp(&worker, &target, stream, buf, Some(Tls::Passthrough)).await,
+        // A client that only listens may have closed its side.
+        Found::Kind(Kind::Opaque) | Found::Closed => serve_tcp(&worker, &target, stream, buf, None).await,
+        Found::Silent => serve_silent(worker, target, stream, source, buf).await,
+    }
+}
+
+/// How long the client may be silent before the server is asked.
+fn patience(protocol: Protocol, target: &Target) -> Option<Duration> {
+    match protocol {
+        Protocol::Detect if target.server_first.get() => Some(Duration::ZERO),
+        Protocol::Detect if !target.spoke_http.get() => Some(SILENCE),
+        _ => None,
+    }
+}
+
+/// A connection to the proxy's own ports leads back here, without end.
+fn refuse_loop(worker: &Worker, stream: &TcpStream, dst: SocketAddr) -> Result<(), Error> {
+    let local = stream.local_addr().map(socket::canonical);
+    let own_port = worker.shared.config.inbound_listen.iter().any(|l| l.port() == dst.port());
+    if local.is_ok_and(|l| l == dst) || (own_port && worker.shared.own_ips.contains(&dst.ip())) {
+        return Err(Error::new(Code::Loop, format!("{dst} is this proxy itself")));
+    }
+    Ok(())
+}
+
+/// Tells an HTTP client why it gets no answer; others are cut off.
+async fn refuse(worker: &Rc<Worker>, stream: TcpStream, error: Error) -> Result<(), Error> {
+    let mut buf = BytesMut::new();
+    if let Ok(Found::Kind(kind @ (Kind::Http1 | Kind::Http2))) =
+        detect::detect(&stream, &mut buf, Some(SILENCE)).await
+    {
+        let io = Io::tcp(stream).prefixed(buf.freeze());
+        let told = error.clone();
+        let answer = move |request: http::Request<hyper::body::Incoming>| {
+            let grpc = crate::http::classify::is_grpc(request.headers());
+            let mut response = respond::error(&told, grpc);
+            if request.version() < http::Version::HTTP_2 {
+                // Discovery may know more by the next connection.
+                let close = http::HeaderValue::from_static("close");
+                response.headers_mut().insert(http::header::CONNECTION, close);
+            }
+            std::future::ready(Ok(response))
+        };
+        let _ = server::serve(io, kind == Kind::Http2, worker.shared.drain.live(), answer).await;
+    }
+    Err(error)
+}
+
+async fn serve_http(
+    worker: Rc<Worker>,
+    target: Rc<Target>,
+    stream: TcpStream,
+    source: SocketAddr,
+    buf: BytesMut,
+    kind: Kind,
+) -> Result<(), Error> {
+    target.spoke_http.set(true);
+    let io = Io::tcp(stream).prefixed(buf.freeze());
+    let live = worker.shared.drain.live();
+    let conn = Rc::new(request::Conn { worker, target, source });
+    let served =
+        server::serve(io, kind == Kind::Http2, live, move |r| request::answer(conn.clone(), r)).await;
+    if let Err(error) = served {
+        tracing::debug!(error = chain(&*error), "client connection");
+    }
+    Ok(())
+}
+
+/// Copies bytes, whatever they mean.
+async fn serve_tcp(
+    worker: &Worker,
+    target: &Target,
+    stream: TcpStream,
+    buf: BytesMut,
+    tls: Option<Tls>,
+) -> Result<(), Error> {
+    let (node, io) = connect_any(worker, target, tls).await?;
+    copy_tcp(worker, node, io, Io::tcp(stream).prefixed(buf.freeze())).await;
+    Ok(())
+}
+
+async fn copy_tcp(worker: &Worker, node: Rc<Node>, mut server: Io, mut client: Io) {
+    let _live = worker.shared.drain.live();
+    let _in_flight = InFlight::new(node);
+    if let Err(error) = copy::both(&mut client, &mut server).await {
+        tracing::debug!(%error, "copy");
+    }
+}
+
+/// The client waits: whoever speaks first, it or the server, shows what this is.
+async fn serve_silent(
+    worker: Rc<Worker>,
+    target: Rc<Target>,
+    stream: TcpStream,
+    source: SocketAddr,
+    mut buf: BytesMut,
+) -> Result<(), Error> {
+    let failed = |e: std::io::Error| Error::new(Code::Protocol, e.to_string());
+    let (node, mut io) = connect_any(&worker, &target, None).await?;
+    let mut words = BytesMut::with_capacity(FIRST_WORDS);
+    let by_client = tokio::select! {
+        biased;
+        _ = stream.readable() => true,
+        _ = io.read_buf(&mut words) => false,
+    };
+    let mut client = stream;
+    if by_client {
+        let found = detect::detect(&client, &mut buf, None).await.map_err(failed)?;
+        if let Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) = found {
+            drop(io);
+            return serve_http(worker, target, client, source, buf, kind).await;
+        }
+    } else {
+        target.server_first.set(true);
+        client.write_all(&words).await.map_err(failed)?;
+    }
+    drop(words);
+    copy_tcp(&worker, node, io, Io::tcp(client).prefixed(buf.freeze())).await;
+    Ok(())
+}
+
+/// A raw connection to an endpoint; those that cannot be reached are passed over.
+pub async fn connect_any(
+    worker: &Worker,
+    target: &Target,
+    tls: Option<Tls>,
+) -> Result<(Rc<Node>, Io), Error> {
+    let plan = target.plan(worker).await;
+    let balancer = plan.connection(&worker.lots);
+    let mut tried = Vec::new();
+    for attempt in 1.. {
+        let node =
+            next(worker, &balancer, &mut tried, attempt).await.ok_or_else(|| no_endpoints(&plan.name))?;
+        match connect::open(worker, &node, ALPN_TCP, tls).await {
+            Ok(io) => return Ok((node, io)),
+            Err(error) if attempt >= MAX_ATTEMPTS => return Err(error),
+            Err(_) => tried.push(node),
+        }
+    }
+    Err(no_endpoints(&plan.name))
+}
+
+/// The endpoint for an attempt; when all were tried, after a pause or a change from the beginning.
+pub async fn next(
+    worker: &Worker,
+    balancer: &Balancer,
+    tried: &mut Vec<Rc<Node>>,
+    attempt: u32,
+) -> Option<Rc<Node>> {
+    if let Some(node) = balancer.pick(&worker.lots, tried) {
+        return Some(node);
+    }
+    if tried.is_empty() {
+        return None;
+    }
+    balancer.changed(PAUSE * 2u32.saturating_pow(attempt.saturating_sub(2))).await;
+    tried.clear();
+    balancer.pick(&worker.lots, tried)
+}
+
+pub fn no_endpoints(name: &str) -> Error {
+    Error::new(Code::NoEndpoints, format!("no ready endpoints of {name}"))
+}

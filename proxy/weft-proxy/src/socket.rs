@@ -1,22 +1,24 @@
 //! Sockets: listeners that share a port, where a redirected connection was going, and connecting in time.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 const BACKLOG: i32 = 4096;
 /// A peer that vanished without a word is noticed after this long, with data under way or not.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Listens on `addr`; every worker does, and the kernel spreads connections among them.
+/// Listens on `addr`, ready to be taken over by a runtime; every worker does, and the kernel spreads connections among them.
 ///
 /// `[::]` takes IPv4 as well; on a machine without IPv6 it becomes `0.0.0.0`.
 pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     match bind(addr) {
-        Err(e) if addr.ip() == IpAddr::from([0u16; 8]) && is_no_ipv6(&e) => bind(([0, 0, 0, 0], addr.port()).into()),
+        Err(e) if addr.ip() == IpAddr::from([0u16; 8]) && is_no_ipv6(&e) => {
+            bind(([0, 0, 0, 0], addr.port()).into())
+        }
         other => other,
     }
 }
@@ -31,11 +33,12 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn is_no_ipv6(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported) || e.raw_os_error() == Some(97)
+    matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || e.raw_os_error() == Some(97)
 }
 
 /// Where the client was going before iptables redirected it here.
@@ -56,14 +59,15 @@ pub fn canonical(addr: SocketAddr) -> SocketAddr {
 /// Options of every connection, accepted or made.
 pub fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3))
+    SockRef::from(stream)
+        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3))
 }
 
 /// Connects within `limit`.
 pub async fn connect(addr: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
-    let stream = tokio::time::timeout(limit, TcpStream::connect(addr))
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", limit.as_millis())))??;
+    let stream = tokio::time::timeout(limit, TcpStream::connect(addr)).await.map_err(|_| {
+        io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", limit.as_millis()))
+    })??;
     tune(&stream)?;
     Ok(stream)
 }
@@ -72,11 +76,16 @@ pub async fn connect(addr: SocketAddr, limit: Duration) -> io::Result<TcpStream>
 mod tests {
     use super::*;
 
+    fn listener(addr: &str) -> (tokio::net::TcpListener, SocketAddr) {
+        let listener = listen(addr.parse().unwrap()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        (tokio::net::TcpListener::from_std(listener).unwrap(), addr)
+    }
+
     /// A connection that nobody redirected shows the listener's own address.
     #[tokio::test]
     async fn direct_connection_shows_the_listener() {
-        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let addr = listener.local_addr().unwrap();
+        let (listener, addr) = listener("127.0.0.1:0");
         let (_client, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
         assert_eq!(addr, original_dst(&accepted.unwrap().0).unwrap());
     }
@@ -84,15 +93,15 @@ mod tests {
     /// Two workers share one port.
     #[tokio::test]
     async fn a_port_is_shared() {
-        let first = listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        assert!(listen(first.local_addr().unwrap()).is_ok());
+        let (_first, addr) = listener("127.0.0.1:0");
+        assert!(listen(addr).is_ok());
     }
 
     /// The dual-stack listener takes IPv4 clients, and they look like IPv4.
     #[tokio::test]
     async fn dual_stack_takes_ipv4() {
-        let listener = listen("[::]:0".parse().unwrap()).unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let (listener, addr) = listener("[::]:0");
+        let port = addr.port();
         let (_client, accepted) = tokio::join!(TcpStream::connect(("127.0.0.1", port)), listener.accept());
         assert_eq!(IpAddr::from([127, 0, 0, 1]), canonical(accepted.unwrap().1).ip());
     }

@@ -75,7 +75,9 @@ pub async fn tcp(dns: &Dns, address: &Address) -> anyhow::Result<TcpStream> {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }
-            Ok(Err(error)) => failure = anyhow::Error::new(error).context(format!("connect to {ip}:{}", address.port)),
+            Ok(Err(error)) => {
+                failure = anyhow::Error::new(error).context(format!("connect to {ip}:{}", address.port))
+            }
             Err(_) => failure = anyhow!("connect to {ip}:{}: no answer in {CONNECT_TIMEOUT:?}", address.port),
         }
     }
@@ -90,7 +92,11 @@ pub async fn tls(stream: TcpStream, config: Arc<ClientConfig>) -> anyhow::Result
 }
 
 /// A gRPC channel over one new connection; it ends with that connection.
-pub async fn channel(dns: &Dns, address: &Address, config: Option<Arc<ClientConfig>>) -> anyhow::Result<Channel> {
+pub async fn channel(
+    dns: &Dns,
+    address: &Address,
+    config: Option<Arc<ClientConfig>>,
+) -> anyhow::Result<Channel> {
     let stream = tcp(dns, address).await?;
     let endpoint = Endpoint::try_from(format!("http://{}", address.host_header()))?
         .http2_keep_alive_interval(PING_INTERVAL)

@@ -18,7 +18,8 @@ impl Dns {
         if let Ok(address) = host.parse() {
             return Ok(vec![address]);
         }
-        let answer = self.resolver()?.lookup_ip(absolute(host)).await.with_context(|| format!("DNS of {host}"))?;
+        let answer =
+            self.resolver()?.lookup_ip(absolute(host)).await.with_context(|| format!("DNS of {host}"))?;
         let addresses: Vec<IpAddr> = answer.iter().collect();
         ensure!(!addresses.is_empty(), "DNS knows no address of {host}");
         Ok(addresses)

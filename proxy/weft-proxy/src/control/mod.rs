@@ -31,7 +31,8 @@ pub fn start(
         Mode::Gateway => gateway::start(config, identity, drain),
         Mode::Sidecar => {
             tokio::spawn(discovery::stream::run(discovery.clone(), identity.clone(), subscription(config)?));
-            let listener = accept::bind(config.tap_listen).with_context(|| format!("tap on {}", config.tap_listen))?;
+            let listener =
+                accept::bind(config.tap_listen).with_context(|| format!("tap on {}", config.tap_listen))?;
             tokio::spawn(tap::server::run(
                 listener,
                 identity.clone(),

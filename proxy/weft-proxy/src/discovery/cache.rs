@@ -82,8 +82,11 @@ impl<K: Clone + Eq + Hash, T: Clone> Table<K, T> {
     }
 
     fn remove_expired(&mut self, now: Instant, keep: Duration) -> Vec<K> {
-        let expired: Vec<K> =
-            self.0.iter_mut().filter_map(|(key, slot)| slot.expired(now, keep).then(|| key.clone())).collect();
+        let expired: Vec<K> = self
+            .0
+            .iter_mut()
+            .filter_map(|(key, slot)| slot.expired(now, keep).then(|| key.clone()))
+            .collect();
         for key in &expired {
             self.0.remove(key);
         }
@@ -155,7 +158,11 @@ impl Cache {
         let outbound = self.outbound.held().map(|(key, version)| (Target::Outbound(*key), version));
         let endpoints = self.endpoints.held().map(|(key, version)| (Target::Endpoints(key.clone()), version));
         let inbound = self.inbound.held().map(|(key, version)| (Target::Inbound(*key), version));
-        outbound.chain(endpoints).chain(inbound).map(|(target, version)| (target, version.to_owned())).collect()
+        outbound
+            .chain(endpoints)
+            .chain(inbound)
+            .map(|(target, version)| (target, version.to_owned()))
+            .collect()
     }
 
     /// Forgets what nobody has read for `keep`, and returns it. The own ports stay: they are few.

@@ -15,7 +15,12 @@ pub fn whole(service: &ServicePort, message: api::Endpoints, version: &str) -> E
 }
 
 /// `held` with the delta applied. Endpoints that did not change stay the same objects, and so do their statistics.
-pub fn changed(service: &ServicePort, held: &EndpointSet, delta: api::EndpointsDelta, version: &str) -> EndpointSet {
+pub fn changed(
+    service: &ServicePort,
+    held: &EndpointSet,
+    delta: api::EndpointsDelta,
+    version: &str,
+) -> EndpointSet {
     let removed: HashSet<SocketAddr> = delta.removed.iter().filter_map(decode_address).collect();
     let kept = held.endpoints.iter().filter(|e| !removed.contains(&e.addr)).cloned();
     let upserted = decode(service, delta.upserted);

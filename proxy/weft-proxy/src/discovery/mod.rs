@@ -89,7 +89,10 @@ impl Discovery {
     }
 
     /// The endpoints of a port of a Service.
-    pub async fn endpoints(&self, service: &ServicePort) -> Result<watch::Receiver<Arc<EndpointSet>>, DiscoveryError> {
+    pub async fn endpoints(
+        &self,
+        service: &ServicePort,
+    ) -> Result<watch::Receiver<Arc<EndpointSet>>, DiscoveryError> {
         let reader = self.ask(Target::Endpoints(service.clone()), |cache| cache.endpoints(service));
         answered(reader, service).await
     }

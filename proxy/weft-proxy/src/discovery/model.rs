@@ -102,7 +102,8 @@ pub struct RouteMatch {
 
 impl RouteMatch {
     pub fn matches(&self, method: &str, path: &str) -> bool {
-        self.method.as_deref().is_none_or(|m| m == method) && self.path.as_ref().is_none_or(|p| p.is_match(path))
+        self.method.as_deref().is_none_or(|m| m == method)
+            && self.path.as_ref().is_none_or(|p| p.is_match(path))
     }
 }
 

@@ -126,9 +126,8 @@ fn service_destination(message: api::ServiceDestination) -> Option<ServiceDestin
 /// A route whose expression does not compile is left out whole: without the expression it would match too much.
 fn route(message: api::Route) -> Option<Route> {
     let matches: Result<Vec<_>, regex::Error> = message.matches.iter().map(route_match).collect();
-    let matches = matches
-        .inspect_err(|error| tracing::warn!(route = message.name, %error, "route left out"))
-        .ok()?;
+    let matches =
+        matches.inspect_err(|error| tracing::warn!(route = message.name, %error, "route left out")).ok()?;
     let backends = message.backends.into_iter().filter_map(|backend| {
         Some(WeightedBackend { service: decode_service(&backend.service?)?, weight: backend.weight })
     });

@@ -136,7 +136,12 @@ mod tests {
 
     #[test]
     fn other_authorities_are_refused() {
-        for authority in ["10-1-2-3.shop.web.pod.weft", "10.1.2.3:4190", "x.shop.web.pod.weft:1", "10-1-2-3.shop.pod.weft:1"] {
+        for authority in [
+            "10-1-2-3.shop.web.pod.weft",
+            "10.1.2.3:4190",
+            "x.shop.web.pod.weft:1",
+            "10-1-2-3.shop.pod.weft:1",
+        ] {
             assert!(parse(authority).is_err(), "{authority}");
         }
     }

@@ -36,7 +36,11 @@ pub async fn connection(stream: TlsStream<TcpStream>, peer: Peer, to: SocketAddr
         if let Some(id) = &id {
             request.headers_mut().insert(CLIENT_ID, id.clone());
         }
-        async move { Ok::<_, Infallible>(backend.send(request).await.unwrap_or_else(|error| backend.unavailable(&error))) }
+        async move {
+            Ok::<_, Infallible>(
+                backend.send(request).await.unwrap_or_else(|error| backend.unavailable(&error)),
+            )
+        }
     })
     .await;
 }

@@ -25,7 +25,14 @@ pub fn start(config: &Config, identity: &Arc<Identity>, drain: &Drain) -> anyhow
         let clients = if anonymous { Clients::Anyone } else { Clients::Certified };
         let (to, ending) = (forward.to, drain.clone());
         let handle = move |stream, peer| forward::connection(stream, peer, to, ending.live());
-        tokio::spawn(accept::serve(listener, identity.clone(), clients, MAX_CONNECTIONS, drain.clone(), handle));
+        tokio::spawn(accept::serve(
+            listener,
+            identity.clone(),
+            clients,
+            MAX_CONNECTIONS,
+            drain.clone(),
+            handle,
+        ));
     }
     if let Some(address) = config.connect_listen {
         let listener = accept::bind(address).with_context(|| format!("CONNECT on {address}"))?;

@@ -1,1 +1,12 @@
-//! Placeholder.
+//! HTTP on the data path: serving the client's side, sending to an endpoint, and what lies between.
+
+pub mod body;
+pub mod classify;
+pub mod client;
+pub mod forward;
+pub mod headers;
+pub mod pool;
+pub mod record;
+pub mod respond;
+pub mod server;
+pub mod upgrade;

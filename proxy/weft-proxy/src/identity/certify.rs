@@ -81,7 +81,8 @@ impl Keeper {
         }
         tracing::info!(anchors = bundle.anchors.len(), "trust bundle read");
         self.identity.set_bundle(bundle)?;
-        let soon = if self.identity.is_ready() { jittered(RENEW_AFTER_BUNDLE, 0.0..1.0) } else { Duration::ZERO };
+        let soon =
+            if self.identity.is_ready() { jittered(RENEW_AFTER_BUNDLE, 0.0..1.0) } else { Duration::ZERO };
         self.renew_at = self.renew_at.min(Instant::now() + soon);
         Ok(())
     }
@@ -103,7 +104,8 @@ impl Keeper {
     /// Fetches and installs a leaf; returns how long until the next.
     async fn certify(&self) -> anyhow::Result<Duration> {
         let path = &self.settings.token_file;
-        let token = tokio::fs::read_to_string(path).await.with_context(|| format!("token {}", path.display()))?;
+        let token =
+            tokio::fs::read_to_string(path).await.with_context(|| format!("token {}", path.display()))?;
         let (key, csr) = request(self.identity.id())?;
         let bundle_sha256 = self.identity.bundle_sha256();
         let request = CertifyRequest { token: token.trim().to_owned(), csr, bundle_sha256 };

@@ -67,7 +67,10 @@ impl Authority {
     }
 
     /// A leaf and its key.
-    pub fn issue(&self, leaf: &Leaf) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    pub fn issue(
+        &self,
+        leaf: &Leaf,
+    ) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
         let key = KeyPair::generate()?;
         let certificate = leaf.params()?.signed_by(&key, &self.issuer)?;
         Ok((vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
@@ -75,7 +78,8 @@ impl Authority {
 
     /// A leaf for the key of a certificate request, as the identity service makes it.
     pub fn sign(&self, csr: &[u8], leaf: &Leaf) -> anyhow::Result<CertificateDer<'static>> {
-        let mut request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr))?;
+        let mut request =
+            CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr))?;
         request.params = leaf.params()?;
         Ok(request.signed_by(&self.issuer)?.der().clone())
     }

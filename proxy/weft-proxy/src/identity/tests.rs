@@ -10,7 +10,10 @@ use super::testing::{Authority, Leaf, TRUST_DOMAIN, spiffe};
 use super::*;
 
 /// Runs a handshake; Ok when both sides believe each other.
-fn handshake(client: Arc<ClientConfig>, server: Arc<ServerConfig>) -> Result<ServerConnection, rustls::Error> {
+fn handshake(
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+) -> Result<ServerConnection, rustls::Error> {
     let mut client = ClientConnection::new(client, SNI.try_into().unwrap())?;
     let mut server = ServerConnection::new(server)?;
     for _ in 0..4 {
@@ -40,14 +43,16 @@ fn with_client_leaf(ca: &Authority, leaf: &Leaf) -> Result<ServerConnection, rus
     let (chain, key) = ca.issue(leaf).unwrap();
     let provider = Arc::new(tls::provider());
     let certified = Arc::new(CertifiedKey::from_der(chain, key, &provider).unwrap());
-    let config = tls::client_config(&provider, server.trust().unwrap(), Some(&certified), server.id(), ALPN_H2);
+    let config =
+        tls::client_config(&provider, server.trust().unwrap(), Some(&certified), server.id(), ALPN_H2);
     handshake(Arc::new(config.unwrap()), server.server_config().unwrap())
 }
 
 #[test]
 fn two_workloads_of_one_mesh_believe_each_other_and_know_who_it_is() {
     let ca = Authority::new().unwrap();
-    let (web, api) = (ca.identity(&spiffe("shop", "web")).unwrap(), ca.identity(&spiffe("shop", "api")).unwrap());
+    let (web, api) =
+        (ca.identity(&spiffe("shop", "web")).unwrap(), ca.identity(&spiffe("shop", "api")).unwrap());
     let server = between(&web, &api, api.id()).unwrap();
     assert_eq!(Some(web.id().to_owned()), server.peer_certificates().and_then(peer_id));
     assert_eq!(Some(ALPN_H2), server.alpn_protocol());
@@ -58,7 +63,8 @@ fn two_workloads_of_one_mesh_believe_each_other_and_know_who_it_is() {
 #[test]
 fn a_server_with_another_identity_than_expected_is_refused() {
     let ca = Authority::new().unwrap();
-    let (web, api) = (ca.identity(&spiffe("shop", "web")).unwrap(), ca.identity(&spiffe("shop", "api")).unwrap());
+    let (web, api) =
+        (ca.identity(&spiffe("shop", "web")).unwrap(), ca.identity(&spiffe("shop", "api")).unwrap());
     assert!(between(&web, &api, &spiffe("shop", "ap")).is_err());
     assert!(between(&web, &api, &spiffe("shop", "api2")).is_err());
 }
@@ -66,7 +72,8 @@ fn a_server_with_another_identity_than_expected_is_refused() {
 #[test]
 fn nobody_believes_a_certificate_of_another_authority() {
     let (ca, other) = (Authority::new().unwrap(), Authority::new().unwrap());
-    let (web, api) = (ca.identity(&spiffe("shop", "web")).unwrap(), other.identity(&spiffe("shop", "api")).unwrap());
+    let (web, api) =
+        (ca.identity(&spiffe("shop", "web")).unwrap(), other.identity(&spiffe("shop", "api")).unwrap());
     assert!(between(&web, &api, api.id()).is_err());
 }
 

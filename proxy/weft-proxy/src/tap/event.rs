@@ -46,7 +46,8 @@ pub fn event(captured: &Captured, skipped: u64) -> Event {
 impl Exchange {
     /// From the request line, else from the Host header.
     pub fn authority(&self) -> String {
-        let host = || self.request_headers.get(header::HOST).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let host =
+            || self.request_headers.get(header::HOST).map(|value| String::from_utf8_lossy(value.as_bytes()));
         self.uri.authority().map_or_else(|| host().unwrap_or_default().into_owned(), ToString::to_string)
     }
 }

@@ -61,7 +61,8 @@ impl Exchange {
     pub fn size(&self) -> usize {
         let uri = self.uri.path().len() + self.uri.query().map_or(0, str::len);
         let error = self.error.as_ref().map_or(0, String::len);
-        let headers = |map: &HeaderMap| map.iter().map(|(k, v)| k.as_str().len() + v.len() + 64).sum::<usize>();
+        let headers =
+            |map: &HeaderMap| map.iter().map(|(k, v)| k.as_str().len() + v.len() + 64).sum::<usize>();
         size_of::<Self>() + uri + error + headers(&self.request_headers) + headers(&self.response_headers)
     }
 }

@@ -1,7 +1,7 @@
 //! The last exchanges of this proxy, for `weft viz tap`: a ring buffer, filled after each response.
 
-pub mod exchange;
 mod event;
+pub mod exchange;
 mod matching;
 mod pace;
 mod redact;

@@ -28,7 +28,13 @@ const SEND_BACKLOG: usize = 64;
 const MAX_CONNECTIONS: usize = 32;
 
 /// Accepts `tap_id` on `listener` until the drain begins.
-pub async fn run(listener: TcpListener, identity: Arc<Identity>, ring: Arc<Ring>, tap_id: String, drain: Drain) {
+pub async fn run(
+    listener: TcpListener,
+    identity: Arc<Identity>,
+    ring: Arc<Ring>,
+    tap_id: String,
+    drain: Drain,
+) {
     let server = TapServer::new(Observations { ring });
     let tap_id: Arc<str> = tap_id.into();
     let ending = drain.clone();
@@ -53,7 +59,10 @@ struct Observations {
 impl Tap for Observations {
     type ObserveStream = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
 
-    async fn observe(&self, request: Request<ObserveRequest>) -> Result<Response<Self::ObserveStream>, Status> {
+    async fn observe(
+        &self,
+        request: Request<ObserveRequest>,
+    ) -> Result<Response<Self::ObserveStream>, Status> {
         let request = request.into_inner();
         let (sender, receiver) = mpsc::channel(SEND_BACKLOG);
         let (last, live) = self.ring.observe();

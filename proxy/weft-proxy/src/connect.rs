@@ -1,0 +1,56 @@
+//! A new connection to an endpoint: TCP in time, mesh TLS to exactly the identity that discovery names.
+
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use crate::balance::node::Node;
+use crate::error::{Code, Error};
+use crate::http::client::chain;
+use crate::identity::SNI;
+use crate::io::Io;
+use crate::metrics::Tls;
+use crate::socket;
+use crate::worker::Worker;
+
+const REMOTE: Duration = Duration::from_secs(1);
+/// The pod's own application is on this machine.
+const LOCAL: Duration = Duration::from_millis(300);
+const HANDSHAKE: Duration = Duration::from_secs(3);
+
+/// Connects to `node`; `tls` says in metrics why there is no mesh TLS if it is not the node's own reason.
+pub async fn open(worker: &Worker, node: &Node, alpn: &'static [u8], tls: Option<Tls>) -> Result<Io, Error> {
+    let opened = dial(worker, node, alpn).await;
+    match &opened {
+        Ok(_) => node.reached(),
+        Err(_) => node.missed(Instant::now()),
+    }
+    let io = opened?;
+    let metrics = &worker.shared.metrics;
+    Ok(match tls {
+        // Those of the application itself are counted where they were accepted.
+        _ if node.direction == "inbound" => io,
+        Some(tls) if node.identity().is_none() => io.metered(metrics.connections(&node.peer(tls)).open()),
+        _ => io.metered(node.connections(metrics).open()),
+    })
+}
+
+async fn dial(worker: &Worker, node: &Node, alpn: &'static [u8]) -> Result<Io, Error> {
+    let addr = node.endpoint.addr;
+    let limit = if node.direction == "inbound" { LOCAL } else { REMOTE };
+    let stream = socket::connect(addr, limit)
+        .await
+        .map_err(|e| Error::new(Code::Connect, format!("cannot connect to {addr}: {e}")))?;
+    let Some(id) = node.identity() else { return Ok(Io::tcp(stream)) };
+    // Never in plain text: a peer of the mesh is reached by mesh TLS or not at all.
+    let config = worker.shared.identity.client_config(id, alpn);
+    let config = config.ok_or_else(|| Error::new(Code::Tls, "this proxy has no certificate yet"))?;
+    let name = ServerName::try_from(SNI).map_err(|e| Error::new(Code::Tls, e.to_string()))?;
+    let failed = |cause: String| Error::new(Code::Tls, format!("mesh TLS to {id} at {addr}: {cause}"));
+    match tokio::time::timeout(HANDSHAKE, TlsConnector::from(config).connect(name, stream)).await {
+        Ok(Ok(stream)) => Ok(Io::tls_client(stream)),
+        Ok(Err(e)) => Err(failed(chain(&e))),
+        Err(_) => Err(failed("no answer in time".into())),
+    }
+}

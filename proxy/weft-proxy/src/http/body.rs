@@ -1,0 +1,258 @@
+//! Bodies on their way: a request's can be sent again, a response's tells the record how it ended.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::classify::End;
+use super::client::Lease;
+use super::record::Record;
+use crate::error::{Code, Error};
+
+/// Of a request's body so much is kept until the response begins, to send it to another endpoint.
+const MAX_REPLAY: usize = 64 * 1024;
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where a request's body comes from; shared by the attempts to send it.
+pub struct Source {
+    incoming: RefCell<Incoming>,
+    /// What was read, for the next attempt; none once it is too much, or the response is there.
+    kept: RefCell<Option<Vec<Bytes>>>,
+    size: Cell<usize>,
+    /// Number of the attempt that may read on.
+    attempt: Cell<u32>,
+    bytes: Cell<u64>,
+}
+
+impl Source {
+    pub fn new(incoming: Incoming) -> Rc<Self> {
+        Rc::new(Self {
+            incoming: RefCell::new(incoming),
+            kept: RefCell::new(Some(Vec::new())),
+            size: Cell::new(0),
+            attempt: Cell::new(0),
+            bytes: Cell::new(0),
+        })
+    }
+
+    /// The body from its beginning; none when that is gone. Earlier attempts read no more.
+    pub fn attempt(self: &Rc<Self>) -> Option<RequestBody> {
+        self.kept.borrow().as_ref()?;
+        self.attempt.set(self.attempt.get() + 1);
+        Some(RequestBody::Stream { source: self.clone(), attempt: self.attempt.get(), at: 0 })
+    }
+
+    /// Nothing of the body is lost yet.
+    pub fn is_whole(&self) -> bool {
+        self.kept.borrow().is_some()
+    }
+
+    /// There will be no other attempt.
+    pub fn settle(&self) {
+        self.kept.borrow_mut().take();
+    }
+
+    /// Bytes read from the client so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    fn keep(&self, data: &Bytes) {
+        let mut kept = self.kept.borrow_mut();
+        self.size.set(self.size.get() + data.len());
+        match &mut *kept {
+            Some(chunks) if self.size.get() <= MAX_REPLAY => chunks.push(data.clone()),
+            other => *other = None,
+        }
+    }
+
+    fn kept(&self, at: usize) -> Option<Bytes> {
+        self.kept.borrow().as_ref()?.get(at).cloned()
+    }
+
+    fn kept_size(&self, from: usize) -> u64 {
+        self.kept.borrow().iter().flatten().skip(from).map(|b| b.len() as u64).sum()
+    }
+}
+
+/// What is sent to an endpoint.
+pub enum RequestBody {
+    Empty,
+    Stream { source: Rc<Source>, attempt: u32, at: usize },
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let RequestBody::Stream { source, attempt, at } = &mut *self else { return Poll::Ready(None) };
+        if *attempt != source.attempt.get() {
+            return Poll::Ready(Some(Err("another attempt took over".into())));
+        }
+        if let Some(data) = source.kept(*at) {
+            *at += 1;
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        let frame = ready!(Pin::new(&mut *source.incoming.borrow_mut()).poll_frame(cx));
+        if let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref) {
+            source.bytes.set(source.bytes.get() + data.len() as u64);
+            source.keep(data);
+            *at += 1;
+        }
+        Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            RequestBody::Empty => true,
+            RequestBody::Stream { source, at, .. } => {
+                source.kept(*at).is_none() && source.incoming.borrow().is_end_stream()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            RequestBody::Empty => SizeHint::with_exact(0),
+            RequestBody::Stream { source, at, .. } => {
+                let (rest, kept) = (source.incoming.borrow().size_hint(), source.kept_size(*at));
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower() + kept);
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper + kept);
+                }
+                hint
+            }
+        }
+    }
+}
+
+/// What the client is sent.
+pub enum Body {
+    Fixed(Option<Bytes>),
+    Stream(Box<Stream>),
+}
+
+/// A response on its way from the server to the client.
+pub struct Stream {
+    incoming: Incoming,
+    record: Record,
+    lease: Lease,
+    deadline: Option<Pin<Box<Sleep>>>,
+    over: bool,
+}
+
+impl Body {
+    /// Passes `incoming` on; record and lease end with it.
+    pub fn stream(
+        incoming: Incoming,
+        mut record: Record,
+        lease: Lease,
+        deadline: Option<Pin<Box<Sleep>>>,
+    ) -> Self {
+        if incoming.is_end_stream() {
+            record.finish(End::Complete);
+            return Body::Fixed(None);
+        }
+        Body::Stream(Box::new(Stream { incoming, record, lease, deadline, over: false }))
+    }
+}
+
+impl Stream {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            return self.poll_deadline(cx);
+        };
+        match &frame {
+            Some(Ok(frame)) => self.note(frame),
+            Some(Err(_)) => self.end(End::Broken),
+            None => self.end(End::Complete),
+        }
+        Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+    }
+
+    fn note(&mut self, frame: &Frame<Bytes>) {
+        if let Some(data) = frame.data_ref() {
+            self.record.response_bytes(data.len());
+        }
+        if let Some(trailers) = frame.trailers_ref() {
+            self.record.trailers(trailers);
+            self.end(End::Complete);
+        } else if self.incoming.is_end_stream() {
+            self.end(End::Complete);
+        }
+    }
+
+    /// Past the deadline: gRPC hears it in trailers, for others the response breaks off.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(deadline) = &mut self.deadline else { return Poll::Pending };
+        ready!(deadline.as_mut().poll(cx));
+        let error = Error::new(Code::Timeout, "the response took longer than the route allows");
+        let trailers = self.record.failed_late(&error);
+        self.end(End::Broken);
+        Poll::Ready(Some(match trailers {
+            Some(trailers) => Ok(Frame::trailers(trailers)),
+            None => Err(error.into()),
+        }))
+    }
+
+    fn end(&mut self, end: End) {
+        self.over = true;
+        self.record.finish(end);
+        if end == End::Complete {
+            self.lease.give_back();
+        }
+    }
+}
+
+impl Drop for Stream {
+    /// The client went away, or the server of hyper saw that nothing more would come.
+    fn drop(&mut self) {
+        if !self.over {
+            self.end(if self.incoming.is_end_stream() { End::Complete } else { End::Cancelled });
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut *self {
+            Body::Fixed(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Body::Stream(stream) => stream.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Fixed(bytes) => bytes.is_none(),
+            Body::Stream(stream) => stream.over || stream.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Fixed(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Body::Stream(stream) => stream.incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The one classifier: what counts as failure for metrics, tap, retries and breakers alike.
+
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::tap::Outcome;
+
+/// How an exchange came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The response was passed on whole.
+    Complete,
+    /// The server or the way to it broke off.
+    Broken,
+    /// The client went away first.
+    Cancelled,
+}
+
+/// Success or failure; `grpc` is none for other than gRPC, and inside it the status if one came.
+pub fn classify(status: u16, grpc: Option<Option<u16>>, end: End) -> Outcome {
+    match (end, grpc) {
+        (End::Cancelled, _) => Outcome::Cancelled,
+        (End::Broken, _) => Outcome::Failure,
+        _ if status >= 500 => Outcome::Failure,
+        (_, Some(None | Some(2 | 4 | 13 | 14 | 15))) => Outcome::Failure,
+        _ => Outcome::Success,
+    }
+}
+
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// `grpc-status` of a head or of trailers; what is no status of gRPC is UNKNOWN.
+pub fn grpc_status(headers: &HeaderMap) -> Option<u16> {
+    let number = |v: &HeaderValue| v.to_str().ok().and_then(|s| s.parse().ok()).filter(|n| *n <= 16);
+    headers.get("grpc-status").map(|v| number(v).unwrap_or(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// HTTP fails from 500 on; what the client did wrong is no failure of the server.
+    #[test]
+    fn http_fails_from_500() {
+        for (status, expected) in [(200, Outcome::Success), (404, Outcome::Success), (500, Outcome::Failure)]
+        {
+            assert_eq!(expected, classify(status, None, End::Complete));
+        }
+    }
+
+    /// Of gRPC's statuses those are failures that the server answers for, and so is a missing one.
+    #[test]
+    fn grpc_fails_by_status() {
+        let failures: Vec<_> =
+            (0..=16).filter(|s| classify(200, Some(Some(*s)), End::Complete) == Outcome::Failure).collect();
+        assert_eq!(vec![2, 4, 13, 14, 15], failures);
+        assert_eq!(Outcome::Failure, classify(200, Some(None), End::Complete));
+    }
+
+    /// A client that leaves is neither success nor failure, whatever the status was.
+    #[test]
+    fn leaving_is_cancelling() {
+        assert_eq!(Outcome::Cancelled, classify(500, None, End::Cancelled));
+        assert_eq!(Outcome::Failure, classify(200, None, End::Broken));
+    }
+
+    /// Nonsense in `grpc-status` makes no label of its own.
+    #[test]
+    fn strange_statuses_are_unknown() {
+        let status = |v: &'static str| grpc_status(&[("grpc-status", v)].into_iter().map(pair).collect());
+        assert_eq!((Some(0), Some(2), Some(2)), (status("0"), status("77"), status("x")));
+    }
+
+    fn pair((k, v): (&'static str, &'static str)) -> (header::HeaderName, HeaderValue) {
+        (header::HeaderName::from_static(k), HeaderValue::from_static(v))
+    }
+}

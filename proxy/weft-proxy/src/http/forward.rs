@@ -1,0 +1,94 @@
+//! What both directions do alike with a request's head, its response, and its failure.
+
+use std::pin::Pin;
+
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::body::{Body, RequestBody};
+use super::classify::End;
+use super::client::Lease;
+use super::headers::strip_hop;
+use super::record::Record;
+use super::respond;
+use crate::error::{Code, Error};
+
+/// A head of its own for one more attempt, and for the record; extensions belong to the first.
+pub fn copy_head(head: &Parts) -> Parts {
+    let (mut copy, ()) = Request::new(()).into_parts();
+    copy.method = head.method.clone();
+    copy.uri = head.uri.clone();
+    copy.version = head.version;
+    copy.headers = head.headers.clone();
+    copy
+}
+
+/// The request's body from its beginning, if it can still be had.
+pub fn body(record: &Record) -> Option<RequestBody> {
+    record.source.as_ref().map_or(Some(RequestBody::Empty), |source| source.attempt())
+}
+
+/// Whether the request may go out once more after `error`: it was not seen, or seeing it twice does no harm.
+pub fn may_resend(error: &Error, method: &Method) -> bool {
+    error.code.is_undelivered() || (error.code == Code::Lost && is_idempotent(method))
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    method.is_idempotent() && *method != Method::CONNECT
+}
+
+/// The client gets the server's response.
+pub fn pass_on(
+    (response, lease): (Response<Incoming>, Lease),
+    mut record: Record,
+    version: Version,
+    deadline: Option<Pin<Box<Sleep>>>,
+) -> Response<Body> {
+    record.head(&response);
+    if let Some(source) = &record.source {
+        source.settle();
+    }
+    let (mut head, incoming) = response.into_parts();
+    strip_hop(&mut head.headers);
+    head.version = version;
+    Response::from_parts(head, Body::stream(incoming, record, lease, deadline))
+}
+
+/// The client gets a response that leaves HTTP, or the refusal to.
+pub fn pass_on_upgrade(mut response: Response<Incoming>, mut record: Record, lease: Lease) -> Response<Body> {
+    record.head(&response);
+    let upgraded =
+        response.status() == StatusCode::SWITCHING_PROTOCOLS || record.head.method == Method::CONNECT;
+    if upgraded && (response.status().is_success() || response.status().is_informational()) {
+        record.finish(End::Complete);
+        return response.map(|_| Body::Fixed(None));
+    }
+    strip_hop(response.headers_mut());
+    let (head, incoming) = response.into_parts();
+    Response::from_parts(head, Body::stream(incoming, record, lease, None))
+}
+
+/// The client gets the proxy's own response.
+pub fn fail(error: &Error, mut record: Record) -> Response<Body> {
+    tracing::debug!(%error, uri = %record.head.uri, "failed");
+    let response = respond::error(error, record.is_grpc());
+    record.head(&response);
+    record.failed(error);
+    record.finish(End::Complete);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A POST is sent again only when nobody can have seen it.
+    #[test]
+    fn posts_are_not_repeated() {
+        let (unseen, lost) = (Error::new(Code::Connect, ""), Error::new(Code::Lost, ""));
+        let resend = |m: Method| (may_resend(&unseen, &m), may_resend(&lost, &m));
+        assert_eq!(((true, false), (true, true)), (resend(Method::POST), resend(Method::GET)));
+    }
+}

@@ -1,0 +1,169 @@
+//! The record of one exchange: begun with the request, written to metrics and tap exactly once, when it ends.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::body::Source;
+use super::classify::{End, classify, grpc_status, is_grpc};
+use crate::discovery::DstLabels;
+use crate::error::Error;
+use crate::metrics::{Requests, Tls};
+use crate::tap::{Direction, Exchange, Outcome};
+use crate::worker::Worker;
+
+/// Between whom an exchange goes.
+#[derive(Clone)]
+pub struct Subject {
+    pub direction: Direction,
+    pub source: SocketAddr,
+    pub destination: SocketAddr,
+    pub tls: Tls,
+    pub identity: Option<Arc<str>>,
+    pub dst: Arc<DstLabels>,
+    pub route: Option<Arc<str>>,
+    pub requests: Rc<Requests>,
+}
+
+pub struct Record {
+    worker: Rc<Worker>,
+    pub subject: Subject,
+    /// The request's head as the client sent it; also what a further attempt is made from.
+    pub head: Parts,
+    pub source: Option<Rc<Source>>,
+    pub started: Instant,
+    latency: Option<Duration>,
+    status: Option<StatusCode>,
+    grpc: bool,
+    grpc_status: Option<u16>,
+    response_bytes: u64,
+    response_headers: HeaderMap,
+    error: Option<String>,
+    over: bool,
+}
+
+impl Record {
+    pub fn begin(worker: Rc<Worker>, subject: Subject, head: Parts, source: Option<Rc<Source>>) -> Self {
+        Self {
+            grpc: is_grpc(&head.headers),
+            worker,
+            subject,
+            head,
+            source,
+            started: Instant::now(),
+            latency: None,
+            status: None,
+            grpc_status: None,
+            response_bytes: 0,
+            response_headers: HeaderMap::new(),
+            error: None,
+            over: false,
+        }
+    }
+
+    pub fn is_grpc(&self) -> bool {
+        self.grpc
+    }
+
+    /// The head of the response is there.
+    pub fn head<B>(&mut self, response: &http::Response<B>) {
+        let latency = self.started.elapsed();
+        self.latency = Some(latency);
+        self.subject.requests.observe(latency);
+        self.status = Some(response.status());
+        if self.grpc {
+            self.grpc_status = grpc_status(response.headers());
+        }
+        if self.worker.shared.ring.wanted() {
+            self.response_headers = response.headers().clone();
+        }
+    }
+
+    pub fn response_bytes(&mut self, n: usize) {
+        self.response_bytes += n as u64;
+    }
+
+    pub fn trailers(&mut self, trailers: &HeaderMap) {
+        if self.grpc {
+            self.grpc_status = grpc_status(trailers).or(self.grpc_status);
+        }
+    }
+
+    /// The proxy itself makes the response.
+    pub fn failed(&mut self, error: &Error) {
+        self.worker.shared.metrics.error(error.code);
+        self.error = Some(error.to_string());
+    }
+
+    /// The proxy breaks a response off that has begun; gRPC gets the trailers returned.
+    pub fn failed_late(&mut self, error: &Error) -> Option<HeaderMap> {
+        self.failed(error);
+        self.grpc.then(|| {
+            self.grpc_status = Some(error.code.grpc_status());
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", HeaderValue::from(error.code.grpc_status()));
+            trailers
+        })
+    }
+
+    /// Writes the exchange down, once.
+    pub fn finish(&mut self, end: End) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        let status = self.status.map_or(0, |s| s.as_u16());
+        let outcome = classify(status, self.grpc.then_some(self.grpc_status), end);
+        let grpc_status = self.grpc_status.filter(|_| self.grpc);
+        self.subject.requests.count((label(outcome), status, grpc_status));
+        let exchange = self.exchange(outcome);
+        self.worker.shared.ring.record(exchange);
+    }
+
+    fn exchange(&mut self, outcome: Outcome) -> Exchange {
+        let duration = self.started.elapsed();
+        let wanted = self.worker.shared.ring.wanted();
+        let headers = std::mem::take(&mut self.head.headers);
+        Exchange {
+            started: SystemTime::now() - duration,
+            direction: self.subject.direction,
+            source: self.subject.source,
+            destination: self.subject.destination,
+            tls: self.subject.tls.as_str(),
+            peer_identity: self.subject.identity.clone(),
+            method: self.head.method.clone(),
+            uri: std::mem::take(&mut self.head.uri),
+            version: self.head.version,
+            status: self.status.unwrap_or_default(),
+            grpc_status: self.grpc_status,
+            outcome,
+            latency: self.latency.unwrap_or(duration),
+            duration,
+            request_bytes: self.source.as_ref().map_or(0, |s| s.bytes()),
+            response_bytes: self.response_bytes,
+            route: self.subject.route.clone(),
+            dst: self.subject.dst.clone(),
+            request_headers: if wanted { headers } else { HeaderMap::new() },
+            response_headers: std::mem::take(&mut self.response_headers),
+            error: self.error.take(),
+        }
+    }
+}
+
+impl Drop for Record {
+    /// Dropped in the middle: the client did not wait for the response.
+    fn drop(&mut self) {
+        self.finish(End::Cancelled);
+    }
+}
+
+fn label(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success => "success",
+        Outcome::Failure => "failure",
+        Outcome::Cancelled => "cancelled",
+    }
+}

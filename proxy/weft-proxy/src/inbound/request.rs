@@ -1,0 +1,137 @@
+//! One request from outside: restore what the peer's proxy changed, say who the client is, pass it on.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, Version};
+use hyper::body::{Body as _, Incoming};
+
+use crate::balance::node::Node;
+use crate::connect;
+use crate::error::{Code, Error};
+use crate::http::body::{Body, BoxError, Source};
+use crate::http::client::{self, Lease, Wire};
+use crate::http::record::{Record, Subject};
+use crate::http::{forward, headers, upgrade};
+use crate::identity::ALPN_TCP;
+use crate::metrics::Tls;
+use crate::tap::Direction;
+use crate::worker::Worker;
+
+/// The application closed a connection that a request was on: once more, on a new one.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// A client's connection, as its requests see it.
+pub struct Client {
+    worker: Rc<Worker>,
+    app: Rc<Node>,
+    subject: Subject,
+    /// Value of `weft-client-id`.
+    id: Option<HeaderValue>,
+}
+
+impl Client {
+    pub fn new(
+        worker: Rc<Worker>,
+        app: Rc<Node>,
+        source: SocketAddr,
+        tls: Tls,
+        id: Option<Arc<str>>,
+    ) -> Self {
+        let subject = Subject {
+            direction: Direction::Inbound,
+            source,
+            destination: app.endpoint.addr,
+            tls,
+            requests: worker.caller(tls, id.clone()),
+            dst: worker.shared.own.clone(),
+            route: None,
+            identity: id,
+        };
+        let id = subject.identity.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
+        Self { worker, app, subject, id }
+    }
+}
+
+/// The response to one request, whatever happens.
+pub async fn answer(client: Rc<Client>, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+    let version = request.version();
+    let (mut head, incoming) = request.into_parts();
+    let restored = client.subject.tls == Tls::True && headers::restore(&mut head);
+    headers::strip_reserved(&mut head.headers);
+    if let Some(id) = &client.id {
+        head.headers.insert(headers::CLIENT_ID, id.clone());
+    }
+    if !restored && headers::is_upgrade(&head) {
+        return Ok(Box::pin(answer_upgrade(&client, Request::from_parts(head, incoming))).await);
+    }
+    headers::strip_hop(&mut head.headers);
+    let source = (!incoming.is_end_stream()).then(|| Source::new(incoming));
+    let copy = forward::copy_head(&head);
+    let mut record = Record::begin(client.worker.clone(), client.subject.clone(), copy, source);
+    Ok(match attempts(&client, &mut record, head).await {
+        Ok(mut sent) => {
+            // Only a proxy says this, and this one has no error to tell.
+            sent.0.headers_mut().remove(headers::ERROR);
+            forward::pass_on(sent, record, version, None)
+        }
+        Err(error) => forward::fail(&error, record),
+    })
+}
+
+async fn attempts(
+    client: &Client,
+    record: &mut Record,
+    head: Parts,
+) -> Result<(Response<Incoming>, Lease), Error> {
+    if head.version >= Version::HTTP_2 && head.method == Method::CONNECT {
+        return Err(Error::new(Code::Protocol, "CONNECT over HTTP/2 is not supported"));
+    }
+    let wire = if head.version < Version::HTTP_2 { Wire::Http1 } else { Wire::Http2 };
+    let mut head = Some(head);
+    for attempt in 1.. {
+        let head = head.take().unwrap_or_else(|| forward::copy_head(&record.head));
+        let Some(body) = forward::body(record) else { break };
+        let mut request = Request::from_parts(head, body);
+        if wire == Wire::Http2 {
+            request = absolute(request, client.app.endpoint.addr)?;
+        }
+        let error = match client::send(&client.worker, &client.app, wire, request).await {
+            Ok(sent) => return Ok(sent),
+            Err(error) => error,
+        };
+        // An application that does not listen gets no second try here: the client's proxy knows other pods.
+        let again = error.code == Code::Lost && forward::may_resend(&error, &record.head.method);
+        if attempt == MAX_ATTEMPTS || !again {
+            return Err(error);
+        }
+    }
+    Err(Error::new(Code::Lost, "the application closed the connection"))
+}
+
+fn absolute<B>(request: Request<B>, dst: SocketAddr) -> Result<Request<B>, Error> {
+    let (mut head, body) = request.into_parts();
+    headers::absolute(&mut head, dst)?;
+    Ok(Request::from_parts(head, body))
+}
+
+/// WebSocket, CONNECT, from a client outside the mesh: a connection of its own to the application.
+async fn answer_upgrade(client: &Client, request: Request<Incoming>) -> Response<Body> {
+    let (head, incoming) = request.into_parts();
+    let worker = &client.worker;
+    let copy = forward::copy_head(&head);
+    let record = Record::begin(worker.clone(), client.subject.clone(), copy, None);
+    let sent = async {
+        let io = connect::open(worker, &client.app, ALPN_TCP, None).await?;
+        upgrade::send(io, Request::from_parts(head, incoming), worker.shared.drain.live()).await
+    };
+    match sent.await {
+        Ok(mut response) => {
+            response.headers_mut().remove(headers::ERROR);
+            forward::pass_on_upgrade(response, record, Lease::new(client.app.clone()))
+        }
+        Err(error) => forward::fail(&error, record),
+    }
+}

@@ -1,0 +1,194 @@
+//! One request of the application: route → balance → send, and again elsewhere when it surely did not arrive.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::{Body as _, Incoming};
+use tokio::time::{Sleep, sleep};
+
+use super::{MAX_ATTEMPTS, next, no_endpoints};
+use crate::balance::node::Node;
+use crate::connect;
+use crate::error::{Code, Error};
+use crate::http::body::{Body, BoxError, RequestBody, Source};
+use crate::http::client::{self, Lease, Wire};
+use crate::http::record::{Record, Subject};
+use crate::http::{forward, headers, upgrade};
+use crate::identity::ALPN_TCP;
+use crate::metrics::Tls;
+use crate::route::{Chosen, Plan, Target};
+use crate::tap::Direction;
+use crate::worker::Worker;
+
+/// A connection of the application, as its requests see it.
+pub struct Conn {
+    pub worker: Rc<Worker>,
+    pub target: Rc<Target>,
+    pub source: SocketAddr,
+}
+
+/// The response to one request, whatever happens.
+pub async fn answer(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+    let plan = conn.target.plan(&conn.worker).await;
+    let (mut head, incoming) = request.into_parts();
+    let chosen = plan.choose(&head, &conn.worker.lots);
+    if headers::is_upgrade(&head) {
+        return Ok(Box::pin(answer_upgrade(&conn, &plan, chosen, Request::from_parts(head, incoming))).await);
+    }
+    headers::strip_hop(&mut head.headers);
+    headers::strip_reserved(&mut head.headers);
+    let version = head.version;
+    let source = (!incoming.is_end_stream()).then(|| Source::new(incoming));
+    let subject = nowhere(&conn, &plan, &chosen);
+    let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), source);
+    let mut deadline = chosen.timeout.map(|limit| Box::pin(sleep(limit)));
+    let sent = in_time(attempts(&conn, &plan, &chosen, &mut record, head), deadline.as_mut()).await;
+    Ok(match sent {
+        Ok(sent) => forward::pass_on(sent, record, version, deadline),
+        Err(error) => forward::fail(&error, record),
+    })
+}
+
+async fn in_time<T>(
+    work: impl Future<Output = Result<T, Error>>,
+    deadline: Option<&mut Pin<Box<Sleep>>>,
+) -> Result<T, Error> {
+    let Some(deadline) = deadline else { return work.await };
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = deadline => Err(Error::new(Code::Timeout, "no response within the time that the route allows")),
+    }
+}
+
+async fn attempts(
+    conn: &Conn,
+    plan: &Plan,
+    chosen: &Chosen,
+    record: &mut Record,
+    head: Parts,
+) -> Result<(Response<Incoming>, Lease), Error> {
+    let worker = &conn.worker;
+    let (mut head, mut tried) = (Some(head), Vec::new());
+    for attempt in 1..=MAX_ATTEMPTS {
+        let node = next(worker, &chosen.balancer, &mut tried, attempt).await;
+        let node = node.ok_or_else(|| no_endpoints(&plan.name))?;
+        record.subject = towards(conn, chosen, &node);
+        let head = head.take().unwrap_or_else(|| forward::copy_head(&record.head));
+        let Some(body) = forward::body(record) else { break };
+        let error = match send(conn, &node, head, body).await {
+            Ok(sent) => match undelivered(&sent.0, &node) {
+                Some(error) if attempt < MAX_ATTEMPTS && has_body(record) => error,
+                _ => return Ok(sent),
+            },
+            Err(error) => error,
+        };
+        if attempt == MAX_ATTEMPTS || !has_body(record) || !forward::may_resend(&error, &record.head.method) {
+            return Err(error);
+        }
+        tracing::debug!(%error, attempt, "again");
+        tried.push(node);
+    }
+    Err(no_endpoints(&plan.name))
+}
+
+/// The body can be sent from its beginning.
+fn has_body(record: &Record) -> bool {
+    record.source.as_ref().is_none_or(|s| s.is_whole())
+}
+
+/// The peer's proxy says that its application has not seen the request: that one is believed only in mesh TLS.
+fn undelivered(response: &Response<Incoming>, node: &Node) -> Option<Error> {
+    let said = response.headers().get(headers::ERROR)?;
+    let code = node.identity().and(Code::parse(said.as_bytes()))?;
+    code.is_undelivered().then(|| Error::new(code, String::from_utf8_lossy(said.as_bytes()).into_owned()))
+}
+
+async fn send(
+    conn: &Conn,
+    node: &Rc<Node>,
+    mut head: Parts,
+    body: RequestBody,
+) -> Result<(Response<Incoming>, Lease), Error> {
+    let wire = prepare(&mut head, conn.target.dst, node)?;
+    let started = Instant::now();
+    let sent = client::send(&conn.worker, node, wire, Request::from_parts(head, body)).await?;
+    node.load.observe(started.elapsed(), Instant::now());
+    Ok(sent)
+}
+
+/// Between proxies all HTTP is HTTP/2; other servers are spoken to as the application speaks.
+fn prepare(head: &mut Parts, dst: SocketAddr, node: &Node) -> Result<Wire, Error> {
+    if node.identity().is_some() {
+        headers::into_mesh(head, dst)?;
+        return Ok(Wire::Http2);
+    }
+    if head.version < http::Version::HTTP_2 {
+        return Ok(Wire::Http1);
+    }
+    headers::absolute(head, dst)?;
+    Ok(Wire::Http2)
+}
+
+/// WebSocket, CONNECT: a connection of its own to an endpoint, in mesh TLS as bytes.
+async fn answer_upgrade(
+    conn: &Conn,
+    plan: &Plan,
+    chosen: Chosen,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let worker = &conn.worker;
+    let (mut head, incoming) = request.into_parts();
+    headers::strip_reserved(&mut head.headers);
+    let subject = nowhere(conn, plan, &chosen);
+    let mut record = Record::begin(worker.clone(), subject, forward::copy_head(&head), None);
+    let mut tried = Vec::new();
+    let mut last = no_endpoints(&plan.name);
+    for attempt in 1..=MAX_ATTEMPTS {
+        let Some(node) = next(worker, &chosen.balancer, &mut tried, attempt).await else { break };
+        record.subject = towards(conn, &chosen, &node);
+        match connect::open(worker, &node, ALPN_TCP, None).await {
+            Ok(io) => {
+                let request = Request::from_parts(head, incoming);
+                return match upgrade::send(io, request, worker.shared.drain.live()).await {
+                    Ok(response) => forward::pass_on_upgrade(response, record, Lease::new(node)),
+                    Err(error) => forward::fail(&error, record),
+                };
+            }
+            Err(error) => last = error,
+        }
+        tried.push(node);
+    }
+    forward::fail(&last, record)
+}
+
+/// The subject of a request that has no endpoint yet.
+fn nowhere(conn: &Conn, plan: &Plan, chosen: &Chosen) -> Subject {
+    Subject {
+        direction: Direction::Outbound,
+        source: conn.source,
+        destination: conn.target.dst,
+        tls: Tls::NoIdentity,
+        identity: None,
+        dst: plan.dst.clone(),
+        route: chosen.route.clone(),
+        requests: plan.unreached(&conn.worker.shared.metrics),
+    }
+}
+
+fn towards(conn: &Conn, chosen: &Chosen, node: &Node) -> Subject {
+    Subject {
+        direction: Direction::Outbound,
+        source: conn.source,
+        destination: node.endpoint.addr,
+        tls: node.tls,
+        identity: node.identity().cloned(),
+        dst: node.labels().clone(),
+        route: chosen.route.clone(),
+        requests: node.requests(chosen.route.as_ref(), &conn.worker.shared.metrics),
+    }
+}

@@ -1,0 +1,166 @@
+//! What one worker thread keeps to itself, and what all of them share.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use crate::balance::node::Node;
+use crate::balance::{Balancer, Lots};
+use crate::config::Config;
+use crate::discovery::{Discovery, DstLabels, Endpoint, ServicePort};
+use crate::drain::Drain;
+use crate::error::{Code, Error};
+use crate::identity::Identity;
+use crate::metrics::{Metrics, Peer, Requests, Tls};
+use crate::route::Target;
+use crate::tap::Ring;
+
+/// How the original destination of a connection is found; tests inject their own.
+pub type OriginalDst = Arc<dyn Fn(&TcpStream) -> io::Result<SocketAddr> + Send + Sync>;
+
+/// Dialled addresses and endpoint sets unused for this long are forgotten.
+const KEEP: Duration = Duration::from_secs(600);
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// Shared by all threads.
+pub struct Shared {
+    pub config: Config,
+    pub identity: Arc<Identity>,
+    pub discovery: Discovery,
+    pub ring: Arc<Ring>,
+    pub metrics: Metrics,
+    pub drain: Drain,
+    /// This pod, as the `dst_*` labels of inbound traffic.
+    pub own: Arc<DstLabels>,
+    pub own_ips: Arc<[IpAddr]>,
+    pub original_dst: OriginalDst,
+}
+
+impl Shared {
+    pub fn new(
+        config: Config,
+        identity: Arc<Identity>,
+        discovery: Discovery,
+        original_dst: OriginalDst,
+    ) -> Self {
+        let (kind, name) = config.workload.split_once('/').unwrap_or_default();
+        let own = DstLabels {
+            namespace: config.pod_namespace.clone(),
+            service: String::new(),
+            workload_kind: kind.to_owned(),
+            workload: name.to_owned(),
+            pod: config.pod_name.clone(),
+        };
+        Self {
+            own_ips: config.pod_ips.clone().into(),
+            own: Arc::new(own),
+            ring: Ring::new(),
+            metrics: Metrics::default(),
+            drain: Drain::default(),
+            config,
+            identity,
+            discovery,
+            original_dst,
+        }
+    }
+}
+
+/// Belongs to one thread; nothing in it is locked.
+pub struct Worker {
+    pub shared: Arc<Shared>,
+    pub lots: Lots,
+    targets: RefCell<HashMap<SocketAddr, Rc<Target>>>,
+    balancers: RefCell<HashMap<ServicePort, Rc<Balancer>>>,
+    apps: RefCell<HashMap<SocketAddr, Rc<Node>>>,
+    callers: RefCell<HashMap<(Tls, Option<Arc<str>>), Rc<Requests>>>,
+}
+
+impl Worker {
+    pub fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
+        Rc::new(Self {
+            shared,
+            lots: Lots::new(seed),
+            targets: RefCell::default(),
+            balancers: RefCell::default(),
+            apps: RefCell::default(),
+            callers: RefCell::default(),
+        })
+    }
+
+    /// What the address leads to; asked of discovery once.
+    pub async fn target(&self, dst: SocketAddr) -> Result<Rc<Target>, Error> {
+        if let Some(known) = self.targets.borrow().get(&dst) {
+            known.used.set(Instant::now());
+            return Ok(known.clone());
+        }
+        let updates = self.shared.discovery.outbound(dst).await.map_err(unknown)?;
+        let made = Rc::new(Target::new(self, dst, updates).await?);
+        Ok(self.targets.borrow_mut().entry(dst).or_insert(made).clone())
+    }
+
+    /// The endpoints of a Service port; asked of discovery once.
+    pub async fn balancer(&self, service: &ServicePort) -> Result<Rc<Balancer>, Error> {
+        if let Some(known) = self.balancers.borrow().get(service) {
+            return Ok(known.clone());
+        }
+        let updates = self.shared.discovery.endpoints(service).await.map_err(unknown)?;
+        let made = Rc::new(Balancer::new(updates, self.shared.own_ips.clone()));
+        Ok(self.balancers.borrow_mut().entry(service.clone()).or_insert(made).clone())
+    }
+
+    /// The application of the own pod at `addr`.
+    pub fn app(&self, addr: SocketAddr) -> Rc<Node> {
+        let make = || {
+            let labels = self.shared.own.clone();
+            let endpoint = Endpoint { addr, weight: 1, identity: None, zone: "".into(), labels };
+            Rc::new(Node::app(Arc::new(endpoint)))
+        };
+        self.apps.borrow_mut().entry(addr).or_insert_with(make).clone()
+    }
+
+    /// The labels of what comes in from a client.
+    pub fn caller_peer(&self, tls: Tls, identity: Option<&str>) -> Peer {
+        Peer::new("inbound", tls, identity, &self.shared.own)
+    }
+
+    /// Counters for the requests of a client, looked up once.
+    pub fn caller(&self, tls: Tls, identity: Option<Arc<str>>) -> Rc<Requests> {
+        let peer = self.caller_peer(tls, identity.as_deref());
+        let make = || Rc::new(self.shared.metrics.requests(&peer, ""));
+        self.callers.borrow_mut().entry((tls, identity)).or_insert_with(make).clone()
+    }
+
+    /// Closes idle connections and forgets what is not dialled any more, for ever.
+    pub async fn sweep(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(SWEEP);
+        loop {
+            ticks.tick().await;
+            self.sweep_once(Instant::now());
+        }
+    }
+
+    fn sweep_once(&self, now: Instant) {
+        let idle =
+            |t: &Rc<Target>| Rc::strong_count(t) == 1 && now.saturating_duration_since(t.used.get()) >= KEEP;
+        self.targets.borrow_mut().retain(|_, target| !idle(target));
+        for target in self.targets.borrow().values() {
+            target.sweep(now);
+        }
+        // No target leads there any more.
+        self.balancers.borrow_mut().retain(|_, balancer| Rc::strong_count(balancer) > 1);
+        self.apps.borrow_mut().retain(|_, app| {
+            app.pool.sweep(now);
+            Rc::strong_count(app) > 1 || !app.pool.is_empty()
+        });
+    }
+}
+
+fn unknown(e: crate::discovery::DiscoveryError) -> Error {
+    Error::new(Code::Unknown, e.to_string())
+}
