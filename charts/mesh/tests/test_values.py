@@ -1,0 +1,80 @@
+"""Values: typed, documented, and nothing unknown slips through."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHART = Path(__file__).parents[1]
+
+
+def test_lint_is_strictly_clean(helm: Any) -> None:
+    """The defaults fit the schema, and helm has no complaint."""
+    assert "0 chart(s) failed" in helm.run("lint", "--strict", str(CHART), "--set", "viz.enabled=true")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["", "global.", "global.image.", "global.proxy.", "global.proxy.resources.", "inject.", "proxyInit.",
+     "destination.", "identity.", "injector.", "spValidator.", "viz.", "viz.tap."],
+)  # fmt: skip
+def test_unknown_keys_are_refused(helm: Any, place: str) -> None:
+    """A typo in a value's name is an error, not a default."""
+    with pytest.raises(Exception, match="additional properties 'typo' not allowed"):
+        helm.render(f"{place}typo=1", "viz.enabled=true")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "global.logLevel=loud",
+        "global.trustDomain=Not A Domain",
+        "global.image.prefix=registry.example",
+        "global.proxy.shutdownGrace=soon",
+        "inject.opaquePorts=http",
+        "injector.failurePolicy=Maybe",
+        "destination.replicas=0",
+        "identity.tag=a/b",
+    ],
+)
+def test_invalid_values_are_refused(helm: Any, setting: str) -> None:
+    """Before anything reaches the cluster."""
+    with pytest.raises(Exception, match=f"at '/{setting.split('=', maxsplit=1)[0].replace('.', '/')}'"):
+        helm.render(setting)
+
+
+@pytest.mark.parametrize("release", ["weft", "other"])
+def test_names_do_not_depend_on_the_release(helm: Any, mesh: Any, release: str) -> None:
+    """One mesh a cluster: services, CLI and proxies find its objects by fixed names."""
+    rendered = helm.render("viz.enabled=true", "installNamespace=true", release=release)
+
+    assert [obj["metadata"] for obj in rendered] == [obj["metadata"] for obj in mesh]
+
+
+def test_cluster_scoped_objects_are_weft_s(mesh: Any) -> None:
+    """Their names begin with weft-, but for those whose name Kubernetes fixes."""
+    fixed = ("Namespace", "CustomResourceDefinition", "APIService")
+    names = [o["metadata"]["name"] for o in mesh if "namespace" not in o["metadata"] and o["kind"] not in fixed]
+
+    assert [name for name in names if not name.startswith("weft-")] == []
+
+
+def test_another_namespace_is_used_throughout(helm: Any) -> None:
+    """Objects, webhooks, bindings and addresses follow the release's namespace."""
+    text = str(helm.render("viz.enabled=true", namespace="elsewhere"))
+
+    assert [word for word in ("ns/weft", ".weft.svc", "'weft'") if word in text.replace("part-of': 'weft'", "")] == []
+
+
+def test_units_are_pinned_one_by_one(helm: Any) -> None:
+    """A unit's tag changes its image and no other."""
+    images = {c["image"] for _, c in helm.render("identity.tag=9.9.9").containers() if "9.9.9" in c["image"]}
+
+    assert images == {"ghcr.io/weft-mesh/identity:9.9.9"}
+
+
+def test_another_registry_is_used_for_every_unit(helm: Any) -> None:
+    """`global.image.prefix` reaches the subchart and injected pods too."""
+    text = str(helm.render("viz.enabled=true", "global.image.prefix=registry.example/mesh/"))
+
+    assert "ghcr.io" not in text
