@@ -1,0 +1,101 @@
+"""A whole web in the process: Kubernetes and Prometheus on sockets, the dashboard's folder, a client."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from weft_kube.api import KubeApi
+from weft_kube.workloads import KINDS
+from weft_testkit.fake_kube import FakeKube
+from weft_testkit.wait import until
+from weft_web.app import watches
+from weft_web.catalog import Catalog
+from weft_web.metrics import Metrics
+from weft_web.model import Version
+from weft_web.prometheus import Prometheus
+from weft_web.server import admin, application
+from weft_web.static import Static
+from weft_web.views import Views
+
+
+@dataclass
+class FakePrometheus:
+    """Answers a query with the series of the first part that is in it."""
+
+    series: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    broken: bool = False
+
+    async def query(self, request: web.Request) -> web.Response:
+        """POST /api/v1/query."""
+        expression = str((await request.post())["query"])
+        self.asked.append(expression)
+        if self.broken:
+            return web.json_response({"status": "error", "errorType": "internal", "error": "out of memory"}, status=500)
+        found = next((series for part, series in self.series.items() if part in expression), [])
+        result = [{"metric": labels, "value": [0, str(value)]} for labels, value in found]
+        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+
+@dataclass
+class Lab:
+    """What tests talk with."""
+
+    kube: FakeKube
+    prometheus: FakePrometheus
+    catalog: Catalog
+    session: aiohttp.ClientSession
+    admin_url: str
+    static: Path
+
+    async def has(self, *objects: dict[str, Any]) -> None:
+        """Puts objects into the cluster and waits until web knows them."""
+        stores = [self.catalog.pod_store, *self.catalog.stores.values()]
+        before = sum(store.changes for store in stores)
+        for obj in objects:
+            self.kube.put(obj)
+        await until(lambda: sum(store.changes for store in stores) == before + len(objects))
+
+    async def get(self, path: str, **query: str) -> Any:
+        """The answer of the public API."""
+        async with self.session.get(f"/api/v1/{path}", params=query) as response:
+            return await response.json()
+
+
+async def _listen(app: web.Application, stack: AsyncExitStack) -> str:
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    """Everything started and synced."""
+    async with AsyncExitStack() as stack:
+        kube = await stack.enter_async_context(FakeKube())
+        api = await stack.enter_async_context(KubeApi(kube.cluster))
+        fake = FakePrometheus()
+        prometheus_app = web.Application()
+        prometheus_app.router.add_post("/api/v1/query", fake.query)
+        url = await _listen(prometheus_app, stack)
+        asking = await stack.enter_async_context(aiohttp.ClientSession())
+        catalog = Catalog(kind.name for kind in KINDS if kind.name != "pod")
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        for reflector in watches(api, catalog).values():
+            task = tasks.create_task(reflector.run())
+            stack.callback(task.cancel)
+            await reflector.state.synced.wait()
+        views = Views(catalog, Prometheus(asking, url), Version("1.2.3", None, True), "weft", "cluster.local")
+        app = application(views, api, Static(tmp_path), Metrics("1.2.3"), frozenset({"weft.example"}))
+        base = await _listen(app, stack)
+        admin_url = await _listen(admin(web.Application(), catalog, "weft"), stack)
+        session = await stack.enter_async_context(aiohttp.ClientSession(base))
+        yield Lab(kube, fake, catalog, session, admin_url, tmp_path)

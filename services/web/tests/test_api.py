@@ -1,0 +1,244 @@
+"""The public API over HTTP."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from weft_testkit.objects import namespace, pod
+from weft_web import model
+from weft_web.openapi import OPERATIONS
+
+WEB = {"namespace": "shop", "workload": "web"}
+EDGE = {
+    "namespace": "shop",
+    "workload_kind": "deployment",
+    "workload": "web",
+    "dst_namespace": "shop",
+    "dst_workload_kind": "deployment",
+    "dst_workload": "db",
+    "dst_service": "db",
+    "peer_identity": "spiffe://cluster.local/ns/shop/sa/db",
+    "tls": "true",
+}
+
+
+def deployment(name: str) -> dict[str, Any]:
+    """Deployment shop/NAME."""
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "shop", "name": name}}
+
+
+def web_pod(*, meshed: bool = True) -> dict[str, Any]:
+    """A pod of Deployment shop/web."""
+    labels = {"pod-template-hash": "5d4"} | ({"weft.dev/proxy-version": "1.2.3"} if meshed else {})
+    return pod("shop", "web-1", "10.1.2.3", labels=labels, owner=("ReplicaSet", "web-5d4"), service_account="web")
+
+
+def busy(prometheus: Any) -> None:
+    """web had 90 good and 10 bad requests in the window."""
+    prometheus.series = {
+        "increase(weft_requests_total": [(WEB | {"result": "success"}, 90), (WEB | {"result": "failure"}, 10)],
+        "histogram_quantile(0.99": [(WEB, 0.25)],
+        "histogram_quantile(": [(WEB, 0.01)],
+        "weft_requests_total": [(WEB | {"result": "success"}, 900), (WEB | {"result": "failure"}, 100)],
+        "weft_tcp_open": [(WEB, 3)],
+        "increase(weft_tcp_read": [(WEB, 600)],
+        "max by": [(WEB, 1)],
+    }
+
+
+async def test_stat_joins_objects_and_numbers(lab: Any) -> None:
+    """A row a Deployment: meshed from its pods, numbers from its own proxies."""
+    busy(lab.prometheus)
+    await lab.has(deployment("web"), web_pod())
+    answer = await lab.get("stat", kind="deploy", namespace="shop")
+    assert answer == {
+        "window_seconds": 60,
+        "rows": [
+            {
+                "namespace": "shop",
+                "kind": "deployment",
+                "name": "web",
+                "meshed": {"pods": 1, "running": 1},
+                "success": 0.9,
+                "rps": pytest.approx(100 / 60),
+                "latency_seconds": {"p50": 0.01, "p95": 0.01, "p99": 0.25},
+                "tcp_open_connections": 3,
+                "tcp_read_bytes_per_second": 10.0,
+                "tcp_written_bytes_per_second": 0.0,
+                "totals": {"success": 900, "failure": 100, "cancelled": 0},
+                "status": "",
+                "note": "",
+            }
+        ],
+        "warnings": [],
+    }
+
+
+async def test_workloads_without_metrics_are_there_with_the_reason(lab: Any) -> None:
+    """Not in the mesh: no numbers, and what to do."""
+    await lab.has(deployment("web"), web_pod(meshed=False))
+    (row,) = (await lab.get("stat", namespace="shop"))["rows"]
+    assert (row["rps"], row["totals"]) == (None, None)
+    assert row["note"].startswith("not in the mesh: no proxy in any pod (kubectl get -n shop deploy/web")
+
+
+async def test_without_prometheus_the_rows_stay_and_say_so(lab: Any) -> None:
+    """A refusal of Prometheus is a warning and each row's note, not an error."""
+    lab.prometheus.broken = True
+    await lab.has(deployment("web"), web_pod())
+    answer = await lab.get("stat", namespace="shop")
+    assert answer["warnings"] == ["Prometheus refused a query: out of memory"]
+    assert answer["rows"][0]["note"] == "Prometheus refused a query: out of memory"
+
+
+async def test_who_asks_the_same_shares_one_answer(lab: Any) -> None:
+    """Every expression goes to Prometheus once, however many ask within a second."""
+    await lab.has(deployment("web"), web_pod())
+    await lab.get("stat", namespace="shop")
+    asked = len(lab.prometheus.asked)
+    await lab.get("stat", namespace="shop")
+    assert len(lab.prometheus.asked) == asked == len(set(lab.prometheus.asked))
+
+
+async def test_an_unknown_name_is_told(lab: Any) -> None:
+    """No rows, and a warning that names what is not there."""
+    answer = await lab.get("stat", namespace="shop", name="nobody")
+    assert (answer["rows"], answer["warnings"]) == ([], ["there is no deployment 'nobody' in namespace shop"])
+
+
+async def test_namespaces_are_rows_too(lab: Any) -> None:
+    """One a namespace, with its pods."""
+    await lab.has(namespace("shop"), web_pod())
+    (row,) = (await lab.get("namespaces"))["rows"]
+    assert (row["kind"], row["name"], row["meshed"]) == ("namespace", "shop", {"pods": 1, "running": 1})
+
+
+async def test_edges_have_both_identities(lab: Any) -> None:
+    """The client's from its service account, the server's as its certificate said."""
+    lab.prometheus.series = {"increase(": [(EDGE | {"result": "success"}, 60)], "weft_tcp_open": [(EDGE, 2)]}
+    await lab.has(deployment("web"), web_pod())
+    assert (await lab.get("edges", kind="deploy", namespace="shop"))["rows"] == [
+        {
+            "src": {"namespace": "shop", "kind": "deployment", "name": "web"},
+            "dst": {"namespace": "shop", "kind": "deployment", "name": "db"},
+            "client_id": "spiffe://cluster.local/ns/shop/sa/web",
+            "server_id": "spiffe://cluster.local/ns/shop/sa/db",
+            "tls": "true",
+            "rps": 1.0,
+            "success": 1.0,
+            "tcp_open_connections": 2,
+        }
+    ]
+
+
+async def test_routes_are_by_route_and_service(lab: Any) -> None:
+    """Busiest first."""
+    labels = {"dst_namespace": "shop", "dst_service": "db"}
+    lab.prometheus.series = {
+        "increase(weft_requests": [
+            (labels | {"route": "GET /a", "result": "success"}, 30),
+            (labels | {"result": "failure"}, 60),
+        ]
+    }
+    rows = (await lab.get("routes", kind="deploy", namespace="shop", name="web"))["rows"]
+    assert [(row["route"], row["service"]["name"], row["rps"]) for row in rows] == [
+        ("", "db", 1.0),
+        ("GET /a", "db", 0.5),
+    ]
+
+
+async def test_topology_names_neighbours_outside(lab: Any) -> None:
+    """Nodes are the namespace's workloads and those their edges lead to."""
+    lab.prometheus.series = {"increase(weft_requests": [(EDGE | {"result": "success"}, 60)]}
+    await lab.has(deployment("web"), web_pod())
+    answer = await lab.get("topology", namespace="shop")
+    assert [node["name"] for node in answer["nodes"]] == ["web", "db"]
+    assert len(answer["edges"]) == 1
+
+
+async def test_check_names_components_that_are_not_ready(lab: Any) -> None:
+    """Without pods every component is an error with a hint."""
+    answer = await lab.get("check")
+    first = answer["checks"][0]
+    assert (answer["ok"], first["id"], first["result"], first["message"]) == (
+        False,
+        "identity-ready",
+        "error",
+        "it has no pod",
+    )
+
+
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.answer], ids=lambda one: one.path)
+async def test_answers_are_what_the_openapi_document_says(lab: Any, operation: Any) -> None:
+    """Every answer decodes, strictly, to the struct whose schema is in the document."""
+    document = await lab.get("openapi.json")
+    name = operation.answer.__name__
+    assert name in document["components"]["schemas"]
+    answer = await lab.get(operation.path)
+    assert set(answer) == set(document["components"]["schemas"][name]["properties"])
+    assert isinstance(msgspec.convert(answer, operation.answer), operation.answer)
+
+
+async def test_every_view_is_in_the_openapi_document(lab: Any) -> None:
+    """What the document lists is there, and refuses what it does not list."""
+    document = await lab.get("openapi.json")
+    assert document["openapi"] == "3.1.0"
+    assert set(document["paths"]) == {f"/api/v1/{one.path}" for one in OPERATIONS}
+    refused = msgspec.convert(await lab.get("stat", colour="red"), model.Error)
+    assert refused.error.code == "bad_parameter"
+
+
+async def test_an_unknown_path_of_the_api_is_not_the_page(lab: Any) -> None:
+    """404 as JSON."""
+    assert (await lab.get("nothing"))["error"]["code"] == "not_found"
+
+
+async def event(response: Any) -> Any:
+    """The data of the next server-sent event."""
+    while not (line := await response.content.readline()).startswith(b"data: "):
+        assert line
+    return json.loads(line.removeprefix(b"data: "))
+
+
+async def test_a_stream_begins_with_all_rows(lab: Any) -> None:
+    """The first event holds every row and removes none."""
+    await lab.has(deployment("web"), web_pod())
+    async with lab.session.get("/api/v1/stat/stream", params={"namespace": "shop"}) as response:
+        first = await event(response)
+    assert ([row["name"] for row in first["rows"]], first["removed"]) == (["web"], [])
+
+
+async def test_a_browser_hears_why_a_stream_is_refused(lab: Any) -> None:
+    """An EventSource cannot see a status: it gets the error as an event; others get the status."""
+    headers = {"Accept": "text/event-stream"}
+    async with lab.session.get("/api/v1/stat/stream?kind=x", headers=headers) as response:
+        assert (await event(response))["error"]["code"] == "bad_parameter"
+    async with lab.session.get("/api/v1/stat/stream?kind=x") as response:
+        assert response.status == 400
+
+
+TAP = "/apis/tap.weft.dev/v1alpha1/watch/namespaces/shop/deployments/web/tap"
+
+
+async def test_tap_hands_on_the_aggregated_apis_lines(lab: Any) -> None:
+    """Each line becomes an event, asked for by web with the browser's filters."""
+    lab.kube.on_request("GET", TAP, lambda request: {"path": request.query["path"]})
+    query = {"namespace": "shop", "kind": "deploy", "name": "web", "path": "/x"}
+    async with lab.session.get("/api/v1/tap", params=query) as response:
+        assert await event(response) == {"path": "/x"}
+
+
+async def test_tap_says_why_it_is_refused(lab: Any) -> None:
+    """The API's status, and a hint which role is missing."""
+    lab.kube.on_request("GET", TAP, lambda _: (403, {"reason": "Forbidden", "message": "no"}))
+    answer = await lab.get("tap", namespace="shop", kind="deploy", name="web")
+    assert (answer["error"]["code"], "weft-tap-viewer" in answer["error"]["hint"]) == ("tap_refused", True)
+
+
+async def test_prometheus_is_told_its_targets(lab: Any) -> None:
+    """By HTTP service discovery: address and labels of every proxy."""
+    await lab.has(web_pod())
+    async with lab.session.get(f"{lab.admin_url}/targets/weft-proxy") as response:
+        (target,) = await response.json()
+    assert (target["targets"], target["labels"]["pod"]) == (["10.1.2.3:4191"], "web-1")
