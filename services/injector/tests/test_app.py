@@ -1,0 +1,84 @@
+"""The whole service: a Kubernetes API on one side, HTTPS on the other."""
+
+import asyncio
+import base64
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from weft_injector.app import serve_with
+from weft_injector.config import Config
+from weft_injector.sidecar import Template
+from weft_kube.api import KubeApi
+from weft_runtime.config import load
+from weft_testkit.fake_kube import FakeKube
+from weft_testkit.wait import until
+
+Json = dict[str, Any]
+
+WEBHOOK = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/weft-injector"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def configuration() -> Json:
+    """What the chart makes, without a CA."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "weft-injector"},
+        "webhooks": [{"name": "namespace.injector.weft.dev", "clientConfig": {"service": {"name": "injector"}}}],
+    }
+
+
+def shop() -> Json:
+    """A namespace whose pods get the proxy."""
+    metadata = {"name": "shop", "labels": {"weft.dev/inject": "enabled"}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+async def test_a_review_over_https_by_the_published_ca(tmp_path: Path, template: Template, bare_pod: Json) -> None:
+    """As the API server does: it trusts the caBundle of the webhook and asks for injector.weft.svc."""
+    (tmp_path / "template.json").write_bytes(msgspec.json.encode(template))
+    port = free_port()
+    environ = {
+        "WEFT_LISTEN": f"127.0.0.1:{port}",
+        "WEFT_ADMIN_LISTEN": "127.0.0.1:0",
+        "WEFT_PROXY_TEMPLATE": str(tmp_path),
+        "KUBERNETES_SERVICE_HOST": "unused",
+    }
+    stop = asyncio.Event()
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
+        kube.put(shop())
+        kube.put(configuration())
+        tasks.create_task(serve_with(load(Config, environ), api, stop))
+        await until(lambda: "caBundle" in kube.get(WEBHOOK)["webhooks"][0]["clientConfig"])
+        authority = base64.b64decode(kube.get(WEBHOOK)["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+        response = await _review(port, authority, bare_pod)
+        stop.set()
+
+    assert response["allowed"] is True
+    assert b'"weft-proxy"' in base64.b64decode(response["patch"])
+
+
+async def _review(port: int, authority: str, pod: Json) -> Json:
+    request = {"uid": "r1", "operation": "CREATE", "namespace": "shop", "object": pod}
+    body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    context = ssl.create_default_context(cadata=authority)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"https://127.0.0.1:{port}/inject", json=body, ssl=context, server_hostname="injector.weft.svc"
+        ) as answer,
+    ):
+        response: Json = (await answer.json())["response"]
+        return response
