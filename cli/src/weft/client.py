@@ -131,7 +131,7 @@ class Client:
         """Requests by route and Service, as the clients' proxies saw them."""
         return cast("Routes", self.get("routes", kind=kind, **query))
 
-    def get(self, path: str, **query: str) -> dict[str, Any]:
+    def get(self, path: str, /, **query: str) -> dict[str, Any]:
         """GET /api/v1/<path>, leaving out parameters that are empty."""
         given = urlencode({key: value for key, value in query.items() if value})
         status, body = get_json(self._open_socket, f"/api/v1/{path}" + (f"?{given}" if given else ""), "web")

@@ -12,6 +12,7 @@ from weft.names import MINIMUM_KUBERNETES
 Object = dict[str, Any]
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
+CHUNK = 65536
 
 
 class Kube:
@@ -38,11 +39,11 @@ class Kube:
         """URL of the API server."""
         return str(self._api.configuration.host)
 
-    def get(self, path: str, **query: str) -> Object:
+    def get(self, path: str, /, **query: str) -> Object:
         """GET one object; ApiError when it is refused."""
         return self._json("GET", path, query)
 
-    def find(self, path: str, **query: str) -> Object | None:
+    def find(self, path: str, /, **query: str) -> Object | None:
         """GET one object; None when there is none."""
         try:
             return self.get(path, **query)
@@ -51,7 +52,7 @@ class Kube:
                 return None
             raise
 
-    def list(self, path: str, **query: str) -> list[Object]:
+    def list(self, path: str, /, **query: str) -> list[Object]:
         """All items of a list, page by page."""
         items: list[Object] = []
         more = {"limit": "500"}
@@ -66,11 +67,11 @@ class Kube:
         """POST (used for access reviews only)."""
         return self._json("POST", path, {}, body)
 
-    def lines(self, path: str, **query: str) -> Iterator[bytes]:
+    def lines(self, path: str, /, **query: str) -> Iterator[bytes]:
         """A streamed answer, line by line, until the server or the caller ends it."""
         response = self._send("GET", path, query, None, read_seconds=None)
         try:
-            yield from _split_lines(response.stream(65536, decode_content=True))
+            yield from _split_lines(iter(lambda: response.read1(CHUNK), b""))
         except OSError as error:
             raise Failure(f"the stream of {self.host} broke: {error}", "Run the command again.") from error
         finally:

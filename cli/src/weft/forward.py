@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -77,6 +78,7 @@ class LocalForwarder:
 
     def close(self) -> None:
         """Take no more connections."""
+        _shutdown(self._listener)  # wakes accept
         self._listener.close()
 
     def _accept(self) -> None:
@@ -107,7 +109,7 @@ def listen(open_socket: Connect, preferred: int, strict: bool) -> LocalForwarder
         return LocalForwarder(open_socket, preferred)
     except OSError as error:
         if strict:
-            cause = f"cannot listen on port {preferred}: {error.strerror or error}"
+            cause = f"cannot listen on port {preferred}: {os.strerror(error.errno or 0)}"
             raise Failure(cause, "Choose another by --port, or none.") from error
         return LocalForwarder(open_socket, 0)
 

@@ -24,6 +24,9 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 
 ANNOTATION = ("metadata", "annotations", INJECT)
 LABEL = ("metadata", "labels", INJECT)
+SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+"""JSON's escapes of characters beyond 16 bits, which YAML does not know; the parser gets blanks of the same length."""
+
 DOCUMENT = re.compile(r"^(?=---(?:\s|$))", re.MULTILINE)
 
 
@@ -71,7 +74,7 @@ def _document(text: str, source: str, remove: bool, outcome: Outcome) -> str:
 
 def _parse(text: str, source: str) -> yaml.Node | None:
     try:
-        node: yaml.Node | None = yaml.compose(text, Loader=yamledit.LOADER)
+        node: yaml.Node | None = yaml.compose(SURROGATES.sub(r"\\u0020\\u0020", text), Loader=yamledit.LOADER)
     except yaml.YAMLError as error:
         raise Failure(f"{source} is not YAML: {error}", "Give Kubernetes objects.") from error
     if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"):

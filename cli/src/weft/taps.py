@@ -30,7 +30,7 @@ def path(namespace: str, resource: "Resource") -> str:
 
 def events(kube: "Kube", where: str, query: dict[str, str], seconds: float | None) -> Iterator[Event | None]:
     """Events as they happen, and None whenever nothing came for a moment; ends with the stream or after `seconds`."""
-    arrived: queue.Queue[Event | Failure | None] = queue.Queue()
+    arrived: queue.Queue[Event | Exception | None] = queue.Queue()
     threading.Thread(target=_read, args=(kube, where, query, arrived), daemon=True).start()
     deadline = time.monotonic() + seconds if seconds else float("inf")
     while (left := deadline - time.monotonic()) > 0:
@@ -41,21 +41,21 @@ def events(kube: "Kube", where: str, query: dict[str, str], seconds: float | Non
             continue
         if event is None:
             return
-        if isinstance(event, Failure):
+        if isinstance(event, Exception):
             raise event
         yield event
 
 
-def _read(kube: "Kube", where: str, query: dict[str, str], arrived: "queue.Queue[Event | Failure | None]") -> None:
+def _read(kube: "Kube", where: str, query: dict[str, str], arrived: "queue.Queue[Event | Exception | None]") -> None:
     try:
         for line in kube.lines(where, **query):
             arrived.put(json.loads(line))
     except ApiError as error:
         arrived.put(explained(error, where))
-    except Failure as failure:
-        arrived.put(failure)
     except ValueError as error:
         arrived.put(Failure(f"tap sent what is not JSON: {error}", "See `weft check`."))
+    except Exception as error:  # noqa: BLE001 - raised again where the events are taken
+        arrived.put(error)
     arrived.put(None)
 
 

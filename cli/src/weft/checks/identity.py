@@ -1,38 +1,48 @@
 """weft-identity: trust anchor, issuer, and the bundle that proxies mount."""
 
+from typing import TYPE_CHECKING
+
 from weft.checks import certificates
 from weft.checks.model import Category, Check, Scene, require
 from weft.names import NAMESPACE, TRUST_BUNDLE, TRUST_BUNDLE_KEY
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 ANCHOR, ISSUER = "weft-trust-anchor", "weft-issuer"
 ANCHOR_DAYS, ISSUER_DAYS = 60, 7
 ROTATE = "Replace the Secret (SECURITY.md says how anchor and issuer are rotated); identity takes the new one at once."
 
 
+def _anchors(scene: Scene) -> "list[Certificate]":
+    return certificates.parse(certificates.secret(scene, ANCHOR, "ca.crt"), f"Secret {ANCHOR}")
+
+
+def _issuer(scene: Scene) -> "Certificate":
+    return certificates.parse(certificates.secret(scene, ISSUER), f"Secret {ISSUER}")[0]
+
+
 def _anchor_valid(scene: Scene) -> None:
-    for certificate in certificates.parse(certificates.secret(scene, ANCHOR), f"Secret {ANCHOR}"):
+    for certificate in _anchors(scene):
         certificates.require_valid(certificate, "the trust anchor")
 
 
 def _anchor_days(scene: Scene) -> None:
-    for certificate in certificates.parse(certificates.secret(scene, ANCHOR), f"Secret {ANCHOR}"):
+    for certificate in _anchors(scene):
         certificates.require_days(certificate, "the trust anchor", ANCHOR_DAYS)
 
 
 def _issuer_valid(scene: Scene) -> None:
-    issuer = certificates.parse(certificates.secret(scene, ISSUER), f"Secret {ISSUER}")[0]
-    certificates.require_valid(issuer, "the issuer")
+    certificates.require_valid(_issuer(scene), "the issuer")
 
 
 def _issuer_days(scene: Scene) -> None:
-    issuer = certificates.parse(certificates.secret(scene, ISSUER), f"Secret {ISSUER}")[0]
-    certificates.require_days(issuer, "the issuer", ISSUER_DAYS)
+    certificates.require_days(_issuer(scene), "the issuer", ISSUER_DAYS)
 
 
 def _issuer_trusted(scene: Scene) -> None:
-    issuer = certificates.parse(certificates.secret(scene, ISSUER), f"Secret {ISSUER}")[0]
     bundle = certificates.parse(_bundles(scene).get(NAMESPACE, "").encode(), f"ConfigMap {TRUST_BUNDLE}")
-    certificates.require_issued(issuer, bundle, "no certificate of the trust bundle issued the issuer")
+    certificates.require_issued(_issuer(scene), bundle, "no certificate of the trust bundle issued the issuer")
 
 
 def _bundle_everywhere(scene: Scene) -> None:

@@ -16,6 +16,7 @@ LOGS = f"See `kubectl -n {NAMESPACE} logs deploy/{{}}`."
 
 def prometheus(scene: Scene, query: str) -> list[dict[str, Any]]:
     """The instant vector of a query to viz's own Prometheus."""
+    _require_own_prometheus(scene)
     open_socket = to_component(scene.kube, "prometheus", PORT_PROMETHEUS)
     status, body = get_json(open_socket, f"/api/v1/query?query={quote(query)}", "prometheus")
     require(status == 200, f"Prometheus refused a query: {body}")
@@ -29,7 +30,15 @@ def is_installed(scene: Scene) -> bool:
 
 
 def _ready(scene: Scene, component: str) -> None:
+    if component == "prometheus":
+        _require_own_prometheus(scene)
     require_ready(scene, component)
+
+
+def _require_own_prometheus(scene: Scene) -> None:
+    """Skip when the installation uses another Prometheus."""
+    if scene.kube.find(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/prometheus") is None:
+        raise CheckSkippedError
 
 
 def _grafana(scene: Scene) -> None:

@@ -3,12 +3,14 @@
 import os
 import sys
 import threading
+from urllib.parse import urlsplit
 
 import click
 
 from weft.options import Command, Target, pass_target
 
 PORT = 50750
+GRAFANA_PORT = 3000
 SHOWN = ("weft", "grafana", "url")
 
 
@@ -27,18 +29,27 @@ def dashboard(target: Target, port: int | None, show: str, browser: bool | None)
 
     kube = target.connect()
     web = forward.to_component(kube, "web", names.PORT_WEB)
-    Client(web).version()
+    version = Client(web).version()
     local = forward.listen(web, port or PORT, strict=port is not None)
     urls = {"weft": f"http://localhost:{local.port}"}
     click.echo(f"weft dashboard: {urls['weft']}")
     grafana = forward.find_component(kube, "grafana", names.PORT_GRAFANA)
     if grafana:
-        urls["grafana"] = f"http://localhost:{forward.listen(grafana, local.port + 1, strict=False).port}"
+        wanted = _port(version.get("grafana_url"))
+        opened = forward.listen(grafana, wanted, strict=False).port
+        urls["grafana"] = f"http://localhost:{opened}"
+        if opened != wanted:
+            click.echo(f"‼ port {wanted} is in use, so the dashboard's links to Grafana lead nowhere", err=True)
     click.echo(f"Grafana:        {urls.get('grafana', 'none is installed, or it is not ready')}")
     if show in urls and (_has_display() if browser is None else browser):
         click.launch(urls[show])
     click.echo("Ctrl-C ends.", err=True)
     _until_interrupted()
+
+
+def _port(url: str | None) -> int:
+    """The local port where the dashboard's links expect Grafana."""
+    return urlsplit(url or "").port or GRAFANA_PORT
 
 
 def _has_display() -> bool:

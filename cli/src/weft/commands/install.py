@@ -179,7 +179,7 @@ def _refuse_in_use(kube: "Kube", force: bool) -> None:
         click.echo(pod, err=True)
     if pods:
         raise Failure(
-            f"{len(pods)} pods still have a proxy",
+            f"pods that still have a proxy: {len(pods)}",
             "`weft uninject` their workloads or unlabel their namespaces, restart them; or --force.",
         )
     if installed.tap_service(kube):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 ONCE_SECONDS = 10.0
 REDRAW_SECONDS = 0.5
+TOP_RPS = "10000"
+"""Top counts, so it wants every request."""
 
 
 def filter_options(function: Function) -> Function:
@@ -33,7 +35,7 @@ def filter_options(function: Function) -> Function:
         click.option("--to", metavar="TYPE/NAME", help="Only requests to it."),
         click.option("--to-namespace", metavar="NAME", help="Its namespace."),
         click.option("--direction", type=click.Choice(["inbound", "outbound"]), help="Only one direction."),
-        click.option("--max-rps", metavar="N", help="At most so many a second (default: 100)."),
+        click.option("--max-rps", metavar="N", help="At most so many a second (tap: 100)."),
     ):
         function = option(function)
     return function
@@ -91,6 +93,7 @@ def top(
     totals = Top()
     with Screen(totals, live) as redraw:
         try:
+            filters["max_rps"] = filters["max_rps"] or TOP_RPS
             for event in _events(target, resource, filters, duration or (None if live else ONCE_SECONDS)):
                 if event is not None:
                     totals.add(Exchange.parse(event))
@@ -112,7 +115,7 @@ def _report(shown: str, totals: "Top") -> None:
     if not totals.rows():
         click.echo("no request came while top was looking", err=True)
     if totals.left_out:
-        click.echo(f"{totals.left_out} requests of further paths are left out", err=True)
+        click.echo(f"{totals.left_out} requests are left out: too many a second (--max-rps) or paths", err=True)
 
 
 def _events(

@@ -55,8 +55,9 @@ def stat(
         click.echo(table.document([row for rows in groups for row in rows]))
         return
     several = len({one.kind for one in wanted}) > 1
-    shown = [rows for rows in (_merged(groups) if not several else groups) if rows]
-    click.echo("\n\n".join(metrics.stat_table(rows, several, all_namespaces, output == "wide") for rows in shown))
+    shown = groups if several else [[row for rows in groups for row in rows]]
+    tables = [metrics.stat_table(rows, several, all_namespaces, output == "wide") for rows in shown if rows]
+    click.echo("\n\n".join(tables), nl=bool(tables))
     for note in metrics.notes(row for rows in groups for row in rows):
         click.echo(note, err=True)
 
@@ -132,10 +133,6 @@ def _stat_rows(client: "Client", one: "Resource", query: dict[str, str]) -> "lis
         where = "any namespace" if query["namespace"] == "*" else f"namespace {query['namespace']}"
         click.echo(f"no {one.plural} in {where}", err=True)
     return answer["rows"]
-
-
-def _merged(groups: "list[list[StatRow]]") -> "list[list[StatRow]]":
-    return [[row for rows in groups for row in rows]]
 
 
 def _none(what: str, scope: str, window: str) -> None:

@@ -32,6 +32,8 @@ class Exchange:
     version: str
     response_bytes: int
     error: str
+    skipped: int
+    """Matching exchanges left out before this one, because there were too many a second."""
 
     @classmethod
     def parse(cls, event: dict[str, Any]) -> "Exchange":
@@ -56,6 +58,7 @@ class Exchange:
             version=event.get("version", ""),
             response_bytes=int(event.get("response_bytes", 0)),
             error=event.get("error", ""),
+            skipped=int(event.get("skipped", 0)),
         )
 
 

@@ -1,7 +1,7 @@
 """Live requests counted by who called what."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from weft.views.exchange import Exchange
@@ -48,6 +48,7 @@ class Top:
 
     def add(self, exchange: Exchange) -> None:
         """Count an exchange, unless it would be one row too many."""
+        self.left_out += exchange.skipped
         path = exchange.path.partition("?")[0]
         key = (exchange.source, exchange.destination, exchange.method, path)
         if key not in self._tallies and len(self._tallies) >= MAX_ROWS:
@@ -81,6 +82,15 @@ def text(top: Top) -> str:
 def objects(top: Top) -> list[dict[str, Any]]:
     """The table for JSON."""
     names = ("source", "destination", "method", "path")
-    return [
-        dict(zip(names, key, strict=True)) | asdict(tally) | {"success": tally.success} for key, tally in top.rows()
-    ]
+    return [dict(zip(names, key, strict=True)) | _object(tally) for key, tally in top.rows()]
+
+
+def _object(tally: Tally) -> dict[str, Any]:
+    return {
+        "count": tally.count,
+        "cancelled": tally.cancelled,
+        "best_seconds": tally.best,
+        "worst_seconds": tally.worst,
+        "last_seconds": tally.last,
+        "success": tally.success,
+    }

@@ -1,0 +1,88 @@
+"""The command line run in-process against a Kubernetes API on a real socket."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from weft.main import cli
+from weft_testkit import golden
+from weft_testkit.fake_kube import FakeKube
+
+Weft = Callable[..., Result]
+Golden = Callable[[str, str], None]
+KUBECONFIG: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "clusters": [{"name": "test", "cluster": {"server": ""}}],
+    "users": [{"name": "test", "user": {"token": "t0ken"}}],
+    "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "teahouse"}}],
+    "current-context": "test",
+}
+
+
+def kubeconfig(folder: Path, server: str) -> Path:
+    """A kubeconfig for a server."""
+    file = folder / "kubeconfig"
+    content = KUBECONFIG | {"clusters": [{"name": "test", "cluster": {"server": server}}]}
+    file.write_text(json.dumps(content))
+    return file
+
+
+@pytest.fixture
+def weft() -> Weft:
+    """Runs the CLI: `weft("check", "--pre", input=...)`."""
+
+    def run(*arguments: str, **settings: Any) -> Result:
+        return CliRunner().invoke(cli, arguments, prog_name="weft", **settings)
+
+    return run
+
+
+@pytest.fixture
+def point_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes a server the cluster of the current context."""
+
+    def point(server: str) -> None:
+        file = str(kubeconfig(tmp_path, server))
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", file)
+
+    return point
+
+
+@pytest.fixture
+def kube(point_at: Callable[[str], None]) -> Iterator[FakeKube]:
+    """An empty cluster of a supported version, in which everything is allowed."""
+    fake = FakeKube()
+    fake.on_request("GET", "/version", lambda _: {"major": "1", "minor": "33+"})
+    fake.on_request("POST", ".*/selfsubjectaccessreviews", lambda _: {"status": {"allowed": True}})
+    started, stop = threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with fake:
+            started.set()
+            await stop.wait()
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    started.wait()
+    point_at(fake.cluster.url)
+    yield fake
+    loop.call_soon_threadsafe(stop.set)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def same() -> Golden:
+    """Compares a text with the golden file of that name."""
+
+    def compare(name: str, actual: str) -> None:
+        assert golden.expected(Path(__file__).parent / "golden" / name, actual) == actual
+
+    return compare

@@ -1,0 +1,184 @@
+"""Connections to pods, the client of the public API, and the commands that use them."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from weft import forward
+from weft.client import Client
+from weft.errors import Failure
+from weft.forward import Connect
+
+Answers = dict[str, tuple[int, Any]]
+ROW: dict[str, Any] = {
+    "namespace": "teahouse",
+    "kind": "deployment",
+    "name": "counter",
+    "meshed": {"pods": 1, "running": 1},
+    "success": 0.92,
+    "rps": 10.04,
+    "latency_seconds": {"p50": 0.004, "p95": 0.01, "p99": 0.02},
+    "tcp_open_connections": 4,
+    "tcp_read_bytes_per_second": 1.0,
+    "tcp_written_bytes_per_second": 2.0,
+    "totals": {"success": 92, "failure": 8, "cancelled": 0},
+    "status": "",
+    "note": "",
+}
+
+
+@pytest.fixture
+def answers() -> Answers:
+    """What web answers: path with query → status and body."""
+    return {}
+
+
+@pytest.fixture
+def web(answers: Answers) -> Iterator[Connect]:
+    """A server in the place of web; gives connections to it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            status, body = answers.get(self.path, (404, {"error": {"code": "none", "message": self.path}}))
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield lambda: socket.create_connection(server.server_address[:2])
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def forwarded(web: Connect, kube: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every port-forward lead to web."""
+    monkeypatch.setattr(forward, "to_component", lambda *_: web)
+
+
+def test_client_leaves_out_what_is_empty(web: Connect, answers: Answers) -> None:
+    """Parameters that are not given are not sent."""
+    answers["/api/v1/stat?kind=pod&namespace=%2A"] = (200, {"rows": [ROW]})
+    assert Client(web).stat("pod", namespace="*", name="")["rows"] == [ROW]
+
+
+def test_client_tells_cause_and_hint(web: Connect, answers: Answers) -> None:
+    """Of the API's errors."""
+    error = {"code": "bad", "message": "window is not a time", "hint": "for example 60s"}
+    answers["/api/v1/version"] = (400, {"error": error})
+    with pytest.raises(Failure) as caught:
+        Client(web).version()
+    assert caught.value.format_message() == "window is not a time. for example 60s"
+
+
+def test_client_of_something_else(web: Connect, answers: Answers) -> None:
+    """No JSON is one line, too."""
+    answers["/api/v1/version"] = (200, b"<html>")
+    with pytest.raises(Failure, match="web does not answer as it should"):
+        Client(web).version()
+
+
+def test_local_forwarder(web: Connect, answers: Answers) -> None:
+    """A browser's connections reach the pod, one after the other and side by side."""
+    answers["/"] = (200, b"x" * 1_000_000)
+    local = forward.LocalForwarder(web, 0)
+    for _ in range(3):
+        with urlopen(f"http://127.0.0.1:{local.port}/") as response:
+            assert answers["/"][1] == response.read()
+    local.close()
+
+
+def test_port_in_use() -> None:
+    """A port that was asked for must be free; else any free one serves."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Failure) as caught:
+            forward.listen(lambda: None, port, strict=True)
+        other = forward.listen(lambda: None, port, strict=False)
+    other.close()
+    expected = f"cannot listen on port {port}: Address already in use. Choose another by --port, or none."
+    assert expected == caught.value.format_message()
+    assert other.port != port
+
+
+def test_stat_command(weft: Any, forwarded: None, answers: Answers, same: Callable[[str, str], None]) -> None:
+    """The context's namespace, short kinds, and the reason for missing numbers on stderr."""
+    bare = ROW | {"name": "menu", "success": None, "rps": None, "latency_seconds": None, "note": "not meshed"}
+    rows = {"rows": [ROW, bare], "warnings": []}
+    answers["/api/v1/stat?kind=deployment&namespace=teahouse&window=60s"] = (200, rows)
+    result = weft("viz", "stat", "deploy")
+    assert (result.exit_code, result.stderr) == (0, "deployment/menu: not meshed\n")
+    same("stat-command.txt", result.stdout)
+    assert [ROW, bare] == json.loads(weft("viz", "stat", "deploy", "-o", "json").stdout)
+
+
+def test_stat_command_with_filters(weft: Any, forwarded: None, answers: Answers) -> None:
+    """Peers are sent with their kind spelled out; several kinds give a table each."""
+    query = "&namespace=%2A&window=5m&to=deployment%2Fkettle&to_namespace=b&selector=a%3Db"
+    for kind in ("pod", "statefulset"):
+        answers[f"/api/v1/stat?kind={kind}&name=x{query}"] = (200, {"rows": [ROW | {"kind": kind}], "warnings": []})
+    filters = ["-A", "-t", "5m", "--to", "deploy/kettle", "--to-namespace", "b", "-l", "a=b"]
+    result = weft("viz", "stat", "po/x", "sts/x", *filters)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["NAMESPACE", "teahouse", "", "NAMESPACE", "teahouse"]
+    assert [lines[1].split()[1], lines[4].split()[1]] == ["pod/counter", "statefulset/counter"]
+
+
+def test_empty_stat_says_why(weft: Any, forwarded: None, answers: Answers) -> None:
+    """Nothing on stdout, the reason on stderr; no traffic is no failure."""
+    path = "/api/v1/stat?kind=deployment&namespace=x&window=60s"
+    answers[path] = (200, {"rows": [], "warnings": []})
+    result = weft("viz", "stat", "deploy", "-n", "x")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no deployments in namespace x\n")
+    answers[path] = (200, {"rows": [], "warnings": ["Prometheus does not answer"]})
+    result = weft("viz", "stat", "deploy", "-n", "x")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "‼ Prometheus does not answer\n")
+
+
+@pytest.mark.parametrize(("command", "what"), [("edges", "no traffic from or to"), ("routes", "sent no HTTP")])
+def test_empty_edges_and_routes_say_why(weft: Any, forwarded: None, answers: Answers, command: str, what: str) -> None:
+    """The same for edges and routes."""
+    answers[f"/api/v1/{command}?kind=deployment&namespace=teahouse&window=60s"] = (200, {"rows": [], "warnings": []})
+    result = weft("viz", command, "deploy")
+    assert (result.exit_code, result.stdout, what in result.stderr) == (0, "", True)
+
+
+def test_without_viz(weft: Any, kube: object) -> None:
+    """One line says what to do."""
+    expected = (
+        "weft: no pod of web is ready in namespace weft. See `weft check`; "
+        "if viz is not installed, run `weft viz install | kubectl apply -f -`.\n"
+    )
+    for command in (["stat", "deploy"], ["edges", "deploy"], ["dashboard", "--no-open"]):
+        result = weft("viz", *command)
+        assert (1, "", expected) == (result.exit_code, result.stdout, result.stderr)
+
+
+def test_dashboard_prints_both_urls(
+    weft: Any, forwarded: None, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dashboard's and Grafana's; without a Grafana it says so."""
+    answers["/api/v1/version"] = (200, {"version": "0.1.0", "grafana_url": None})
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setattr("weft.commands.dashboard._until_interrupted", lambda: None)
+    result = weft("viz", "dashboard", "--no-open", "--port", str(port))
+    expected = f"weft dashboard: http://localhost:{port}\nGrafana:        none is installed, or it is not ready\n"
+    assert (0, expected) == (result.exit_code, result.stdout)

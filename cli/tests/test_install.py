@@ -1,0 +1,205 @@
+"""install, upgrade, uninstall and their viz twins: what they print, and when they refuse."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from weft import render
+from weft_testkit.fake_kube import FakeKube
+from weft_testkit.objects import namespace, pod
+
+CORE = """\
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: weft}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: serviceprofiles.weft.dev}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: weft-config, namespace: weft}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: weft-injector}
+"""
+VIZ = """\
+---
+apiVersion: v1
+kind: Service
+metadata: {name: grafana, namespace: weft}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: tap, namespace: weft}
+---
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1alpha1.tap.weft.dev}
+"""
+
+
+@pytest.fixture(autouse=True)
+def manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wheel with small manifests."""
+    folder = tmp_path / "wheel" / "manifests"
+    folder.mkdir(parents=True)
+    (folder / "core.yaml").write_text(CORE)
+    (folder / "viz.yaml").write_text(VIZ)
+    monkeypatch.setattr(render, "HERE", folder.parent)
+
+
+def apply(kube: FakeKube, text: str, **annotations: str) -> None:
+    """kubectl apply."""
+    for obj in render.parse(text):
+        kube.put({**obj, "metadata": {**obj["metadata"], "annotations": annotations}})
+
+
+def told(result: Result) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    return result.exit_code, result.stdout, result.stderr
+
+
+def names(text: str) -> list[str]:
+    """Kind and name of each object."""
+    return [f"{obj['kind']}/{obj['metadata']['name']}" for obj in render.parse(text)]
+
+
+def test_install_prints_the_packaged_manifests(weft: Any, kube: FakeKube) -> None:
+    """Without options it needs nothing but the wheel and a cluster to look at."""
+    assert told(weft("install")) == (0, CORE, "")
+    assert kube.writes() != []  # the access reviews
+
+
+@pytest.mark.parametrize("command", [["install"], ["viz", "install"], ["upgrade"]])
+def test_ignore_cluster_asks_nobody(weft: Any, point_at: Any, command: list[str]) -> None:
+    """Rendering works with no cluster at all."""
+    point_at("http://127.0.0.1:1")
+    assert weft(*command, "--ignore-cluster").exit_code == 0
+
+
+def test_already_installed(weft: Any, kube: FakeKube) -> None:
+    """Says how to change the installation instead, in the way it was made."""
+    apply(kube, CORE)
+    expected = "weft: weft is already installed in namespace weft. To change it: `{}`.\n"
+    assert (1, "", expected.format("weft upgrade | kubectl apply -f -")) == told(weft("install"))
+    apply(kube, CORE, **{"meta.helm.sh/release-name": "mesh"})
+    assert (1, "", expected.format("helm upgrade")) == told(weft("install"))
+
+
+def test_old_kubernetes(weft: Any, kube: FakeKube) -> None:
+    """Native sidecars are on by default since 1.29."""
+    kube.on_request("GET", "/version", lambda _: {"major": "1", "minor": "28+"})
+    expected = (
+        "weft: Kubernetes is 1.28, and weft needs native sidecars. Upgrade the cluster to 1.29 or newer. "
+        "`--ignore-cluster` renders anyway.\n"
+    )
+    assert (1, "", expected) == told(weft("install"))
+
+
+def test_no_permission(weft: Any, kube: FakeKube) -> None:
+    """Names what the user may not create."""
+
+    def review(request: Any) -> dict[str, Any]:
+        return {"status": {"allowed": request.body["spec"]["resourceAttributes"]["resource"] != "clusterroles"}}
+
+    kube.on_request("POST", ".*/selfsubjectaccessreviews", review)
+    result = weft("install")
+    assert result.stderr.startswith("weft: no permission to create clusterroles.rbac.authorization.k8s.io. Ask")
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+
+
+def test_no_cluster(weft: Any, point_at: Any) -> None:
+    """Names the address and the reason."""
+    point_at("http://127.0.0.1:1")
+    expected = (
+        "weft: cannot reach the cluster at http://127.0.0.1:1: Connection refused. "
+        "Start it, or choose another by --context or --kubeconfig. `--ignore-cluster` renders anyway.\n"
+    )
+    assert (1, "", expected) == told(weft("install"))
+
+
+def test_no_kubeconfig(weft: Any) -> None:
+    """A file that is not there is one line, too."""
+    result = weft("install", "--kubeconfig", "none")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert result.stderr.startswith("weft: no cluster: ")
+
+
+def test_forbidden_is_no_absence(weft: Any, kube: FakeKube) -> None:
+    """A cluster that does not tell whether weft is there is not taken for an empty one."""
+    kube.on_request("GET", ".*/configmaps/weft-config", lambda _: (403, {"message": "configmaps is forbidden"}))
+    result = weft("install")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("weft: no permission: configmaps is forbidden.")
+
+
+def test_upgrade_includes_viz_when_it_is_there(weft: Any, kube: FakeKube) -> None:
+    """One command brings all that is installed to the CLI's version."""
+    apply(kube, CORE)
+    assert told(weft("upgrade")) == (0, CORE, "")
+    apply(kube, VIZ)
+    assert told(weft("upgrade")) == (0, CORE + VIZ, "")
+
+
+def test_upgrade_needs_an_installation(weft: Any, kube: FakeKube) -> None:
+    """Else the user is told to install."""
+    expected = "weft: weft is not installed in this cluster. Run `weft install | kubectl apply -f -` first.\n"
+    assert (1, "", expected) == told(weft("upgrade"))
+
+
+def test_viz_install(weft: Any, kube: FakeKube) -> None:
+    """Needs weft, and refuses a second time."""
+    assert weft("viz", "install").exit_code == 1
+    apply(kube, CORE)
+    assert told(weft("viz", "install")) == (0, VIZ, "")
+    apply(kube, VIZ)
+    expected = "weft: viz is already installed. To update it: `weft upgrade | kubectl apply -f -`.\n"
+    assert (1, "", expected) == told(weft("viz", "install"))
+
+
+def test_uninstall_deletes_callers_first_and_the_namespace_last(weft: Any, kube: FakeKube) -> None:
+    """Webhooks first, so that nothing is refused by a webhook that is gone; CRDs stay; bundles elsewhere go too."""
+    apply(kube, CORE)
+    for place in ("weft", "teahouse"):
+        meta = {"name": "weft-trust-bundle", "namespace": place}
+        kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
+    expected = [
+        "MutatingWebhookConfiguration/weft-injector",
+        "ConfigMap/weft-config",
+        "ConfigMap/weft-trust-bundle",
+        "Namespace/weft",
+    ]
+    result = weft("uninstall")
+    assert (0, expected, "") == (result.exit_code, names(result.stdout), result.stderr)
+
+
+def test_uninstall_refuses_while_in_use(weft: Any, kube: FakeKube, same: Any) -> None:
+    """Pods with a proxy would be cut off; --force goes on all the same."""
+    apply(kube, CORE)
+    kube.put(namespace("teahouse"))
+    kube.put(pod("teahouse", "counter-1", labels={"weft.dev/proxy-version": "0.1.0"}))
+    kube.put(pod("weft", "identity-1", labels={"weft.dev/proxy-version": "0.1.0"}))
+    result = weft("uninstall")
+    assert (result.exit_code, result.stdout) == (1, "")
+    same("uninstall-in-use.stderr", result.stderr)
+    assert weft("uninstall", "--force").exit_code == 0
+
+
+def test_uninstall_refuses_while_viz_is_there(weft: Any, kube: FakeKube) -> None:
+    """viz goes first."""
+    apply(kube, CORE + VIZ)
+    expected = "weft: viz is still installed. Run `weft viz uninstall | kubectl delete -f -` first, or --force.\n"
+    assert (1, "", expected) == told(weft("uninstall"))
+
+
+def test_viz_uninstall_names_only_what_is_there(weft: Any, kube: FakeKube) -> None:
+    """kubectl would fail on objects that an installation without Grafana never had."""
+    apply(kube, CORE + VIZ)
+    kube.delete({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "grafana", "namespace": "weft"}})
+    expected = ["APIService/v1alpha1.tap.weft.dev", "Service/tap"]
+    assert expected == names(weft("viz", "uninstall").stdout)

@@ -1,0 +1,188 @@
+"""tap and top against an API server that streams."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from weft import taps
+from weft.errors import ApiError, Failure
+from weft.resources import Resource
+
+TAP = "/apis/tap.weft.dev/v1alpha1/watch/namespaces/teahouse"
+EVENT = {
+    "id": 1,
+    "started_us": 1_700_000_000_000_000,
+    "direction": "inbound",
+    "source": "10.1.0.5:43210",
+    "tls": "true",
+    "peer_identity": "spiffe://cluster.local/ns/teahouse/sa/crowd",
+    "method": "GET",
+    "path": "/api/order",
+    "status": 200,
+    "grpc_status": -1,
+    "result": "success",
+    "latency_us": 2000,
+    "pod": "counter-6b",
+    "namespace": "teahouse",
+}
+
+
+class Tap:
+    """An API server that answers every tap alike; `paths` are those it was asked for."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.lines: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.open = threading.Event()
+        self.open.set()
+
+    def refuse(self, status: int, message: str) -> None:
+        """Answer with a Kubernetes Status."""
+        self.status, self.lines = status, [{"kind": "Status", "message": message}]
+
+
+@pytest.fixture
+def tap(point_at: Callable[[str], None]) -> Iterator[Tap]:
+    """The server, which is the current context's cluster."""
+    state = Tap()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.paths.append(self.path)
+            self.send_response(state.status)
+            self.end_headers()
+            for line in state.lines:
+                self.wfile.write(json.dumps(line).encode() + b"\n")
+            self.wfile.flush()
+            state.open.wait(10)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    point_at("http://{}:{}".format(*server.server_address[:2]))
+    yield state
+    state.open.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_tap_writes_one_object_a_line(weft: Any, tap: Tap) -> None:
+    """NDJSON on stdout; the stream's first line is about pods, not a request."""
+    tap.lines = [{"status": {"pods": 3, "unmeshed": 0}}, EVENT, EVENT | {"id": 2}]
+    result = weft("viz", "tap", "deploy/counter", "-o", "json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == [1, 2]
+    assert [f"{TAP}/deployments/counter/tap"] == tap.paths
+
+
+def test_tap_ends_after_its_limit(weft: Any, tap: Tap) -> None:
+    """Also when the server would go on."""
+    tap.open.clear()
+    tap.lines = [EVENT] * 3
+    result = weft("viz", "tap", "deploy/counter", "--limit", "2")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 2)
+    assert [f"{TAP}/deployments/counter/tap?limit=2"] == tap.paths
+
+
+def test_tap_ends_after_its_duration(weft: Any, tap: Tap) -> None:
+    """A quiet stream is told."""
+    tap.open.clear()
+    result = weft("viz", "tap", "ns/teahouse", "--duration", "50ms")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no request matched\n")
+    assert [f"{TAP}/tap"] == tap.paths
+
+
+def test_tap_sends_its_filters(weft: Any, tap: Tap) -> None:
+    """Each as the API spells it."""
+    weft(
+        *("viz", "tap", "po", "a", "--method", "GET", "--path", "/a", "--authority", "x", "--status", "5xx"),
+        *("--min-latency", "200ms", "--header", "a=b", "--identity", "spiffe://x", "--to", "deploy/kettle"),
+        *("--to-namespace", "b", "--direction", "inbound", "--max-rps", "5"),
+    )
+    path, _, query = tap.paths[0].partition("?")
+    expected = {
+        *("method=GET", "path=%2Fa", "authority=x", "status=5xx", "min_latency=200ms", "header=a%3Db"),
+        *("identity=spiffe%3A%2F%2Fx", "to=deployment%2Fkettle", "to_namespace=b", "direction=inbound", "max_rps=5"),
+    }
+    assert (f"{TAP}/pods/a/tap", expected) == (path, set(query.split("&")))
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"pods": 0, "unmeshed": 2}, "no pod of deployment/counter has a proxy yet"),
+        ({"pods": 1, "unmeshed": 2}, "2 pods of deployment/counter have no proxy"),
+    ],
+)
+def test_tap_tells_of_pods_it_cannot_see(weft: Any, tap: Tap, status: dict[str, int], expected: str) -> None:
+    """On stderr, at once."""
+    tap.lines = [{"status": status}]
+    assert weft("viz", "tap", "deploy/counter").stderr.startswith(expected)
+
+
+def test_tap_without_the_right_says_what_grants_it(weft: Any, tap: Tap, same: Callable[[str, str], None]) -> None:
+    """The commands for an administrator, with the user's own name."""
+    tap.refuse(403, 'deployments.tap.weft.dev "counter" is forbidden: User "ann" cannot watch resource')
+    result = weft("viz", "tap", "deploy/counter")
+    assert (result.exit_code, result.stdout) == (1, "")
+    same("tap-forbidden.stderr", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [
+        (404, "the server could not find the requested resource", "weft: the tap API is not there: viz is not"),
+        (404, 'deployments "counter" not found', 'weft: deployments "counter" not found'),
+        (503, "service unavailable", "weft: the tap API is not available: service unavailable. See `weft check`."),
+    ],
+)
+def test_tap_refused(weft: Any, tap: Tap, status: int, message: str, expected: str) -> None:
+    """One line that tells viz missing from a workload missing."""
+    tap.refuse(status, message)
+    result = weft("viz", "tap", "deploy/counter")
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+    assert result.stderr.startswith(expected)
+
+
+def test_tap_needs_a_name() -> None:
+    """Of every kind but namespaces."""
+    with pytest.raises(Failure, match="tap needs one deployment"):
+        taps.path("teahouse", Resource("deployment"))
+
+
+def test_refusal_without_a_user() -> None:
+    """The place where the name goes is marked."""
+    assert "--user=NAME" in taps.explained(ApiError(403, "no"), f"{TAP}/tap").format_message()
+
+
+def test_top_once(weft: Any, tap: Tap, same: Callable[[str, str], None]) -> None:
+    """Piped, it prints one table when the time is over."""
+    tap.open.clear()
+    tap.lines = [EVENT, EVENT | {"status": 500, "result": "failure", "latency_us": 9000}]
+    result = weft("viz", "top", "deploy/counter", "--once", "--duration", "300ms")
+    assert (result.exit_code, result.stderr) == (0, "")
+    same("top-once.txt", result.stdout)
+    assert [f"{TAP}/deployments/counter/tap?max_rps=10000"] == tap.paths
+
+
+def test_top_json(weft: Any, tap: Tap) -> None:
+    """One document; what was left out is told."""
+    tap.lines = [EVENT, EVENT | {"skipped": 4}]
+    result = weft("viz", "top", "deploy/counter", "-o", "json")
+    assert [row["count"] for row in json.loads(result.stdout)] == [2]
+    assert result.stderr.startswith("4 requests are left out")
+
+
+def test_top_without_requests(weft: Any, tap: Tap) -> None:
+    """The heading alone, and why."""
+    result = weft("viz", "top", "deploy/counter", "--once")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
+    assert result.stderr == "no request came while top was looking\n"

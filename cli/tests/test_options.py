@@ -1,0 +1,123 @@
+"""Options in front of subcommands, names shared with the mesh, durations and resources."""
+
+from typing import Any
+
+import click
+import pytest
+import weft_kube.names
+from weft import durations, names, resources
+from weft.errors import Failure
+from weft.main import cli
+from weft.options import Target
+from weft.resources import Resource
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-n", "tea", "--context", "x", "viz", "list", "-o", "json"],
+        ["viz", "-n", "tea", "-o", "json", "list", "--context", "x"],
+        ["-o", "json", "viz", "list", "-n", "tea", "--context", "x"],
+        ["-n", "other", "viz", "list", "-n", "tea", "--context=x", "-o", "json"],
+    ],
+)
+def test_options_work_in_every_place(arguments: list[str], monkeypatch: pytest.MonkeyPatch, weft: Any) -> None:
+    """`weft -n x viz list` is `weft viz list -n x`; the innermost wins."""
+    seen = []
+    command = cli.commands["viz"].commands["list"]  # type: ignore[attr-defined]
+
+    @click.pass_context
+    def note(context: click.Context, output: str, **_: object) -> None:
+        seen.append((context.obj, output))
+
+    monkeypatch.setattr(command, "callback", note)
+    assert weft(*arguments).exit_code == 0
+    assert [(Target("tea", "x", output="json"), "json")] == [
+        (Target(target.namespace, target.context, output=output), output) for target, output in seen
+    ]
+
+
+def test_names_are_those_of_the_mesh() -> None:
+    """The CLI is installed without the mesh's libraries, so its names are copies."""
+    shared = {name for name in vars(names) if name.isupper() and hasattr(weft_kube.names, name)}
+    assert {"INJECT", "PROXY_VERSION", "PROXY_CONTAINER", "TRUST_BUNDLE"} <= shared
+    assert {n: getattr(weft_kube.names, n) for n in shared} == {n: getattr(names, n) for n in shared}
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5m", 300.0), ("1m30s", 90.0), ("200ms", 0.2), ("0s", 0.0)])
+def test_durations(text: str, seconds: float) -> None:
+    """As Kubernetes writes them."""
+    assert seconds == durations.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "5", "m", "5m ", "-5s"])
+def test_durations_refuse(text: str) -> None:
+    """Nothing else is one."""
+    with pytest.raises(ValueError, match="is not a duration"):
+        durations.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["deploy"], [Resource("deployment")]),
+        (["po/a", "sts/b"], [Resource("pod", "a"), Resource("statefulset", "b")]),
+        (["svc", "a", "b"], [Resource("service", "a"), Resource("service", "b")]),
+    ],
+)
+def test_resources(words: list[str], expected: list[Resource]) -> None:
+    """TYPE, TYPE/NAME … and TYPE NAME …, with kubectl's short forms."""
+    assert expected == resources.parse(words)
+
+
+@pytest.mark.parametrize("words", [["widget"], ["deploy/a", "b"], ["deploy", "po/b"], ["deploy/"], ["a/b/c"]])
+def test_resources_refuse(words: list[str]) -> None:
+    """One line says how to write it."""
+    with pytest.raises(Failure):
+        resources.parse(words)
+
+
+def test_unexpected_errors_are_one_line(monkeypatch: pytest.MonkeyPatch, weft: Any) -> None:
+    """A traceback comes with --verbose only."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(cli.commands["explain"], "callback", broken)
+    expected = "weft: unexpected RuntimeError: boom. Run again with --verbose and report the traceback.\n"
+    result = weft("explain", "x")
+    assert (1, "", expected) == (result.exit_code, result.stdout, result.stderr)
+    assert isinstance(weft("--verbose", "explain", "x").exception, RuntimeError)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(weft: Any, shell: str) -> None:
+    """A script for each shell."""
+    assert "_WEFT_COMPLETE" in weft("completion", shell).stdout
+
+
+def every_command(group: click.Group, *path: str) -> list[list[str]]:
+    """The words of every command below a group."""
+    found = []
+    for name, command in group.commands.items():
+        found += every_command(command, *path, name) if isinstance(command, click.Group) else [[*path, name]]
+    return found
+
+
+@pytest.mark.parametrize("command", every_command(cli), ids=" ".join)
+def test_every_command_has_help(weft: Any, command: list[str]) -> None:
+    """--help and -h, and the shared options."""
+    result = weft(*command, "--help")
+    assert (result.exit_code, "--namespace" in result.stdout) == (0, True)
+    assert result.stdout == weft(*command, "-h").stdout
+
+
+def test_version(weft: Any, kube: Any) -> None:
+    """Says what runs in the cluster, or that nothing does."""
+    assert weft("version", "--client").stdout == "Client version: 0.1.0\n"
+    assert weft("version").stdout == "Client version: 0.1.0\nServer version: not installed\n"
+    data = {"version": "0.2.0", "image.proxy": "ghcr.io/weft-mesh/proxy:0.2.1"}
+    meta = {"name": "weft-config", "namespace": "weft"}
+    kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+    expected = '{"client": "0.1.0", "server": "0.2.0", "proxy": "0.2.1"}\n'
+    assert expected == weft("version", "-o", "json").stdout

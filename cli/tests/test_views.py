@@ -1,0 +1,204 @@
+"""Tables, lines and JSON from answers."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from weft.views import metrics, table
+from weft.views.exchange import Exchange, line
+from weft.views.top import MAX_ROWS, Top, objects, text
+
+STAT: Any = [
+    {
+        "namespace": "teahouse",
+        "kind": "deployment",
+        "name": "kettle",
+        "meshed": {"pods": 1, "running": 1},
+        "success": 0.8701,
+        "rps": 1.25,
+        "latency_seconds": {"p50": 0.0004, "p95": 0.0123, "p99": None},
+        "tcp_open_connections": 3,
+        "tcp_read_bytes_per_second": 1024.25,
+        "tcp_written_bytes_per_second": 0,
+        "totals": {"success": 87, "failure": 13, "cancelled": 0},
+        "status": "",
+        "note": "",
+    },
+    {
+        "namespace": "teahouse",
+        "kind": "deployment",
+        "name": "counter",
+        "meshed": {"pods": 0, "running": 1},
+        "success": None,
+        "rps": None,
+        "latency_seconds": None,
+        "tcp_open_connections": None,
+        "tcp_read_bytes_per_second": None,
+        "tcp_written_bytes_per_second": None,
+        "totals": None,
+        "status": "",
+        "note": "not meshed: inject it",
+    },
+]
+EDGES: Any = [
+    {
+        "src": {"namespace": "teahouse", "kind": "deployment", "name": "counter"},
+        "dst": {"namespace": "teahouse", "kind": "deployment", "name": "kettle"},
+        "client_id": "spiffe://cluster.local/ns/teahouse/sa/counter",
+        "server_id": "spiffe://cluster.local/ns/teahouse/sa/kettle",
+        "tls": "true",
+        "rps": 1.0,
+        "success": 0.85,
+        "tcp_open_connections": 1,
+    },
+    {
+        "src": {"namespace": "teahouse", "kind": "deployment", "name": "counter"},
+        "dst": {"namespace": "", "kind": "", "name": ""},
+        "client_id": "",
+        "server_id": "",
+        "tls": "no_identity",
+        "rps": None,
+        "success": None,
+        "tcp_open_connections": 1,
+    },
+]
+ROUTES: Any = [
+    {
+        "route": "GET /api/order",
+        "service": {"namespace": "teahouse", "kind": "service", "name": "counter"},
+        "success": 1.0,
+        "rps": 12.0,
+        "latency_seconds": {"p50": 0.001, "p95": 0.002, "p99": 0.25},
+    },
+    {
+        "route": "",
+        "service": {"namespace": "teahouse", "kind": "service", "name": "menu"},
+        "success": 0.9999999,
+        "rps": 0.04,
+        "latency_seconds": None,
+    },
+]
+EVENT = {
+    "id": 7,
+    "started_us": 1_700_000_000_123_456,
+    "direction": "inbound",
+    "source": "10.1.0.5:43210",
+    "destination": "10.1.0.9:8080",
+    "tls": "true",
+    "peer_identity": "spiffe://cluster.local/ns/teahouse/sa/crowd",
+    "method": "GET",
+    "scheme": "http",
+    "authority": "counter",
+    "path": "/api/order?tea=oolong",
+    "version": "HTTP/1.1",
+    "status": 500,
+    "grpc_status": -1,
+    "result": "failure",
+    "latency_us": 12_345,
+    "response_bytes": 48,
+    "pod": "counter-6b",
+    "namespace": "teahouse",
+}
+GRPC = EVENT | {
+    "direction": "DIRECTION_OUTBOUND",
+    "started_us": "1700000000123456",
+    "tls": "no_identity",
+    "peer_identity": "",
+    "status": 200,
+    "grpc_status": 13,
+    "result": "RESULT_FAILURE",
+    "latency_us": "150",
+    "dst_workload": "kettle",
+    "dst_namespace": "teahouse",
+    "path": "/teahouse.Kettle/BrewOolong",
+    "error": "E104 no ready endpoints of svc/kettle",
+}
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tap prints local time; here that is UTC."""
+    import time
+
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+def test_stat(same: Any) -> None:
+    """The eight columns, unknown numbers as `-`."""
+    same("stat.txt", metrics.stat_table(STAT, prefix=False, namespaces=False, wide=False) + "\n")
+
+
+def test_stat_wide(same: Any) -> None:
+    """With namespaces, kinds, a pod's status and bytes."""
+    rows = [row | {"kind": "pod", "status": "Running"} for row in STAT]
+    same("stat-wide.txt", metrics.stat_table(rows, prefix=True, namespaces=True, wide=True) + "\n")
+
+
+def test_notes_name_each_reason_once() -> None:
+    """Why there are no numbers."""
+    rows: Any = [STAT[1] | {"name": name} for name in "abcdefg"]
+    expected = [
+        "deployment/a, deployment/b, deployment/c, deployment/d, deployment/e and 2 more: not meshed: inject it"
+    ]
+    assert expected == metrics.notes(rows)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_edges(same: Any, wide: bool) -> None:
+    """Secured, or the reason why not; identities when wide."""
+    same(f"edges{'-wide' if wide else ''}.txt", metrics.edges_table(EDGES, wide) + "\n")
+
+
+def test_routes(same: Any) -> None:
+    """What no route names is [default]."""
+    same("routes.txt", metrics.routes_table(ROUTES) + "\n")
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_tap(same: Any, wide: bool) -> None:
+    """One line a request, in both spellings of enums and numbers that JSON of protobuf has."""
+    lines = [line(Exchange.parse(event), wide) for event in (EVENT, GRPC, {})]
+    same(f"tap{'-wide' if wide else ''}.txt", "\n".join(lines[:2]) + "\n")
+
+
+def test_top(same: Any) -> None:
+    """Counts by source, destination, method and path without its query."""
+    totals = Top()
+    for event in (EVENT, EVENT | {"path": "/api/order", "result": "success", "latency_us": 900}, GRPC):
+        totals.add(Exchange.parse(event))
+    same("top.txt", text(totals) + "\n")
+    same("top.json", table.document(objects(totals)) + "\n")
+
+
+def test_top_is_bounded() -> None:
+    """Paths may hold anything: beyond the limit requests are counted, not shown."""
+    totals = Top()
+    for number in range(MAX_ROWS + 5):
+        totals.add(Exchange.parse(EVENT | {"path": f"/{number}"}))
+    assert (len(totals.rows()), totals.left_out) == (MAX_ROWS, 5)
+
+
+results = st.sampled_from(["success", "failure", "cancelled"])
+
+
+@given(st.lists(st.tuples(results, st.integers(0, 10**9)), min_size=1))
+def test_top_agrees_with_its_events(found: list[tuple[str, int]]) -> None:
+    """Count, best, worst and success are those of the events, in whatever order."""
+    totals = Top()
+    for result, latency in found:
+        totals.add(Exchange.parse(EVENT | {"result": result, "latency_us": latency}))
+    (_, tally), *others = totals.rows()
+    judged = [result for result, _ in found if result != "cancelled"]
+    assert others == []
+    assert (len(found), min(f[1] for f in found) / 1e6, max(f[1] for f in found) / 1e6, found[-1][1] / 1e6) == (
+        tally.count, tally.best, tally.worst, tally.last,
+    )  # fmt: skip
+    assert tally.success == (judged.count("success") / len(judged) if judged else None)
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(None, "-"), (1.0, "100.00%"), (0.999999, "99.99%"), (0.0, "0.00%")])
+def test_percent_never_rounds_a_failure_away(ratio: float | None, expected: str) -> None:
+    """100.00% means that nothing failed."""
+    assert expected == table.percent(ratio)
