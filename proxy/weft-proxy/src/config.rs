@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -105,7 +106,7 @@ impl Config {
             service_account: r.text("WEFT_SERVICE_ACCOUNT", "default"),
             workload: r.text("WEFT_WORKLOAD", ""),
             cluster_networks: r.list("WEFT_CLUSTER_NETWORKS", "", parse),
-            opaque_ports: r.list("WEFT_OPAQUE_PORTS", "", parse),
+            opaque_ports: r.list("WEFT_OPAQUE_PORTS", "", parse_ports).into_iter().flatten().collect(),
             forward: r.list("WEFT_FORWARD", "", parse_forward),
             forward_anonymous: r.list("WEFT_FORWARD_ANONYMOUS", "", parse),
             shutdown_grace: r.get("WEFT_SHUTDOWN_GRACE", "30s", parse_duration),
@@ -185,6 +186,12 @@ fn parse_identity(text: &str) -> Result<IdentityAddr, String> {
     }
 }
 
+/// A port, or all from the first to the last: "8000-8010".
+fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Ok(parse(first)?..=parse(last)?)
+}
+
 fn parse_forward(text: &str) -> Result<Forward, String> {
     let (port, to) = text.split_once('=').ok_or_else(|| format!("{text:?} is not PORT=ADDRESS"))?;
     Ok(Forward { port: parse(port)?, to: parse(to)? })
@@ -231,6 +238,13 @@ mod tests {
         let names: Vec<_> =
             faults.unwrap_err().iter().map(|f| f.split(':').next().unwrap().to_owned()).collect();
         assert_eq!(vec!["WEFT_MODE", "WEFT_POD_IPS", "WEFT_WORKERS"], names);
+    }
+
+    /// Ports as annotations spell them.
+    #[test]
+    fn port_ranges_are_expanded() {
+        let config = Config::parse(env(&[("WEFT_OPAQUE_PORTS", "25,8000-8002")])).unwrap();
+        assert_eq!(vec![25, 8000, 8001, 8002], config.opaque_ports);
     }
 
     /// What the chart sets in identity's own pod.
