@@ -2,19 +2,15 @@
 
 import asyncio
 import ipaddress
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 import pytest
 from weft_api.discovery.v1 import discovery_pb2 as pb
-from weft_destination.config import Config
-from weft_destination.hub import DELTA_FROM
+from weft_destination.hub import DELTA_FROM, Hub
 from weft_destination.index import Index
-from weft_destination.hub import Hub
 from weft_destination.metrics import Metrics
 from weft_destination.server import Server
 from weft_destination.watches import reflectors
@@ -22,24 +18,33 @@ from weft_kube.api import KubeApi
 from weft_runtime.config import Address
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.objects import custom, endpoint, endpoint_slice, pod, service
+from weft_testkit.wait import until
+
+Json = dict[str, Any]
 
 MESHED = {"weft.dev/proxy-version": "0.1.0", "weft.dev/workload-kind": "deployment", "weft.dev/workload": "web"}
-ID = (("weft-client-id", "spiffe://cluster.local/ns/ns/sa/crowd"),)
+ID = "spiffe://cluster.local/ns/ns/sa/crowd"
 HELLO = pb.Request(hello=pb.Hello(namespace="ns", pod="web-1", version="0.1.0"))
-
-EMPTY = pb.Update
 
 
 def outbound(ip: str, port: int) -> pb.Target:
+    """An address as a target."""
     return pb.Target(outbound=pb.SocketAddress(ip=ipaddress.ip_address(ip).packed, port=port))
 
 
 def endpoints(name: str, port: int) -> pb.Target:
+    """A Service port in namespace ns as a target."""
     return pb.Target(endpoints=pb.ServicePort(namespace="ns", name=name, port=port))
 
 
 def watch(target: pb.Target, held: str = "") -> pb.Request:
+    """The request to watch a target."""
     return pb.Request(watch=pb.Watch(target=target, held_version=held))
+
+
+def pods(update: pb.Update) -> list[str]:
+    """The pods among the endpoints told."""
+    return [endpoint.pod for endpoint in update.endpoints.endpoints]
 
 
 class Proxy:
@@ -65,51 +70,62 @@ class Proxy:
             return await self.call.code(), await self.call.details()
 
 
+def web(*pods: int) -> list[Json]:
+    """Service `web` with these pods, all meshed."""
+    return [
+        service("ns", "web", "10.96.0.1"),
+        *(pod("ns", f"web-{n}", f"10.0.0.{n}", service_account="web", labels=MESHED) for n in pods),
+        endpoint_slice("ns", "web-a", "web", [endpoint(f"10.0.0.{n}", f"web-{n}", zone="z1") for n in pods]),
+    ]
+
+
 class Mesh:
     """A fake cluster and a destination that follows it."""
 
-    def __init__(self, kube: FakeKube, channel: grpc.aio.Channel, server: Server, stop: asyncio.Event) -> None:
-        self.kube = kube
-        self.server = server
+    def __init__(self, kube: FakeKube, server: Server, channel: grpc.aio.Channel, stop: asyncio.Event) -> None:
         self.stop = stop
+        self._server = server
+        self._kube = kube
         self._subscribe: Any = channel.stream_stream("/weft.discovery.v1.Discovery/Subscribe")
 
-    def dial(self, metadata: tuple[tuple[str, str], ...] = ID) -> Proxy:
-        return Proxy(self._subscribe(metadata=metadata))
+    def put(self, *objects: Json) -> None:
+        for obj in objects:
+            self._kube.put(obj)
 
-    async def proxy(self) -> Proxy:
-        proxy = self.dial()
-        await proxy.ask(HELLO)
+    def delete(self, obj: Json) -> None:
+        self._kube.delete(obj)
+
+    def figures(self) -> tuple[float, float]:
+        """Streams and targets, as metrics tell."""
+        registry = self._server.metrics.registry
+        names = ("weft_destination_streams", "weft_destination_targets")
+        return tuple(registry.get_sample_value(name) for name in names)  # type: ignore[return-value]
+
+    async def proxy(self, hello: pb.Request = HELLO, identity: str = ID) -> Proxy:
+        proxy = Proxy(self._subscribe(metadata=(("weft-client-id", identity),)))
+        await proxy.ask(hello)
         return proxy
-
-    def web(self, *pods: int) -> None:
-        """Service `web` with these pods, each known and meshed."""
-        self.kube.put(service("ns", "web", "10.96.0.1"))
-        for number in pods:
-            self.kube.put(pod("ns", f"web-{number}", f"10.0.0.{number}", service_account="web", labels=MESHED))
-        self.kube.put(endpoint_slice("ns", "web-a", "web", [endpoint(f"10.0.0.{n}", f"web-{n}") for n in pods]))
-
-
-async def synced(watches: dict[str, Any]) -> None:
-    for reflector in watches.values():
-        await reflector.state.synced.wait()
 
 
 @asynccontextmanager
-async def mesh(prepare: Any = lambda _: None) -> AsyncIterator[Mesh]:
+async def mesh(*objects: Json, anonymous: bool = False) -> AsyncIterator[Mesh]:
+    """A running destination that has listed these objects."""
     async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
-        prepare(kube)
+        for obj in objects:
+            kube.put(obj)
         index = Index()
         hub = Hub(index)
         watches = reflectors(api, index, hub.facts_changed, "cluster.local")
-        server = Server(hub, Metrics({k: r.state for k, r in watches.items()}), "cluster.local")
+        metrics = Metrics({kind: reflector.state for kind, reflector in watches.items()})
+        server = Server(hub, metrics, "cluster.local", allow_anonymous=anonymous)
         running = [tasks.create_task(reflector.run()) for reflector in watches.values()]
-        await synced(watches)
+        for reflector in watches.values():
+            await reflector.state.synced.wait()
         stop = asyncio.Event()
         serving = tasks.create_task(server.serve(Address("127.0.0.1", 0), stop))
         await server.started.wait()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            yield Mesh(kube, channel, server, stop)
+            yield Mesh(kube, server, channel, stop)
         stop.set()
         await serving
         for task in running:
@@ -118,8 +134,167 @@ async def mesh(prepare: Any = lambda _: None) -> AsyncIterator[Mesh]:
 
 async def test_a_cluster_ip_leads_to_its_service() -> None:
     """The answer to a ClusterIP names the Service whose endpoints to watch."""
-    async with mesh() as m:
-        m.web(1)
+    async with mesh(*web(1)) as m:
+        update = await (await m.proxy()).answer(outbound("10.96.0.1", 80))
+        assert update.outbound.service.service == pb.ServicePort(namespace="ns", name="web", port=80)
+
+
+async def test_endpoints_carry_identity_and_labels() -> None:
+    """An endpoint tells all that a proxy needs to verify, prefer and label it."""
+    async with mesh(*web(1)) as m:
+        update = await (await m.proxy()).answer(endpoints("web", 80))
+        expected = pb.Endpoint(
+            address=pb.SocketAddress(ip=bytes([10, 0, 0, 1]), port=8080),
+            weight=1,
+            identity="spiffe://cluster.local/ns/ns/sa/web",
+            zone="z1",
+            namespace="ns",
+            pod="web-1",
+            workload_kind="deployment",
+            workload="web",
+        )
+        assert list(update.endpoints.endpoints) == [expected]
+
+
+async def test_scaling_is_followed() -> None:
+    """New endpoints arrive, and those whose pods are deleted leave, without being asked for."""
+    async with mesh(*web(1)) as m:
         proxy = await m.proxy()
-        update = await proxy.answer(outbound("10.96.0.1", 80))
-        assert update.outbound.service.service.name == "web"
+        first = await proxy.answer(endpoints("web", 80))
+        m.put(*web(1, 2))
+        second = await proxy.update()
+        m.delete(pod("ns", "web-1"))
+        third = await proxy.update()
+        assert [pods(first), pods(second), pods(third)] == [["web-1"], ["web-1", "web-2"], ["web-2"]]
+
+
+async def test_an_unknown_address_becomes_known() -> None:
+    """ "Not in the mesh" is an answer, and is corrected when a pod gets the address."""
+    async with mesh() as m:
+        proxy = await m.proxy()
+        before = await proxy.answer(outbound("10.0.0.1", 8080))
+        m.put(pod("ns", "web-1", "10.0.0.1", service_account="web", labels=MESHED))
+        after = await proxy.update()
+        assert before.outbound.HasField("not_in_mesh")
+        assert after.outbound.pod.identity == "spiffe://cluster.local/ns/ns/sa/web"
+
+
+async def test_a_profile_gives_routes() -> None:
+    """A ServiceProfile's routes reach proxies that already talk to the Service."""
+    async with mesh(*web(1)) as m:
+        proxy = await m.proxy()
+        await proxy.answer(outbound("10.96.0.1", 80))
+        m.put(custom("ServiceProfile", "ns", "web", {"routes": [{"name": "all", "timeout": "300ms"}]}))
+        routes = (await proxy.update()).outbound.service.routes
+        assert list(routes) == [pb.Route(name="all", request_timeout_ms=300)]
+
+
+async def test_a_held_version_is_not_sent_again() -> None:
+    """After a reconnect only what changed is told: the first message is about the other target."""
+    async with mesh(*web(1)) as m:
+        version = (await (await m.proxy()).answer(endpoints("web", 80))).version
+        again = await m.proxy()
+        await again.ask(watch(endpoints("web", 80), version))
+        update = await again.answer(outbound("10.96.0.1", 80))
+        assert update.target == outbound("10.96.0.1", 80)
+
+
+async def test_another_held_version_is_replaced_whole() -> None:
+    """A version that this replica never had is answered by the whole state."""
+    async with mesh(*web(1)) as m:
+        update = await (await m.proxy()).answer(endpoints("web", 80), "0123456789abcdef")
+        assert pods(update) == ["web-1"]
+
+
+async def test_large_sets_change_by_deltas() -> None:
+    """One endpoint more among many is one endpoint told."""
+    many = range(1, DELTA_FROM + 2)
+    async with mesh(*web(*many)) as m:
+        proxy = await m.proxy()
+        first = await proxy.answer(endpoints("web", 80))
+        m.put(*web(*many, 200))
+        delta = (await proxy.update()).endpoints_delta
+        assert (delta.base_version, [e.pod for e in delta.upserted]) == (first.version, ["web-200"])
+
+
+async def test_unwatched_targets_are_silent() -> None:
+    """After Unwatch nothing more is told of a target."""
+    async with mesh(*web(1)) as m:
+        proxy = await m.proxy()
+        await proxy.answer(endpoints("web", 80))
+        await proxy.ask(pb.Request(unwatch=endpoints("web", 80)))
+        await proxy.answer(outbound("10.96.0.1", 80))
+        m.put(*web(2))
+        m.put(custom("ServiceProfile", "ns", "web", {"routes": [{"name": "all"}]}))
+        assert (await proxy.update()).target == outbound("10.96.0.1", 80)
+
+
+async def test_inbound_ports_are_the_callers_own() -> None:
+    """What a pod's annotation makes opaque is opaque to its own proxy."""
+    annotations = {"config.weft.dev/opaque-ports": "7777"}
+    async with mesh(pod("ns", "web-1", "10.0.0.1", annotations=annotations)) as m:
+        update = await (await m.proxy()).answer(pb.Target(inbound=7777))
+        assert update.inbound.protocol == pb.PROTOCOL_OPAQUE
+
+
+@pytest.mark.parametrize(
+    "identity",
+    ["", "spiffe://cluster.local/ns/other/sa/x", "spiffe://elsewhere/ns/ns/sa/x", "spiffe://cluster.local/ns/ns"],
+)
+async def test_strangers_are_refused(identity: str) -> None:
+    """A Hello is believed only from a peer whose SPIFFE ID is of that namespace."""
+    async with mesh() as m:
+        code, _ = await (await m.proxy(identity=identity)).end()
+        assert code == grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_tests_may_be_anonymous() -> None:
+    """With the setting for tests, no identity is needed."""
+    async with mesh(*web(1), anonymous=True) as m:
+        update = await (await m.proxy(identity="")).answer(endpoints("web", 80))
+        assert pods(update) == ["web-1"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        watch(endpoints("web", 0)),
+        watch(endpoints("", 80)),
+        watch(pb.Target(outbound=pb.SocketAddress(ip=b"123", port=80))),
+        watch(pb.Target()),
+        pb.Request(),
+        HELLO,
+    ],
+)
+async def test_malformed_requests_end_the_stream(request_: pb.Request) -> None:
+    """A request that is none is answered by INVALID_ARGUMENT and a reason."""
+    async with mesh() as m:
+        proxy = await m.proxy()
+        await proxy.ask(request_)
+        code, reason = await proxy.end()
+        assert (code, reason != "") == (grpc.StatusCode.INVALID_ARGUMENT, True)
+
+
+async def test_the_first_message_is_a_hello() -> None:
+    """Nothing is told to a proxy that has not said who it is."""
+    async with mesh() as m:
+        code, _ = await (await m.proxy(hello=watch(endpoints("web", 80)))).end()
+        assert code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_stopping_sends_proxies_elsewhere() -> None:
+    """On stop every stream ends with UNAVAILABLE, which makes a proxy connect again."""
+    async with mesh(*web(1)) as m:
+        proxy = await m.proxy()
+        await proxy.answer(endpoints("web", 80))
+        m.stop.set()
+        assert (await proxy.end())[0] == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_proxy_that_leaves_is_forgotten() -> None:
+    """Neither its stream nor its topics stay behind."""
+    async with mesh(*web(1)) as m:
+        proxy = await m.proxy()
+        await proxy.answer(endpoints("web", 80))
+        proxy.call.cancel()
+        await until(lambda: m.figures() == (0, 0))

@@ -45,7 +45,7 @@ class Server:
 
     def __init__(self, hub: Hub, metrics: Metrics, trust_domain: str, *, allow_anonymous: bool = False) -> None:
         self._hub = hub
-        self._metrics = metrics
+        self.metrics = metrics
         self._identities = f"spiffe://{trust_domain}/ns/"
         self._allow_anonymous = allow_anonymous
         self._streams: set[Stream] = set()
@@ -77,7 +77,7 @@ class Server:
 
     async def _subscribe(self, _: AsyncIterator[bytes], context: Context) -> None:
         try:
-            stream = Stream(await self._greet(context), self._hub, self._metrics)
+            stream = Stream(await self._greet(context), self._hub, self.metrics)
         except RefusedError as error:
             return await self._finish(context, error.outcome)
         began = time.monotonic()
@@ -97,7 +97,7 @@ class Server:
         if outcome.code == grpc.StatusCode.OK:
             return
         if outcome is not DRAINING:
-            self._metrics.refusals.labels(outcome.code.name).inc()
+            self.metrics.refusals.labels(outcome.code.name).inc()
         await context.abort(outcome.code, outcome.message)
 
     async def _greet(self, context: Context) -> encode.Hello:

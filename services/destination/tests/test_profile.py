@@ -1,0 +1,85 @@
+"""ServiceProfiles: sound parts count, faults are named by their fields."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from weft_destination.model import Profile, RetryBudget, Route
+from weft_destination.profile import duration_ms, read_profile
+
+KEY = ("ns", "web")
+
+
+def test_a_whole_profile() -> None:
+    """Every field that a profile can have."""
+    spec = {
+        "routes": [
+            {
+                "name": "GET /tea/{id}",
+                "condition": {"method": "get", "pathRegex": "/tea/[^/]+"},
+                "isRetryable": True,
+                "timeout": "1s500ms",
+            },
+            {"name": "rest"},
+        ],
+        "retryBudget": {"retryRatio": 0.25, "minRetriesPerSecond": 5, "ttl": "20s"},
+    }
+    routes = (Route("GET /tea/{id}", "GET", "/tea/[^/]+", 1500, retryable=True), Route("rest"))
+    assert read_profile(KEY, spec) == (Profile(KEY, routes, RetryBudget(250, 5, 20_000)), ())
+
+
+def test_a_faulty_route_leaves_the_others() -> None:
+    """The fault says where it is; the route is left out whole, as half of it could match too much."""
+    spec = {"routes": [{"name": "bad", "condition": {"pathRegex": "("}}, {"name": "good"}]}
+    profile, (fault,) = read_profile(KEY, spec)
+    assert (profile.routes, fault.split(" ")[0]) == ((Route("good"),), "spec.routes[0].condition.pathRegex")
+
+
+def test_retries_have_a_budget() -> None:
+    """The usual one when none is given; a faulty one means no retries rather than too many."""
+    routes = {"routes": [{"name": "r", "isRetryable": True}]}
+    budgets = [read_profile(KEY, routes | more)[0].retry_budget for more in ({}, {"retryBudget": {"retryRatio": 7}})]
+    assert budgets == [RetryBudget(), None]
+
+
+@pytest.mark.parametrize(
+    ("route", "field"),
+    [
+        ({}, "name"),
+        ({"name": 7}, "name"),
+        ({"name": "r", "timeout": 300}, "timeout"),
+        ({"name": "r", "timeout": "0s"}, "timeout"),
+        ({"name": "r", "isRetryable": "yes"}, "isRetryable"),
+        ({"name": "r", "condition": []}, "condition"),
+        ({"name": "r", "condition": {"method": "GET /"}}, "condition.method"),
+    ],
+)
+def test_faults(route: dict[str, Any], field: str) -> None:
+    """Each fault names its field."""
+    profile, faults = read_profile(KEY, {"routes": [route]})
+    assert (profile.routes, [fault.split(" ")[0] for fault in faults]) == ((), [f"spec.routes[0].{field}"])
+
+
+@pytest.mark.parametrize(("text", "expected"), [("300ms", 300), ("10s", 10_000), ("1m30s", 90_000), ("1.5s", 1500)])
+def test_durations(text: str, expected: int) -> None:
+    """As Go and Kubernetes write them."""
+    assert duration_ms(text) == expected
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["routes", "name", "condition", "pathRegex", "timeout", "retryBudget", "ttl"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(json)
+def test_no_content_breaks_the_reader(spec: Any) -> None:
+    """Whatever stands in a profile, it is read: the service serves on."""
+    assert read_profile(KEY, spec)[0].key == KEY
