@@ -1,5 +1,6 @@
 //! Connections to the control plane: TCP, mesh TLS that verifies one SPIFFE ID, and a gRPC channel over it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -103,32 +105,29 @@ pub async fn channel(
         .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(!address.plain);
     match config {
-        Some(config) => Ok(endpoint.connect_with_connector(once(tls(stream, config).await?)).await?),
-        None if address.plain => Ok(endpoint.connect_with_connector(once(stream)).await?),
+        Some(config) => over(endpoint, tls(stream, config).await?).await,
+        None if address.plain => over(endpoint, stream).await,
         None => bail!("no TLS configuration for {address} yet"),
     }
+}
+
+/// A gRPC channel over an open connection. The channel must fail with it rather than dial by itself.
+pub async fn over<S>(endpoint: Endpoint, stream: S) -> anyhow::Result<Channel>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut stream = Some(TokioIo::new(stream));
+    let once = service_fn(move |_: http::Uri| {
+        let stream = stream.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
+        std::future::ready(stream)
+    });
+    Ok(endpoint.connect_with_connector(once).await?)
 }
 
 impl Address {
     fn host_header(&self) -> String {
         if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { self.to_string() }
     }
-}
-
-/// A connector that hands out one connection, once: the channel must fail rather than dial by itself.
-fn once<S: Send + 'static>(
-    stream: S,
-) -> impl tower::Service<
-    http::Uri,
-    Response = TokioIo<S>,
-    Error = std::io::Error,
-    Future = impl Future<Output = std::io::Result<TokioIo<S>>> + Send,
-> + Send {
-    let mut stream = Some(stream);
-    service_fn(move |_: http::Uri| {
-        let stream = stream.take();
-        async move { stream.map(TokioIo::new).ok_or_else(|| std::io::ErrorKind::NotConnected.into()) }
-    })
 }
 
 #[cfg(test)]
