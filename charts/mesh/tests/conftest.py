@@ -69,7 +69,7 @@ def helm() -> Helm:
     """The helm on PATH."""
     binary = shutil.which("helm")
     if binary is None:
-        pytest.fail("helm is not on PATH: `make tools` gets it, `make -s env` tells where it is")
+        pytest.fail("helm is not on PATH; `make chart-test` brings one along")
     return Helm(binary)
 
 
