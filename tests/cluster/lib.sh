@@ -1,5 +1,5 @@
 # Settings and small functions for every script under tests/cluster; they source this file.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # settings are for those who source it
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
@@ -78,7 +78,8 @@ stop_ns() { # FOLDER: asked to end, then ended
   if ns_alive "$1"; then
     local p
     p=$(cat "$1/pid")
-    kill -TERM "$p" && wait_for "${2:-10}" test ! -d "/proc/$p" || kill -KILL "$p"
+    kill -TERM "$p"
+    wait_for "${2:-10}" test ! -d "/proc/$p" || kill -KILL "$p"
     wait_for 10 test ! -d "/proc/$p" || die "process $p does not end"
   fi
   rm -f "$1/pid"
