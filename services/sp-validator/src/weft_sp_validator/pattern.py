@@ -6,16 +6,18 @@ no look-around, no backreferences, nothing that takes more than linear time. Pat
 
 import re
 from typing import NoReturn
+from urllib.parse import quote
 
-MAX_SIZE = 10_000
+MAX_SIZE = 2000
+"""In states, roughly. The proxy compiles patterns to at most 256 KiB, and a state takes up to 130 bytes."""
+
 MAX_DEPTH = 50
 MAX_REPEAT = 1000
 MAX_HINT = 100
 QUANTIFIERS = ("*", "+", "?", "{")
 
-_WEIGHTS = {"d": 5, "D": 20, "s": 5, "S": 20, "w": 20, "W": 20, "b": 0, "B": 0, "A": 0}
-"""States of a class in the proxy's automaton, by orders of magnitude; places have none."""
-
+_PLACES = "bBA"
+_CLASSES = "dDsSwW"
 _CONTROLS = "nrtfva"
 _ADVICE = {
     "z": " (patterns match whole paths: leave it out)",
@@ -80,9 +82,6 @@ class _Parser:
             self.fail(f"groups nested more than {MAX_DEPTH} deep")
         size = 1
         while self.peek() not in ("", ")"):
-            if self.peek() == "|":
-                self.take()
-                continue
             start = self.at
             size += self.repeated(self.atom(depth), start)
             if size > MAX_SIZE:
@@ -96,13 +95,24 @@ class _Parser:
                 return self.group(depth)
             case "[":
                 return self.set()
+            case "|":
+                self.take()
+                return 1 if self.peek() not in QUANTIFIERS else 0
             case "\\":
-                return self.escape("dDsSwWbBA")
+                return self.escape(_CLASSES + _PLACES)
             case "*" | "+" | "?" as quantifier:
                 self.fail(f"nothing to repeat before {quantifier}", hint="\\" + quantifier)
             case "{":
                 self.fail("nothing to repeat before {", hint="\\{")
-        return {".": 20, "^": 0, "$": 0}.get(self.take(), 1)
+        return self.literal()
+
+    def literal(self) -> int:
+        """A character that stands for itself, or for a place (`^`, `$`), or for any (`.`)."""
+        character = self.peek()
+        if not character.isascii():
+            self.fail(f"{character} is never in a path, only percent-encoded", hint=quote(character))
+        self.at += 1
+        return 0 if character in "^$" else 1
 
     def group(self, depth: int) -> int:
         """`(…)`, `(?:…)`, `(?i:…)`, `(?P<name>…)`."""
@@ -176,7 +186,7 @@ class _Parser:
         if not character:
             self.fail("nothing after \\", start, "\\\\")
         if character in classes:
-            return _WEIGHTS[character]
+            return 0 if character in _PLACES else 1
         if character == "x":
             return self.hexadecimal(start)
         if character.isdigit() or character in "kg":
@@ -190,8 +200,8 @@ class _Parser:
     def hexadecimal(self, start: int) -> int:
         """Two digits after `\\x`."""
         digits = self.peek(2)
-        if len(digits) != 2 or any(digit not in "0123456789abcdefABCDEF" for digit in digits):
-            self.fail("\\x is not followed by two hexadecimal digits", start, "\\x2F")
+        if not re.fullmatch("[0-7][0-9a-fA-F]", digits):
+            self.fail("\\x is not followed by 00-7F", start, "\\x2F")
         self.at += 2
         return 1
 
@@ -201,47 +211,47 @@ class _Parser:
         self.take()
         if self.peek() == "^":
             self.take()
-        size, first = 1, True
-        while first or self.peek() != "]":
+        members = 0
+        while members == 0 or self.peek() != "]":
             if not self.peek():
                 self.fail("unterminated [", start, self.text + "]")
-            size += self.member(first=first)
-            first = False
+            self.member(first=members == 0)
+            members += 1
         self.take()
-        return size
+        return 1 + members // 2
 
-    def member(self, *, first: bool) -> int:
+    def member(self, *, first: bool) -> None:
         """A character, a class like `\\d`, or a range of characters."""
         start = self.at
         if self.peek() == "[" or (first and self.peek() == "]"):
             self.fail(f"plain {self.peek()} within [ ]", hint="\\" + self.peek())
         if self.peek(2) in ("&&", "--", "~~", "||"):
             self.fail(f"plain {self.peek(2)} within [ ]", hint="\\" + self.peek())
-        low, size = self.end_of_range()
+        low = self.end_of_range()
         if self.peek() != "-" or self.peek(2) in ("-]", "-"):
-            return size
+            return
         self.take()
         if self.peek() in ("[", "-"):
             self.fail(f"{self.peek()} as the end of a range", hint="\\" + self.peek())
-        high, _ = self.end_of_range()
+        high = self.end_of_range()
         if low is None or high is None:
             self.fail("a class as the end of a range", start, "\\-")
         if high < low:
             self.fail("a range backwards", start, f"{high}-{low}")
-        return 1
 
-    def end_of_range(self) -> tuple[str | None, int]:
-        """A character (None for a class) and its size."""
-        if self.peek() != "\\":
-            return self.take(), 1
+    def end_of_range(self) -> str | None:
+        """A character; None for a class."""
         start = self.at
-        size = self.escape("dDsSwW")
+        if self.peek() != "\\":
+            self.literal()
+            return self.text[start]
+        self.escape(_CLASSES)
         spelled = self.text[start + 1 : self.at]
-        if spelled in _WEIGHTS:
-            return None, size
+        if spelled in _CLASSES:
+            return None
         if spelled[0] == "x":
-            return chr(int(spelled[1:], 16)), 1
-        return dict(zip(_CONTROLS, "\n\r\t\f\v\a", strict=True)).get(spelled, spelled), 1
+            return chr(int(spelled[1:], 16))
+        return dict(zip(_CONTROLS, "\n\r\t\f\v\a", strict=True)).get(spelled, spelled)
 
 
 def _is_count(word: str) -> bool:
