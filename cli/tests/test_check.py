@@ -1,0 +1,376 @@
+"""check: how checks run, what is printed, and each category against a cluster that is well or ill."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from weft.checks import control_plane, dataplane, identity, kubernetes, plan, preinstall, report, runner, webhooks
+from weft.checks.model import Category, Check, CheckFailedError, CheckSkippedError, Result, Scene
+from weft.checks.pods import trouble
+from weft.cluster import Kube
+from weft_testkit.fake_kube import FakeKube
+from weft_testkit.objects import namespace, pod
+
+NOW = datetime.now(UTC)
+
+
+def passes(_: Scene) -> None:
+    """A probe that holds."""
+
+
+def fails(_: Scene) -> None:
+    """A probe that does not."""
+    raise CheckFailedError("it is broken\nin two places")
+
+
+def skips(_: Scene) -> None:
+    """A probe without meaning."""
+    raise CheckSkippedError
+
+
+class FakeClock(runner.Clock):
+    """Time passes by sleeping only."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        super().__init__(now=lambda: self.time, sleep=self._advance)
+
+    def _advance(self, seconds: float) -> None:
+        object.__setattr__(self, "time", self.time + seconds)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+
+def run(*checks: Check, wait: float = 0, scene: Scene | None = None) -> list[Result]:
+    """All results of one category."""
+    nowhere = Scene(lambda: Kube(None, ""), "0.1.0")
+    category = Category("weft-test", checks)
+    return list(runner.run([category], scene or nowhere, wait, clock=FakeClock()))
+
+
+def check(probe: Callable[[Scene], None], **settings: Any) -> Check:
+    """A check with this probe."""
+    return Check(settings.pop("id", "test-id"), "all is well", probe, "Repair it.", **settings)
+
+
+def test_fatal_ends_everything() -> None:
+    """What follows a fatal failure would only repeat it."""
+    categories = [Category("a", (check(fails, fatal=True), check(passes))), Category("b", (check(passes),))]
+    results = runner.run(categories, Scene(lambda: Kube(None, ""), ""), 0)
+    assert [(result.category, result.result) for result in results] == [("a", "error")]
+
+
+def test_skipped_checks_leave_no_line() -> None:
+    """And warnings do not fail the run."""
+    results = run(check(skips), check(fails, warning=True), check(passes))
+    assert [result.result for result in results] == ["warning", "success"]
+    assert report.succeeded(results)
+
+
+def test_retry_until_it_holds() -> None:
+    """A check that may become true is repeated; the time it took is told."""
+    answers = iter([fails, fails, passes])
+
+    def probe(scene: Scene) -> None:
+        next(answers)(scene)
+
+    result = run(check(probe, retry=True), wait=60)[0]
+    assert (result.result, result.seconds) == ("success", 2.0)
+
+
+def test_retry_ends_with_the_wait() -> None:
+    """And without retry at once."""
+    assert [(r.result, r.seconds) for r in run(check(fails, retry=True), wait=5)] == [("error", 5.0)]
+    assert [(r.result, r.seconds) for r in run(check(fails), wait=5)] == [("error", 0.0)]
+
+
+def test_report(same: Callable[[str, str], None]) -> None:
+    """Marks, causes, hints and where to read more; the summary is the last line."""
+    results = run(check(passes), check(fails, warning=True), check(fails))
+    lines = [report.heading("weft-test", first=True), *map(report.entry, results), "", report.summary(results)]
+    same("check.txt", "\n".join(lines) + "\n")
+    same("check.json", report.document(results) + "\n")
+
+
+def test_ids_are_unique_and_have_hints() -> None:
+    """`weft explain ID` finds every check there is."""
+    categories = (preinstall.CATEGORY, *plan.INSTALLED, plan.VIZ, plan.PROXY)
+    assert len(plan.every_check()) == sum(len(category.checks) for category in categories)
+    assert all(found.hint.endswith(".") for found in plan.every_check().values())
+
+
+@pytest.mark.parametrize("check_id", sorted(plan.every_check()))
+def test_explain(weft: Any, check_id: str) -> None:
+    """Works without a cluster."""
+    result = weft("explain", check_id)
+    assert (result.exit_code, result.stdout.startswith(f"{check_id}: ")) == (0, True)
+
+
+# The command
+
+
+def test_pre_on_a_fresh_cluster(weft: Any, kube: FakeKube, same: Callable[[str, str], None]) -> None:
+    """The last line says it all."""
+    data = {"requestheader-client-ca-file": "PEM"}
+    meta = {"name": "extension-apiserver-authentication", "namespace": "kube-system"}
+    kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+    result = weft("check", "--pre")
+    assert (result.exit_code, result.stderr) == (0, "")
+    same("check-pre.txt", result.stdout)
+    assert weft("check", "--pre", "-o", "short").stdout == "Status check results are √\n"
+
+
+def test_json_is_one_document(weft: Any, kube: FakeKube) -> None:
+    """With every category in it, and the truth in the exit code."""
+    result = weft("check", "-o", "json", "--wait", "0s")
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["success"]) == (1, False)
+    assert [c["name"] for c in found["categories"]] == ["kubernetes-api", "kubernetes-version", "weft-config"]
+    assert {"id", "description", "result", "error", "hint", "seconds"} == set(found["categories"][0]["checks"][0])
+
+
+def test_pre_and_proxy_exclude_each_other(weft: Any) -> None:
+    """One line."""
+    assert weft("check", "--pre", "--proxy").exit_code == 1
+
+
+# The categories
+
+
+@pytest.fixture
+def scene(kube: FakeKube, tmp_path: Any) -> Scene:
+    """A scene of the fake cluster."""
+    for name in ("weft", "teahouse"):
+        kube.put(namespace(name) | {"status": {"phase": "Active"}})
+    return Scene(lambda: Kube.connect(str(tmp_path / "kubeconfig"), None), "0.1.0", "teahouse")
+
+
+def outcomes(category: Category, scene: Scene) -> dict[str, str]:
+    """Errors by id; empty where the check holds. Fatal checks end nothing here."""
+    results = [run(one, scene=scene) for one in category.checks]
+    return {result.id: result.error for found in results for result in found}
+
+
+def test_old_kubernetes(scene: Scene, kube: FakeKube) -> None:
+    """1.28 has no native sidecars by default."""
+    kube.on_request("GET", "/version", lambda _: {"major": "1", "minor": "28"})
+    assert outcomes(kubernetes.VERSION, scene) == {"k8s-version": "Kubernetes is 1.28, and native sidecars need 1.29"}
+
+
+def deployment(name: str) -> dict[str, Any]:
+    """A Deployment of weft's own."""
+    meta = {"name": name, "namespace": "weft"}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {"replicas": 1}}
+
+
+def ready_pod(component: str, ready: bool = True) -> dict[str, Any]:
+    """A pod of one of weft's components."""
+    found = pod("weft", f"{component}-1", labels={"weft.dev/component": component})
+    found["status"]["conditions"] = [{"type": "Ready", "status": str(ready)}]
+    return found
+
+
+def test_existence(scene: Scene, kube: FakeKube) -> None:
+    """Each component by itself, with what is in its way."""
+    for name in ("identity", "destination", "injector"):
+        kube.put(deployment(name))
+    kube.put(ready_pod("identity"))
+    kube.put(ready_pod("destination", ready=False))
+    assert outcomes(control_plane.EXISTENCE, scene) == {
+        "weft-identity-ready": "",
+        "weft-destination-ready": "destination-1: is running and not ready",
+        "weft-injector-ready": "0 of 1 pods exist",
+        "weft-sp-validator-ready": "there is no Deployment sp-validator in namespace weft",
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]},
+            "cannot be scheduled: 0/1 nodes",
+        ),
+        (
+            {"containerStatuses": [{"name": "app", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]},
+            "container app: ImagePullBackOff",
+        ),
+        (
+            {"initContainerStatuses": [{"name": "weft-init", "state": {"terminated": {"exitCode": 1}}}]},
+            "container weft-init: ended with code 1",
+        ),
+        (
+            {
+                "phase": "Running",
+                "initContainerStatuses": [
+                    {"name": "weft-init", "ready": True, "state": {"terminated": {"exitCode": 0}}}
+                ],
+                "containerStatuses": [{"name": "app", "ready": False, "state": {"running": {}}}],
+            },
+            "container app: is not ready",
+        ),
+        ({"phase": "Pending"}, "is pending and not ready"),
+    ],
+)
+def test_trouble(status: dict[str, Any], expected: str) -> None:
+    """The cause nearest to the pod."""
+    assert expected == trouble({"status": status})
+
+
+def authority(
+    name: str, signer: tuple[x509.Certificate, Any] | None = None, days: int = 365
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """A certificate authority, self-signed or signed by another."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(signer[0].subject if signer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(days=400))
+        .not_valid_after(NOW + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    )
+    return builder.sign(signer[1] if signer else key, hashes.SHA256()), key
+
+
+def pem(certificate: x509.Certificate) -> str:
+    """As text."""
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def secret(name: str, **data: str) -> dict[str, Any]:
+    """A Secret of weft's; `_` in keys is `.`."""
+    encoded = {key.replace("_", "."): base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "weft"}, "data": encoded}
+
+
+def bundle(place: str, text: str) -> dict[str, Any]:
+    """The trust bundle of a namespace."""
+    meta = {"name": "weft-trust-bundle", "namespace": place}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"ca.crt": text}}
+
+
+def put_trust(kube: FakeKube, anchor_days: int = 365, stranger: bool = False) -> None:
+    """Anchor, issuer and bundles; `stranger`: the issuer is another anchor's."""
+    anchor = authority("anchor", days=anchor_days)
+    issuer = authority("issuer", authority("anchor") if stranger else anchor)
+    kube.put(secret("weft-trust-anchor", ca_crt=pem(anchor[0])))
+    kube.put(secret("weft-issuer", tls_crt=pem(issuer[0])))
+    for place in ("weft", "teahouse"):
+        kube.put(bundle(place, pem(anchor[0])))
+
+
+def wrong(category: Category, scene: Scene) -> dict[str, str]:
+    """Only what does not hold, the first words."""
+    return {name: error.partition(" on ")[0] for name, error in outcomes(category, scene).items() if error}
+
+
+def test_identity_is_well(scene: Scene, kube: FakeKube) -> None:
+    """Nothing to say."""
+    put_trust(kube)
+    assert wrong(identity.CATEGORY, scene) == {}
+
+
+def test_identity_expires(scene: Scene, kube: FakeKube) -> None:
+    """First a warning, then an error."""
+    put_trust(kube, anchor_days=30)
+    assert wrong(identity.CATEGORY, scene) == {"identity-anchor-days": "the trust anchor expires"}
+    put_trust(kube, anchor_days=-1)
+    assert wrong(identity.CATEGORY, scene)["identity-anchor"] == "the trust anchor expired"
+
+
+def test_identity_of_two_hierarchies(scene: Scene, kube: FakeKube) -> None:
+    """An issuer that the bundle does not trust."""
+    put_trust(kube, stranger=True)
+    expected = {"identity-issuer-trusted": "no certificate of the trust bundle issued the issuer"}
+    assert expected == wrong(identity.CATEGORY, scene)
+
+
+def test_bundle_differs(scene: Scene, kube: FakeKube) -> None:
+    """Every namespace has the same; the one without is named."""
+    put_trust(kube)
+    kube.put(namespace("kitchen") | {"status": {"phase": "Active"}})
+    kube.put(bundle("teahouse", "other"))
+    assert wrong(identity.CATEGORY, scene) == {"identity-bundle": "missing or different in kitchen, teahouse"}
+
+
+def put_webhooks(kube: FakeKube, bundle_pem: str) -> None:
+    """Both configurations, trusting this."""
+    ca = base64.b64encode(bundle_pem.encode()).decode() if bundle_pem else None
+    for component, kind in (("injector", "Mutating"), ("sp-validator", "Validating")):
+        entry = {"name": f"{component}.weft.dev", "clientConfig": {"caBundle": ca} if ca else {}}
+        meta = {"name": f"weft-{component}"}
+        api = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": f"{kind}WebhookConfiguration"}
+        kube.put(api | {"metadata": meta, "webhooks": [entry]})
+
+
+def test_webhooks(scene: Scene, kube: FakeKube) -> None:
+    """caBundle there, trusting the serving certificate; endpoints ready."""
+    ca = authority("ca")
+    leaf = authority("leaf", ca)[0]
+    for component in ("injector", "sp-validator"):
+        kube.put(secret(f"weft-{component}-tls", tls_crt=pem(leaf)))
+        meta = {"name": component, "namespace": "weft", "labels": {"kubernetes.io/service-name": component}}
+        endpoints = [{"conditions": {"ready": component == "injector"}}]
+        slice_ = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": meta}
+        kube.put(slice_ | {"endpoints": endpoints})
+    put_webhooks(kube, pem(ca[0]))
+    expected = {"webhook-sp-validator-endpoints": "Service sp-validator has no ready endpoint"}
+    assert expected == wrong(webhooks.CATEGORY, scene)
+    put_webhooks(kube, "")
+    assert wrong(webhooks.CATEGORY, scene)["webhook-injector-certificate"] == "injector.weft.dev has no caBundle yet"
+    put_webhooks(kube, pem(authority("other")[0]))
+    error = wrong(webhooks.CATEGORY, scene)["webhook-injector-certificate"]
+    assert error == "the caBundle of injector.weft.dev does not trust the serving certificate"
+
+
+def meshed(name: str, version: str = "0.1.0", ready: bool = True) -> dict[str, Any]:
+    """A pod with a proxy."""
+    found = pod("teahouse", name, labels={"weft.dev/proxy-version": version})
+    found["status"]["initContainerStatuses"] = [{"name": "weft-proxy", "ready": ready, "state": {"running": {}}}]
+    return found
+
+
+def test_data_plane(scene: Scene, kube: FakeKube) -> None:
+    """Ready, current, and none left out; Jobs that ended do not count."""
+    kube.put({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "weft-config", "namespace": "weft"},
+        "data": {"version": "0.1.0", "image.proxy": "localhost:5000/weft/proxy:0.2.0"},
+    })  # fmt: skip
+    assert wrong(dataplane.CATEGORY, scene)["proxy-pods"] == "no pod has a proxy in namespace teahouse"
+    kube.put(meshed("web-1", "0.2.0"))
+    kube.put(meshed("job-1") | {"status": {"phase": "Succeeded"}})
+    assert wrong(dataplane.CATEGORY, scene) == {}
+    kube.put(meshed("old-1", ready=False))
+    kube.put(pod("teahouse", "bare-1", annotations={"weft.dev/inject": "enabled"}))
+    assert wrong(dataplane.CATEGORY, scene) == {
+        "proxy-ready": "teahouse/old-1: container weft-proxy: is not ready",
+        "proxy-version": "the control plane's proxies are 0.2.0, but teahouse/old-1 runs 0.1.0",
+        "proxy-missing": "marked for injection, but without a proxy: teahouse/bare-1",
+    }
+
+
+def test_data_plane_of_no_namespace(kube: FakeKube, scene: Scene) -> None:
+    """-n that does not exist."""
+    scene.namespace = "none"
+    assert outcomes(dataplane.CATEGORY, scene)["proxy-namespace"] == "there is no namespace none"
+
+
+def test_list(weft: Any, kube: FakeKube, same: Callable[[str, str], None]) -> None:
+    """Pods with a proxy and pods that should have one."""
+    kube.put(namespace("teahouse", **{"weft.dev/inject": "enabled"}))
+    kube.put(meshed("web-1"))
+    kube.put(pod("teahouse", "bare-1"))
+    kube.put(pod("teahouse", "off-1", annotations={"weft.dev/inject": "disabled"}))
+    same("list.txt", weft("viz", "list").stdout)
+    assert [row["name"] for row in json.loads(weft("viz", "list", "-o", "json").stdout)] == ["bare-1", "web-1"]
