@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::Regex;
+use regex::bytes::Regex;
 
 /// A port of a Service, the key of an endpoint set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +103,7 @@ pub struct RouteMatch {
 impl RouteMatch {
     pub fn matches(&self, method: &str, path: &str) -> bool {
         self.method.as_deref().is_none_or(|m| m == method)
-            && self.path.as_ref().is_none_or(|p| p.is_match(path))
+            && self.path.as_ref().is_none_or(|p| p.is_match(path.as_bytes()))
     }
 }
 
