@@ -1,5 +1,7 @@
 """FakeKube answers as an API server does, so that tests of services may rely on it."""
 
+from typing import Any
+
 import pytest
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.objects import Object, Pod
@@ -70,7 +72,7 @@ def test_label_selectors(selector: str, expected: bool) -> None:
 
 def test_json_patch() -> None:
     """Operations apply in order; `~1` in a path is a slash."""
-    operations = [
+    operations: list[dict[str, Any]] = [
         {"op": "add", "path": "/a/-", "value": 2},
         {"op": "replace", "path": "/b~1c", "value": 3},
         {"op": "remove", "path": "/d"},

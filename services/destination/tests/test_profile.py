@@ -67,14 +67,10 @@ def test_durations(text: str, expected: int) -> None:
     assert duration_ms(text) == expected
 
 
+fields = st.sampled_from(["routes", "name", "condition", "pathRegex", "timeout", "retryBudget", "ttl"])
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["routes", "name", "condition", "pathRegex", "timeout", "retryBudget", "ttl"]), inner
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(fields, inner),
     max_leaves=12,
 )
 
