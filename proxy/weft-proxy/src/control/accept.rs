@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,6 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -21,13 +20,13 @@ use tokio_rustls::server::TlsStream;
 
 use crate::drain::{Drain, Live};
 use crate::identity::{ALPN_H2, Identity, peer_id};
+use crate::socket;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: u32 = 16 * 1024;
 const MAX_STREAMS: u32 = 256;
-const BACKLOG: i32 = 1024;
 /// Pause after `accept` failed (out of file descriptors): long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,29 +47,9 @@ pub enum Clients {
     Anyone,
 }
 
-/// Listens; an unspecified IPv6 address takes IPv4 too, and falls back to IPv4 where there is no IPv6.
+/// Listens; an unspecified IPv6 address takes IPv4 too.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    match listen(address) {
-        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.raw_os_error() == Some(EAFNOSUPPORT) => {
-            listen(SocketAddr::new([0, 0, 0, 0].into(), address.port()))
-        }
-        result => result,
-    }
-}
-
-/// The kernel was started without IPv6.
-const EAFNOSUPPORT: i32 = 97;
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    TcpListener::from_std(socket::listen(address)?)
 }
 
 /// Accepts connections with ALPN `weft-h2` until the drain begins, and hands each to `handle`, in a task of its own.
@@ -107,7 +86,7 @@ pub async fn serve<H, F>(
 pub async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok(accepted) => return accepted,
+            Ok((stream, address)) => return (stream, socket::canonical(address)),
             Err(error) => {
                 tracing::warn!(%error, "accept");
                 sleep(ACCEPT_PAUSE).await;

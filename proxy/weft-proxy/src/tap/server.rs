@@ -39,13 +39,17 @@ pub async fn run(
     let tap_id: Arc<str> = tap_id.into();
     let ending = drain.clone();
     accept::serve(listener, identity, Clients::Certified, MAX_CONNECTIONS, drain, move |stream, peer: Peer| {
-        let (server, tap_id, live) = (server.clone(), tap_id.clone(), ending.live());
+        let (server, tap_id, drain) = (server.clone(), tap_id.clone(), ending.clone());
         async move {
             if peer.id.as_deref() != Some(&*tap_id) {
                 tracing::warn!(peer = peer.id.as_deref(), address = %peer.address, "refused: only tap may observe");
                 return;
             }
-            accept::http2(stream, live, move |request| server.clone().call(request)).await;
+            // Observers stay for hours: nobody waits for them to leave.
+            tokio::select! {
+                () = accept::http2(stream, drain.live(), move |request| server.clone().call(request)) => {}
+                () = drain.started() => {}
+            }
         }
     })
     .await;

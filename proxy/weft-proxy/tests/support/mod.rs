@@ -2,4 +2,12 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod capture;
+pub mod clients;
 pub mod control_plane;
+pub mod mesh;
+pub mod net;
+pub mod pod;
+pub mod servers;
+pub mod http;
+pub mod mesh;

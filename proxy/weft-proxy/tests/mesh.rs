@@ -1,0 +1,296 @@
+//! Two sidecars on the loopback, the whole way: application → outbound → mesh TLS → inbound → application.
+
+mod support;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use support::http::{full, get, http1, http2, mirror, serve, text, with_trailers};
+use support::mesh::Mesh;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const TRUE: &str = "tls=\"true\"";
+const WEB: &str = "peer_identity=\"spiffe://cluster.local/ns/shop/sa/web\"";
+const API: &str = "peer_identity=\"spiffe://cluster.local/ns/shop/sa/api\"";
+
+/// Sends raw bytes and reads until the end.
+async fn raw(stream: &mut TcpStream, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
+}
+
+/// The server sees HTTP/1.1 as the client sent it, and who the client is; both sides count one request.
+#[tokio::test]
+async fn http1_arrives_as_http1() {
+    let mesh = Mesh::start();
+    let (web, api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    let mut client = http1(web.connect().await).await;
+    let response = client.send_request(get("/menu?tea=1")).await.unwrap();
+    assert_eq!(http::Version::HTTP_11, response.version());
+    assert_eq!(
+        "GET /menu?tea=1 HTTP/1.1\nhost: api.shop\nweft-client-id: spiffe://cluster.local/ns/shop/sa/web\n\n",
+        text(response).await
+    );
+    let answered = ["result=\"success\"", "status=\"200\"", "grpc_status=\"\"", TRUE];
+    web.expect("weft_requests_total", &[&answered[..], &["direction=\"outbound\"", API]].concat(), 1.0).await;
+    api.expect("weft_requests_total", &[&answered[..], &["direction=\"inbound\"", WEB]].concat(), 1.0).await;
+    let dst = ["dst_namespace=\"shop\"", "dst_workload_kind=\"deployment\"", "dst_workload=\"api\""];
+    web.expect("weft_response_duration_seconds_count", &[&dst[..], &["dst_service=\"api\""]].concat(), 1.0).await;
+    api.expect("weft_response_duration_seconds_count", &[&dst[..], &["dst_service=\"\""]].concat(), 1.0).await;
+}
+
+/// Many requests share one mesh connection, and byte counters move while it is open.
+#[tokio::test]
+async fn requests_share_a_connection() {
+    let mesh = Mesh::start();
+    let (web, api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    let clients = (0..20).map(async |_| {
+        let mut client = http1(web.connect().await).await;
+        for _ in 0..5 {
+            let response = client.send_request(get("/")).await.unwrap();
+            assert_eq!(StatusCode::OK, response.status());
+            text(response).await;
+        }
+    });
+    futures_util::future::join_all(clients).await;
+    web.expect("weft_requests_total", &["result=\"success\""], 100.0).await;
+    assert_eq!(1.0, web.metric("weft_tcp_opened_total", &[API]));
+    assert_eq!(1.0, api.metric("weft_tcp_open_connections", &[WEB]));
+    assert!(api.metric("weft_tcp_read_bytes_total", &[WEB]) > 100.0);
+    assert!(web.metric("weft_tcp_read_bytes_total", &[API]) > 100.0);
+}
+
+/// HTTP/1.0 stays HTTP/1.0 for the server, and its client gets a response that ends by closing.
+#[tokio::test]
+async fn http10_is_kept() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    let response = raw(&mut web.connect().await, "GET /old HTTP/1.0\r\n\r\n").await;
+    assert!(response.starts_with("HTTP/1.0 200 OK\r\n"), "{response}");
+    assert!(response.contains("GET /old HTTP/1.0\n"), "{response}");
+}
+
+/// A response without length ends with its connection; the client gets all of it.
+#[tokio::test]
+async fn close_delimited_bodies_are_whole() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = app.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 1024]).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nsome ").await.unwrap();
+        stream.write_all(b"words").await.unwrap();
+    });
+    let mut client = http1(web.connect().await).await;
+    assert_eq!("some words", text(client.send_request(get("/")).await.unwrap()).await);
+}
+
+/// HEAD has the headers of GET, with its length, and no body; the connection goes on.
+#[tokio::test]
+async fn head_keeps_its_length() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, false, async |_| {
+        Response::builder().header("content-length", "12345").body(full("")).unwrap()
+    });
+    let requests = "HEAD / HTTP/1.1\r\nhost: a\r\n\r\nHEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let responses = raw(&mut web.connect().await, requests).await;
+    assert_eq!(2, responses.matches("HTTP/1.1 200 OK\r\ncontent-length: 12345\r\n").count(), "{responses}");
+    assert!(responses.ends_with("\r\n\r\n"), "{responses}");
+    web.expect("weft_requests_total", &["result=\"success\""], 2.0).await;
+}
+
+/// A client that waits for `100 Continue` gets it, and its body arrives.
+#[tokio::test]
+async fn continue_is_said() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    let mut client = web.connect().await;
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n";
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut first = [0; 25];
+    client.read_exact(&mut first).await.unwrap();
+    assert_eq!(b"HTTP/1.1 100 Continue\r\n\r\n", &first);
+    assert!(raw(&mut client, "body").await.ends_with("\n\nbody"));
+}
+
+/// Large bodies pass whole in both directions, with and without a length.
+#[tokio::test]
+async fn bulk_passes_whole() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, false, async |request: Request<_>| {
+        let body: hyper::body::Incoming = request.into_body();
+        Response::new(full(body.collect().await.unwrap().to_bytes()))
+    });
+    let sent = Bytes::from(vec![b'x'; 8 << 20]);
+    let mut client = http1(web.connect().await).await;
+    let request = Request::post("/").header("host", "a").body(full(sent.clone())).unwrap();
+    let response = client.send_request(request).await.unwrap();
+    assert_eq!(sent, response.into_body().collect().await.unwrap().to_bytes());
+}
+
+/// gRPC: HTTP/2 to the server, trailers to the client, and the status is a label.
+#[tokio::test]
+async fn grpc_keeps_its_trailers() {
+    let mesh = Mesh::start();
+    let (web, api, app) = mesh.pair().await;
+    serve(app, true, async |request: Request<hyper::body::Incoming>| {
+        assert_eq!(http::Version::HTTP_2, request.version());
+        let status = request.uri().path().trim_start_matches('/').to_owned();
+        let status: &'static str = status.leak();
+        let body = if status == "none" { full("data") } else { with_trailers("data", &[("grpc-status", status)]) };
+        Response::builder().header("content-type", "application/grpc").body(body).unwrap()
+    });
+    let mut client = http2(web.connect().await).await;
+    for status in ["0", "5", "13", "none"] {
+        let request = Request::post(format!("http://api.shop/{status}")).header("content-type", "application/grpc");
+        let response = client.send_request(request.body(full("ask")).unwrap()).await.unwrap();
+        let body = response.into_body().collect().await.unwrap();
+        let trailer = body.trailers().map(|t| t["grpc-status"].to_str().unwrap().to_owned());
+        assert_eq!((status != "none").then(|| status.to_owned()), trailer);
+    }
+    for pod in [&web, &api] {
+        pod.expect("weft_requests_total", &["result=\"success\"", "grpc_status=\"0\""], 1.0).await;
+        pod.expect("weft_requests_total", &["result=\"success\"", "grpc_status=\"5\""], 1.0).await;
+        pod.expect("weft_requests_total", &["result=\"failure\"", "grpc_status=\"13\""], 1.0).await;
+        pod.expect("weft_requests_total", &["result=\"failure\"", "grpc_status=\"\""], 1.0).await;
+    }
+}
+
+/// Bytes that are no HTTP pass as they are, each side closing for itself, and are counted.
+#[tokio::test]
+async fn tcp_passes_with_half_close() {
+    let mesh = Mesh::start();
+    let (web, api, app) = mesh.pair().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = app.accept().await.unwrap();
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).await.unwrap();
+        stream.write_all(format!("heard {heard}").as_bytes()).await.unwrap();
+    });
+    let mut client = web.connect().await;
+    client.write_all(b"*1\r\n$4\r\nPING\r\n").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert_eq!("heard *1\r\n$4\r\nPING\r\n", answer);
+    web.expect("weft_tcp_written_bytes_total", &[API, TRUE], 14.0).await;
+    api.expect("weft_tcp_written_bytes_total", &[WEB, TRUE], 20.0).await;
+    api.expect("weft_tcp_open_connections", &[WEB, TRUE], 0.0).await;
+}
+
+/// A server that speaks first is heard although its client is silent.
+#[tokio::test]
+async fn servers_may_speak_first() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = app.accept().await.unwrap();
+            stream.write_all(b"220 ready\r\n").await.unwrap();
+            tokio::io::copy(&mut stream.split().0, &mut tokio::io::sink()).await.unwrap();
+        }
+    });
+    for _ in 0..2 {
+        let mut client = web.connect().await;
+        let mut greeting = [0; 11];
+        client.read_exact(&mut greeting).await.unwrap();
+        assert_eq!(b"220 ready\r\n", &greeting);
+    }
+}
+
+/// A client of HTTP that is slow to speak is still a client of HTTP.
+#[tokio::test]
+async fn slow_clients_are_still_http() {
+    let mesh = Mesh::start();
+    let (web, api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    let mut stream = web.connect().await;
+    // The proxy has asked the server meanwhile: it is the only one to have connected.
+    api.expect("weft_tcp_opened_total", &[WEB], 1.0).await;
+    let response = raw(&mut stream, "GET /late HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(response.contains("GET /late HTTP/1.1"), "{response}");
+    web.expect("weft_requests_total", &["result=\"success\""], 1.0).await;
+}
+
+/// WebSocket and the like: the server answers 101, then both talk as they like.
+#[tokio::test]
+async fn upgrades_leave_http() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = app.accept().await.unwrap();
+        let mut head = vec![0; 4096];
+        let n = stream.read(&mut head).await.unwrap();
+        let head = String::from_utf8_lossy(&head[..n]).to_lowercase();
+        assert!(head.contains("upgrade: echo\r\n") && head.contains("connection: upgrade\r\n"), "{head}");
+        let switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\nhello ";
+        stream.write_all(switch.as_bytes()).await.unwrap();
+        let (mut from, mut to) = stream.split();
+        tokio::io::copy(&mut from, &mut to).await.unwrap();
+    });
+    let mut client = web.connect().await;
+    let request = "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\nhello ") {
+        head.push(client.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"));
+    client.write_all(b"world").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut echoed = String::new();
+    client.read_to_string(&mut echoed).await.unwrap();
+    assert_eq!("world", echoed);
+    web.expect("weft_requests_total", &["status=\"101\"", "result=\"success\""], 1.0).await;
+}
+
+/// A server that does not want to leave HTTP is heard all the same.
+#[tokio::test]
+async fn refused_upgrades_are_responses() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    let request = "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n";
+    let mut client = web.connect().await;
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 15];
+    client.read_exact(&mut status).await.unwrap();
+    assert_eq!(b"HTTP/1.1 200 OK", &status);
+}
+
+/// Who leaves before the response is counted as cancelled, by both sides, and the server hears of it.
+#[tokio::test]
+async fn leaving_is_cancelling() {
+    let mesh = Mesh::start();
+    let (web, api, app) = mesh.pair().await;
+    let mut client = web.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let (mut server, _) = app.accept().await.unwrap();
+    assert!(server.read(&mut [0; 1024]).await.unwrap() > 0);
+    drop(client);
+    assert_eq!(0, server.read(&mut [0; 1024]).await.unwrap());
+    for pod in [&web, &api] {
+        pod.expect("weft_requests_total", &["result=\"cancelled\"", "status=\"\""], 1.0).await;
+    }
+}
+
+/// What the tap shows is what happened.
+#[tokio::test]
+async fn nothing_reserved_passes() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    let mut client = http1(web.connect().await).await;
+    let request = Request::get("/").header("host", "a").header("weft-client-id", "me").header("weft-orig-version", "x");
+    let seen = text(client.send_request(request.body(full("")).unwrap()).await.unwrap()).await;
+    assert_eq!("GET / HTTP/1.1\nhost: a\nweft-client-id: spiffe://cluster.local/ns/shop/sa/web\n\n", seen);
+}

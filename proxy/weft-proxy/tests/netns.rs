@@ -1,0 +1,88 @@
+//! The real thing: redirect rules by weft-proxy-init, two proxies, a control plane, and applications that know nothing.
+
+mod support;
+
+use support::capture::Capture;
+use support::mesh::{Mesh, service};
+use support::net::{SERVER, missing};
+use support::servers::{ECHO, GREETER, GREETING, GRPC, HTTP1, HTTP2};
+use support::{clients, servers};
+
+const MARKER: &str = "marker-nobody-may-read";
+
+/// Tests need root for namespaces and rules; elsewhere they say so and pass.
+fn mesh() -> Option<Mesh> {
+    match missing() {
+        None => Some(Mesh::start()),
+        Some(reason) => {
+            eprintln!("skipped: {reason}");
+            None
+        }
+    }
+}
+
+/// Every protocol, by IPv4 and IPv6, arrives as it was sent, and a capture between the pods shows none of it.
+#[test]
+fn all_that_passes_between_two_pods_is_encrypted() {
+    let Some(mesh) = mesh() else { return };
+    let capture = Capture::start(&mesh.net.node);
+    for family in [0, 1] {
+        let to = |port| service(port)[family];
+        let (http1, http2, grpc, echo, greeter) = (to(HTTP1), to(HTTP2), to(GRPC), to(ECHO), to(GREETER));
+        assert_eq!((MARKER.to_owned(), "HTTP/1.1".to_owned()), mesh.call(clients::http1(http1, MARKER)));
+        assert_eq!((MARKER.to_owned(), "HTTP/2.0".to_owned()), mesh.call(clients::http2(http2, MARKER)));
+        assert_eq!("Unauthenticated token refused", mesh.call(clients::grpc(grpc, MARKER)));
+        assert_eq!(MARKER, mesh.call(clients::tcp(echo, MARKER)));
+        assert_eq!(GREETING, mesh.call(clients::greeting(greeter, GREETING.len())));
+    }
+    let packets = capture.finish();
+    assert!(packets.len() > 50, "the capture saw {} packets", packets.len());
+    assert!(!packets.show(MARKER) && !packets.show(GREETING) && !packets.show("web.shop"));
+}
+
+/// The same calls past the proxies can be read: the capture is able to see what it must not see.
+#[test]
+fn the_capture_would_show_plain_text() {
+    let Some(mesh) = mesh() else { return };
+    let capture = Capture::start(&mesh.net.node);
+    let to = (SERVER[0], servers::ECHO).into();
+    assert_eq!(MARKER, mesh.net.node.run(move || echo_from_outside(to)));
+    assert!(capture.finish().show(MARKER));
+}
+
+/// A client without a proxy reaches a meshed pod in plain text: probes and newcomers work.
+fn echo_from_outside(to: std::net::SocketAddr) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(to).unwrap();
+    stream.write_all(MARKER.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut back = String::new();
+    stream.read_to_string(&mut back).unwrap();
+    back
+}
+
+/// Both proxies count the request once, and each says who the other is.
+#[test]
+fn both_sides_know_each_other() {
+    let Some(mesh) = mesh() else { return };
+    mesh.call(clients::http1(service(HTTP1)[0], MARKER));
+    let seen = |pod: &support::pod::Pod, direction: &str, peer: &str| {
+        let (direction, peer) = (format!("direction=\"{direction}\""), format!("/ns/shop/sa/{peer}\""));
+        pod.metric(&["weft_requests_total{", &direction, &peer, "tls=\"true\"", "result=\"success\"", "status=\"200\""])
+    };
+    assert_eq!(1.0, seen(&mesh.client, "outbound", "web"), "{}", mesh.client.get("/metrics"));
+    assert_eq!(1.0, seen(&mesh.server, "inbound", "caller"), "{}", mesh.server.get("/metrics"));
+}
+
+/// Without the control plane, known destinations go on working, on new connections too.
+#[test]
+fn traffic_goes_on_without_the_control_plane() {
+    let Some(mut mesh) = mesh() else { return };
+    let to = service(HTTP1)[0];
+    let answer = (MARKER.to_owned(), "HTTP/1.1".to_owned());
+    assert_eq!(answer, mesh.call(clients::http1(to, MARKER)));
+    mesh.plane.kill();
+    for _ in 0..3 {
+        assert_eq!(answer, mesh.call(clients::http1(to, MARKER)));
+    }
+}

@@ -1,0 +1,81 @@
+//! Applications as users run them: HTTP/1, HTTP/2, gRPC, an echo, and one that speaks first. No mesh in them.
+
+use std::net::Ipv6Addr;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tower::Service;
+use weft_api::identity::identity_server::IdentityServer;
+
+use super::control_plane::FakeIdentity;
+
+pub const HTTP1: u16 = 8080;
+pub const HTTP2: u16 = 8081;
+pub const GRPC: u16 = 9090;
+pub const ECHO: u16 = 9000;
+pub const GREETER: u16 = 7777;
+pub const PORTS: [u16; 5] = [HTTP1, HTTP2, GRPC, ECHO, GREETER];
+
+/// What the greeter says before it is asked.
+pub const GREETING: &str = "220 marker-of-the-greeter\n";
+
+/// Starts them all on every address.
+pub fn start(runtime: &Runtime) {
+    listen(runtime, HTTP1, |stream| async {
+        let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(echo)).await;
+    });
+    listen(runtime, HTTP2, |stream| async {
+        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let _ = builder.serve_connection(TokioIo::new(stream), service_fn(echo)).await;
+    });
+    let grpc = IdentityServer::new(FakeIdentity::new());
+    listen(runtime, GRPC, move |stream| {
+        let grpc = grpc.clone();
+        async move {
+            let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let call = service_fn(move |request| grpc.clone().call(request));
+            let _ = builder.serve_connection(TokioIo::new(stream), call).await;
+        }
+    });
+    listen(runtime, ECHO, |mut stream| async move {
+        let (mut read, mut write) = stream.split();
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+    });
+    listen(runtime, GREETER, |mut stream| async move {
+        let _ = stream.write_all(GREETING.as_bytes()).await;
+        let _ = stream.read_u8().await;
+    });
+}
+
+/// Answers with what it was sent, and says by which version it was asked.
+async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let version = format!("{:?}", request.version());
+    let body = request.into_body().collect().await?.to_bytes();
+    let mut response = Response::new(Full::new(body));
+    response.headers_mut().insert("asked-by", version.parse().unwrap());
+    Ok(response)
+}
+
+fn listen<H, F>(runtime: &Runtime, port: u16, handle: H)
+where
+    H: Fn(TcpStream) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (bound, ready) = std::sync::mpsc::channel();
+    runtime.spawn(async move {
+        let listener = weft_proxy::control::accept::bind((Ipv6Addr::UNSPECIFIED, port).into()).unwrap();
+        bound.send(()).unwrap();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(handle(stream));
+        }
+    });
+    ready.recv().unwrap();
+}
