@@ -124,7 +124,7 @@ def test_stat_command(weft: Any, forwarded: None, answers: Answers, same: Callab
     result = weft("viz", "stat", "deploy")
     assert (result.exit_code, result.stderr) == (0, "deployment/menu: not meshed\n")
     same("stat-command.txt", result.stdout)
-    assert [ROW, bare] == json.loads(weft("viz", "stat", "deploy", "-o", "json").stdout)
+    assert rows == json.loads(weft("viz", "stat", "deploy", "-o", "json").stdout)
 
 
 def test_stat_command_with_filters(weft: Any, forwarded: None, answers: Answers) -> None:

@@ -182,12 +182,23 @@ def test_host_network_is_refused(weft: Any) -> None:
     assert (1, "", expected) == outcome_of(weft("inject", "-", input=text))
 
 
-def test_already_meshed_is_told(weft: Any, same: Any) -> None:
-    """The text comes out as it went in; one line says that there was nothing to do, and the exit code too."""
+def test_already_marked_is_told(weft: Any, same: Any) -> None:
+    """The text comes out as it went in."""
     marked = transform(DEPLOYMENT, "text").text
     result = weft("inject", "-", input=marked)
-    assert (1, marked) == (result.exit_code, result.stdout)
+    assert (result.exit_code, result.stdout) == (0, marked)
     same("inject-again.stderr", result.stderr)
+
+
+def test_pods_with_the_proxy_are_refused(weft: Any) -> None:
+    """A pod that runs cannot be changed; among others it is left as it is."""
+    meshed = "apiVersion: v1\nkind: Pod\nmetadata: {name: web-1}\nspec: {initContainers: [{name: weft-proxy}]}\n"
+    expected = (
+        "weft: already meshed: pod/web-1. "
+        "Pods cannot be changed: inject the workload that makes them, if it is not marked yet.\n"
+    )
+    assert outcome_of(weft("inject", "-", input=meshed)) == (1, "", expected)
+    assert weft("inject", "-", input=f"{DEPLOYMENT}---\n{meshed}").stdout.endswith(meshed)
 
 
 @pytest.mark.parametrize(

@@ -162,8 +162,11 @@ def test_viz_install(weft: Any, kube: FakeKube) -> None:
     assert (1, "", expected) == told(weft("viz", "install"))
 
 
-def test_uninstall_deletes_callers_first_and_the_namespace_last(weft: Any, kube: FakeKube) -> None:
-    """Webhooks first, so that nothing is refused by a webhook that is gone; CRDs stay; bundles elsewhere go too."""
+def test_uninstall_deletes_callers_first(weft: Any, kube: FakeKube) -> None:
+    """Webhooks first, so that nothing is refused by a webhook that is gone; CRDs stay.
+
+    Bundles in other namespaces come last: identity would publish them anew.
+    """
     apply(kube, CORE)
     for place in ("weft", "teahouse"):
         meta = {"name": "weft-trust-bundle", "namespace": place}
@@ -171,8 +174,8 @@ def test_uninstall_deletes_callers_first_and_the_namespace_last(weft: Any, kube:
     expected = [
         "MutatingWebhookConfiguration/weft-injector",
         "ConfigMap/weft-config",
-        "ConfigMap/weft-trust-bundle",
         "Namespace/weft",
+        "ConfigMap/weft-trust-bundle",
     ]
     result = weft("uninstall")
     assert (0, expected, "") == (result.exit_code, names(result.stdout), result.stderr)

@@ -97,7 +97,7 @@ def test_tap_ends_after_its_duration(weft: Any, tap: Tap) -> None:
     tap.open.clear()
     result = weft("viz", "tap", "ns/teahouse", "--duration", "50ms")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no request matched\n")
-    assert [f"{TAP}/tap"] == tap.paths
+    assert [f"{TAP}/namespaces/teahouse/tap"] == tap.paths
 
 
 def test_tap_sends_its_filters(weft: Any, tap: Tap) -> None:
@@ -120,12 +120,14 @@ def test_tap_sends_its_filters(weft: Any, tap: Tap) -> None:
     [
         ({"pods": 0, "unmeshed": 2}, "no pod of deployment/counter has a proxy yet"),
         ({"pods": 1, "unmeshed": 2}, "2 pods of deployment/counter have no proxy"),
+        ({"pods": 1, "unmeshed": 0, "failing": {"web-1": "refused"}}, "cannot tap web-1: refused\n"),
     ],
 )
 def test_tap_tells_of_pods_it_cannot_see(weft: Any, tap: Tap, status: dict[str, int], expected: str) -> None:
-    """On stderr, at once."""
-    tap.lines = [{"status": status}]
-    assert weft("viz", "tap", "deploy/counter").stderr.startswith(expected)
+    """On stderr, at once, and once only."""
+    tap.lines = [{"status": status}] * 2
+    lines = weft("viz", "tap", "deploy/counter").stderr
+    assert (lines.startswith(expected), lines.count(expected)) == (True, 1)
 
 
 def test_tap_without_the_right_says_what_grants_it(weft: Any, tap: Tap, same: Callable[[str, str], None]) -> None:
@@ -177,7 +179,7 @@ def test_top_json(weft: Any, tap: Tap) -> None:
     """One document; what was left out is told."""
     tap.lines = [EVENT, EVENT | {"skipped": 4}]
     result = weft("viz", "top", "deploy/counter", "-o", "json")
-    assert [row["count"] for row in json.loads(result.stdout)] == [2]
+    assert [row["count"] for row in json.loads(result.stdout)["rows"]] == [2]
     assert result.stderr.startswith("4 requests are left out")
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from weft.views import metrics, table
 from weft.views.exchange import Exchange, line
-from weft.views.top import MAX_ROWS, Top, objects, text
+from weft.views.top import MAX_ROWS, Top, answer, text
 
 STAT: Any = [
     {
@@ -169,7 +169,7 @@ def test_top(same: Any) -> None:
     for event in (EVENT, EVENT | {"path": "/api/order", "result": "success", "latency_us": 900}, GRPC):
         totals.add(Exchange.parse(event))
     same("top.txt", text(totals) + "\n")
-    same("top.json", table.document(objects(totals)) + "\n")
+    same("top.json", table.document(answer(totals)) + "\n")
 
 
 def test_top_is_bounded() -> None:

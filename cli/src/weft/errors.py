@@ -14,7 +14,7 @@ class Failure(click.ClickException):
 
     def format_message(self) -> str:
         """Cause and next step in one line."""
-        return f"{self.message.rstrip('.')}. {self.step}".strip() if self.step else self.message
+        return f"{self.message.rstrip('.')}. {self.step}" if self.step else self.message
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the line on stderr."""

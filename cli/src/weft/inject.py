@@ -37,6 +37,8 @@ class Outcome:
     text: str = ""
     changed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    meshed: list[str] = field(default_factory=list)
+    """Pods (or templates) that hold the proxy itself, which is beyond a mark."""
     skipped: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -46,7 +48,7 @@ class Outcome:
         if self.text and not self.text.endswith("\n"):
             self.text += "\n"
         self.text += ("---\n" if self.text and not other.text.startswith("---") else "") + other.text
-        for name in ("changed", "unchanged", "skipped", "warnings", "errors"):
+        for name in ("changed", "unchanged", "meshed", "skipped", "warnings", "errors"):
             getattr(self, name).extend(getattr(other, name))
         return self
 
@@ -117,7 +119,7 @@ def _injectable(node: yaml.MappingNode, template: yaml.MappingNode, place: tuple
         outcome.errors.append(f"{name}: hostNetwork is enabled, so the proxy cannot take its traffic")
         return False
     if _has_proxy(template):
-        outcome.unchanged.append(name)
+        outcome.meshed.append(name)
         return False
     if yamledit.scalar(template, *place) == "disabled":
         outcome.warnings.append(f"{name}: {INJECT}: disabled was set and is now enabled")

@@ -88,7 +88,10 @@ def trust_bundles(kube: Kube) -> list[Object]:
 
 
 def to_delete(objects: Iterable[Object], kube: Kube | None) -> str:
-    """The objects as YAML for `kubectl delete -f -`: what calls into weft first, the namespace last."""
+    """The objects as YAML for `kubectl delete -f -`: what calls into weft first.
+
+    What lies in other namespaces comes last: identity publishes its bundle anew as long as it runs.
+    """
     import yaml
 
     wanted = [obj for obj in objects if obj["kind"] not in KEPT]
@@ -100,7 +103,9 @@ def _deletion_order(objects: list[Object]) -> list[Object]:
     def rank(obj: Object) -> int:
         if obj["kind"] in DELETE_FIRST:
             return 0
-        return 2 if obj["kind"] == "Namespace" else 1
+        if obj["kind"] == "Namespace":
+            return 2
+        return 1 if obj["metadata"].get("namespace", NAMESPACE) == NAMESPACE else 3
 
     return sorted(objects, key=rank)
 

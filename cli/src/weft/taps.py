@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from weft.resources import Resource
 
 TICK_SECONDS = 0.25
+VIEWER = "weft-tap-viewer"
+"""The ClusterRole that allows to tap."""
 Event = dict[str, Any]
 
 
 def path(namespace: str, resource: "Resource") -> str:
     """Where to watch a resource, or a whole namespace."""
     if resource.kind == "namespace":
-        return f"{TAP_PATH}/namespaces/{resource.name or namespace}/tap"
+        resource = resource._replace(name=resource.name or namespace)
+        namespace = resource.name
     if not resource.name:
         raise Failure(f"tap needs one {resource.kind}", f"Write {resource.kind}/NAME, or ns/{namespace} for all.")
     return f"{TAP_PATH}/namespaces/{namespace}/{resource.plural}/{resource.name}/tap"
@@ -62,7 +65,8 @@ def _read(kube: "Kube", where: str, query: dict[str, str], arrived: "queue.Queue
 def explained(error: ApiError, where: str) -> Failure:
     """The same refusal, with what would help here."""
     if error.status == 403:
-        return Failure(error.message, f"To grant it: {_grant(error.message, where)}.")
+        told = VIEWER in error.message
+        return error if told else Failure(error.message, f"To grant it: {_grant(error.message, where)}")
     if error.status == 404 and "could not find the requested resource" in error.message:
         return Failure("the tap API is not there: viz is not installed", "Run `weft viz install | kubectl apply -f -`.")
     if error.status == 503:
@@ -71,11 +75,7 @@ def explained(error: ApiError, where: str) -> Failure:
 
 
 def _grant(message: str, where: str) -> str:
-    """The commands that let the user tap this."""
-    parts = where.removeprefix(f"{TAP_PATH}/namespaces/").split("/")
-    resource = parts[1] if len(parts) > 2 else "namespaces"
+    """The command that lets the user tap this namespace."""
+    namespace = where.removeprefix(f"{TAP_PATH}/namespaces/").partition("/")[0]
     user = found[1] if (found := re.search(r'[Uu]ser "([^"]+)"', message)) else "NAME"
-    return (
-        f"`kubectl -n {parts[0]} create role weft-tap --verb=watch --resource={resource}.tap.weft.dev/tap` and "
-        f"`kubectl -n {parts[0]} create rolebinding weft-tap --role=weft-tap --user={user}`"
-    )
+    return f"kubectl create rolebinding weft-tap -n {namespace} --clusterrole={VIEWER} --user={user}"

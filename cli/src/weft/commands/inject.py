@@ -29,12 +29,12 @@ def inject(sources: tuple[str, ...]) -> None:
     outcome = _transform(sources, remove=False)
     if outcome.errors:
         raise Failure(f"nothing was injected: {'; '.join(outcome.errors)}", "Take these out and try again.")
-    _print(outcome, done="injected", already="already meshed")
-    if outcome.unchanged and not outcome.changed:
+    if outcome.meshed and not (outcome.changed or outcome.unchanged):
         raise Failure(
-            f"already meshed: {', '.join(outcome.unchanged)}",
-            "Nothing to do: the output is the input. See `weft check --proxy`.",
+            f"already meshed: {', '.join(outcome.meshed)}",
+            "Pods cannot be changed: inject the workload that makes them, if it is not marked yet.",
         )
+    _print(outcome, done="injected", already="already meshed")
 
 
 @click.command(cls=Command)
@@ -54,7 +54,7 @@ def _transform(sources: tuple[str, ...], remove: bool) -> "Outcome":
     for source in sources:
         for name, data in _read(source):
             total += transform(_decode(name, data), name, remove)
-    if not any((total.changed, total.unchanged, total.skipped, total.errors)):
+    if not any((total.changed, total.unchanged, total.meshed, total.skipped, total.errors)):
         raise Failure(f"no Kubernetes objects in {', '.join(sources)}", "Give workloads, as YAML or JSON.")
     return total
 
@@ -104,6 +104,10 @@ def _print(outcome: "Outcome", done: str, already: str) -> None:
 def report(outcome: "Outcome", done: str, already: str) -> str:
     """What became of each object, with blank lines around it that keep it apart from kubectl's own."""
     lines = [f"‼ {warning}" for warning in outcome.warnings]
-    for names, what in ((outcome.changed, done), (outcome.unchanged, already), (outcome.skipped, "skipped")):
+    for names, what in (
+        (outcome.changed, done),
+        (outcome.unchanged + outcome.meshed, already),
+        (outcome.skipped, "skipped"),
+    ):
         lines += [f'{kind} "{name}" {what}' for kind, _, name in (full.partition("/") for full in names)]
     return "\n".join(["", *lines, ""])

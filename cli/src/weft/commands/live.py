@@ -87,7 +87,7 @@ def top(
     """
     from weft.views import table
     from weft.views.exchange import Exchange
-    from weft.views.top import Top, text
+    from weft.views.top import Top, answer, text
 
     live = sys.stdout.isatty() and not once and output == "table"
     totals = Top()
@@ -101,13 +101,7 @@ def top(
         except KeyboardInterrupt:
             pass
     if not live:
-        _report(table.document(_objects(totals)) if output == "json" else text(totals), totals)
-
-
-def _objects(totals: "Top") -> list[dict[str, Any]]:
-    from weft.views.top import objects
-
-    return objects(totals)
+        _report(table.document(answer(totals)) if output == "json" else text(totals), totals)
 
 
 def _report(shown: str, totals: "Top") -> None:
@@ -121,7 +115,7 @@ def _report(shown: str, totals: "Top") -> None:
 def _events(
     target: Target, words: tuple[str, ...], filters: dict[str, str], seconds: float | None
 ) -> "Iterator[Event | None]":
-    """Events without the stream's first line, which says how many pods are watched."""
+    """Events without the lines that say how many pods are watched; those go to stderr."""
     from weft import resources, taps
 
     resource = resources.named(words)
@@ -130,18 +124,25 @@ def _events(
     query = {name: value for name, value in filters.items() if value}
     if "to" in query:
         query["to"] = str(resources.named([query["to"]]))
+    told: set[str] = set()
     for event in taps.events(kube, taps.path(namespace, resource), query, seconds):
-        if event is not None and "status" in event and isinstance(event["status"], dict):
-            _tell(event["status"], str(resource))
-        else:
+        if event is None or not isinstance(event.get("status"), dict):
             yield event
+            continue
+        for line in set(_notes(event["status"], str(resource))) - told:
+            told.add(line)
+            click.echo(line, err=True)
 
 
-def _tell(status: dict[str, int], resource: str) -> None:
-    if not status.get("pods"):
-        click.echo(f"no pod of {resource} has a proxy yet: inject and restart it, see `weft check --proxy`", err=True)
-    elif status.get("unmeshed"):
-        click.echo(f"{status['unmeshed']} pods of {resource} have no proxy, so their requests are not seen", err=True)
+def _notes(status: dict[str, Any], resource: str) -> list[str]:
+    """What keeps requests from being seen."""
+    pods, unmeshed = status.get("pods", 0), status.get("unmeshed", 0)
+    notes = [f"cannot tap {pod}: {reason}" for pod, reason in (status.get("failing") or {}).items()]
+    if unmeshed and not pods:
+        notes.append(f"no pod of {resource} has a proxy yet: inject and restart it, see `weft check --proxy`")
+    elif unmeshed:
+        notes.append(f"{unmeshed} pods of {resource} have no proxy, so their requests are not seen")
+    return notes
 
 
 class Screen:

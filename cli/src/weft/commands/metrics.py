@@ -8,7 +8,7 @@ import click
 from weft.options import Command, Target, output_option, pass_target
 
 if TYPE_CHECKING:
-    from weft.client import Client, StatRow
+    from weft.client import Client, Stat
     from weft.cluster import Kube
     from weft.resources import Resource
 
@@ -50,9 +50,11 @@ def stat(
     scope = _scope(target, kube, all_namespaces)
     query = {"namespace": scope, **_filters(options)}
     client = _client(kube)
-    groups = [_stat_rows(client, one, query) for one in wanted]
+    answers = [_stat(client, one, query) for one in wanted]
+    groups = [answer["rows"] for answer in answers]
     if output == "json":
-        click.echo(table.document([row for rows in groups for row in rows]))
+        rows = [row for rows in groups for row in rows]
+        click.echo(table.document({**answers[0], "rows": rows}))
         return
     several = len({one.kind for one in wanted}) > 1
     shown = groups if several else [[row for rows in groups for row in rows]]
@@ -77,7 +79,7 @@ def edges(target: Target, resource: tuple[str, ...], all_namespaces: bool, windo
     answer = _client(kube).edges(one.kind, namespace=scope, name=one.name, window=window)
     _warn(answer["warnings"])
     if output == "json":
-        click.echo(table.document(answer["rows"]))
+        click.echo(table.document(answer))
     elif answer["rows"]:
         click.echo(metrics.edges_table(answer["rows"], output == "wide"))
     else:
@@ -99,7 +101,7 @@ def routes(target: Target, resource: tuple[str, ...], all_namespaces: bool, wind
     answer = _client(kube).routes(one.kind, namespace=scope, name=one.name, window=window)
     _warn(answer["warnings"])
     if output == "json":
-        click.echo(table.document(answer["rows"]))
+        click.echo(table.document(answer))
     elif answer["rows"]:
         click.echo(metrics.routes_table(answer["rows"]))
     else:
@@ -126,13 +128,13 @@ def _filters(options: dict[str, str | None]) -> dict[str, str]:
     return {name: str(resources.named([value])) if name in ("to", "from") else value for name, value in given.items()}
 
 
-def _stat_rows(client: "Client", one: "Resource", query: dict[str, str]) -> "list[StatRow]":
+def _stat(client: "Client", one: "Resource", query: dict[str, str]) -> "Stat":
     answer = client.stat(one.kind, name=one.name, **query)
     _warn(answer["warnings"])
     if not answer["rows"] and not answer["warnings"]:
         where = "any namespace" if query["namespace"] == "*" else f"namespace {query['namespace']}"
         click.echo(f"no {one.plural} in {where}", err=True)
-    return answer["rows"]
+    return answer
 
 
 def _none(what: str, scope: str, window: str) -> None:

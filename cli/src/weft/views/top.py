@@ -79,10 +79,11 @@ def text(top: Top) -> str:
     return table(HEADER, cells(top.rows()), left=4)
 
 
-def objects(top: Top) -> list[dict[str, Any]]:
+def answer(top: Top) -> dict[str, Any]:
     """The table for JSON."""
     names = ("source", "destination", "method", "path")
-    return [dict(zip(names, key, strict=True)) | _object(tally) for key, tally in top.rows()]
+    rows = [dict(zip(names, key, strict=True)) | _object(tally) for key, tally in top.rows()]
+    return {"rows": rows, "left_out": top.left_out}
 
 
 def _object(tally: Tally) -> dict[str, Any]:
@@ -92,5 +93,5 @@ def _object(tally: Tally) -> dict[str, Any]:
         "best_seconds": tally.best,
         "worst_seconds": tally.worst,
         "last_seconds": tally.last,
-        "success": tally.success,
+        "success_rate": tally.success,
     }
