@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from weft_runtime.config import Address
@@ -33,7 +33,8 @@ async def serve_http(app: web.Application, listen: Address, stop: asyncio.Event,
 
 
 def admin_app(registry: CollectorRegistry, conditions: Mapping[str, Condition]) -> web.Application:
-    """Ready when every condition holds; the answer names those that do not."""
+    """Ready when every condition holds; the answer names those that do not. Adds the process's own metrics."""
+    ProcessCollector(registry=registry)
 
     async def live(_: web.Request) -> web.Response:
         return web.Response(text="live\n")
