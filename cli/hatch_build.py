@@ -16,4 +16,6 @@ class WeftBuildHook(BuildHookInterface[Any]):
         manifests, chart = Path(self.root, "src/weft/manifests"), Path(self.root, "../charts/mesh")
         if not (manifests / "core.yaml").is_file():
             raise RuntimeError("the manifests are missing: run `make manifests` first")
-        build_data["force_include"] |= {str(manifests): "weft/manifests", str(chart.resolve()): "weft/chart"}
+        parts = [part for part in chart.resolve().iterdir() if part.name != "tests"]
+        build_data["force_include"] |= {str(part): f"weft/chart/{part.name}" for part in parts}
+        build_data["force_include"][str(manifests)] = "weft/manifests"

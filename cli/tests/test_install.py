@@ -123,9 +123,12 @@ def test_no_cluster(weft: Any, point_at: Any) -> None:
     assert (1, "", expected) == told(weft("install"))
 
 
-def test_no_kubeconfig(weft: Any) -> None:
-    """A file that is not there is one line, too."""
-    result = weft("install", "--kubeconfig", "none")
+@pytest.mark.parametrize("content", [None, "", "{", "- a", "just words", "clusters: 5"])
+def test_no_kubeconfig(weft: Any, tmp_path: Path, content: str | None) -> None:
+    """A file that is not there, or is none, is one line, too."""
+    if content is not None:
+        (tmp_path / "config").write_text(content)
+    result = weft("install", "--kubeconfig", str(tmp_path / "config"))
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
     assert result.stderr.startswith("weft: no cluster: ")
 

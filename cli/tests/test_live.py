@@ -141,6 +141,7 @@ def test_tap_without_the_right_says_what_grants_it(weft: Any, tap: Tap, same: Ca
 @pytest.mark.parametrize(
     ("status", "message", "expected"),
     [
+        (404, "404 page not found", "weft: the tap API is not there: viz is not"),
         (404, "the server could not find the requested resource", "weft: the tap API is not there: viz is not"),
         (404, 'deployments "counter" not found', 'weft: deployments "counter" not found'),
         (503, "service unavailable", "weft: the tap API is not available: service unavailable. See `weft check`."),

@@ -13,6 +13,8 @@ Object = dict[str, Any]
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 CHUNK = 65536
+MALFORMED = (ValueError, TypeError, AttributeError, KeyError)
+"""What the loader raises on YAML that is no kubeconfig."""
 
 
 class Kube:
@@ -25,12 +27,13 @@ class Kube:
     @classmethod
     def connect(cls, kubeconfig: str | None, context: str | None) -> "Kube":
         """Load the kubeconfig; nothing is sent yet."""
+        import yaml
         from kubernetes import config
 
         try:
             api = config.new_client_from_config(kubeconfig, context)  # type: ignore[no-untyped-call]
             contexts = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]
-        except config.ConfigException as error:
+        except (config.ConfigException, yaml.YAMLError, OSError, *MALFORMED) as error:
             raise Failure(f"no cluster: {error}", "Start one, or name one by --kubeconfig and --context.") from error
         return cls(api, _context_namespace(contexts, context))
 

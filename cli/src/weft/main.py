@@ -21,7 +21,7 @@ class Root(Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, OSError, KeyboardInterrupt):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError, KeyboardInterrupt):
             raise
         except Exception as error:
             if ctx.ensure_object(Target).verbose:

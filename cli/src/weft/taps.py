@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from weft.resources import Resource
 
 TICK_SECONDS = 0.25
+NO_API = ("could not find the requested resource", "404 page not found")
 VIEWER = "weft-tap-viewer"
 """The ClusterRole that allows to tap."""
 Event = dict[str, Any]
@@ -67,7 +68,7 @@ def explained(error: ApiError, where: str) -> Failure:
     if error.status == 403:
         told = VIEWER in error.message
         return error if told else Failure(error.message, f"To grant it: {_grant(error.message, where)}")
-    if error.status == 404 and "could not find the requested resource" in error.message:
+    if error.status == 404 and any(words in error.message for words in NO_API):
         return Failure("the tap API is not there: viz is not installed", "Run `weft viz install | kubectl apply -f -`.")
     if error.status == 503:
         return Failure(f"the tap API is not available: {error.message}", "See `weft check`.")

@@ -3,7 +3,6 @@
 import os
 import sys
 import threading
-from urllib.parse import urlsplit
 
 import click
 
@@ -49,6 +48,8 @@ def dashboard(target: Target, port: int | None, show: str, browser: bool | None)
 
 def _port(url: str | None) -> int:
     """The local port where the dashboard's links expect Grafana."""
+    from urllib.parse import urlsplit
+
     return urlsplit(url or "").port or GRAFANA_PORT
 
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,8 @@ from weft.errors import Failure
 from weft.options import Command
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from weft.inject import Outcome
 
 SUFFIXES = {".yaml", ".yml", ".json"}
@@ -65,6 +66,8 @@ def _read(source: str) -> Iterator[tuple[str, bytes]]:
     elif source.startswith(("http://", "https://")):
         yield source, _fetch(source)
     else:
+        from pathlib import Path
+
         for path in _files(Path(source)):
             try:
                 yield str(path), path.read_bytes()
@@ -72,7 +75,7 @@ def _read(source: str) -> Iterator[tuple[str, bytes]]:
                 raise Failure(f"cannot read {path}: {error.strerror}", "Give a file, folder, URL or -.") from error
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: "Path") -> "list[Path]":
     if not path.is_dir():
         return [path]
     return sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
