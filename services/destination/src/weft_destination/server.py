@@ -62,11 +62,14 @@ class Server:
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {"Subscribe": handler})])
         self.port = server.add_insecure_port(str(listen))
         await server.start()
-        self.started.set()
-        await stop.wait()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(server.stop(DRAIN_SECONDS + 2))
-            tasks.create_task(self._drain())
+        try:
+            self.started.set()
+            await stop.wait()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(server.stop(DRAIN_SECONDS + 2))
+                tasks.create_task(self._drain())
+        finally:
+            await server.stop(0)
 
     async def _drain(self) -> None:
         streams = list(self._streams)
@@ -102,7 +105,6 @@ class Server:
 
     async def _greet(self, context: Context) -> encode.Hello:
         """The Hello, of the caller's own namespace."""
-        namespace = self._namespace(context)
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 data: Any = await context.read()
@@ -113,6 +115,7 @@ class Server:
             raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
         if not isinstance(hello, encode.Hello):
             raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "the first message must be a Hello")
+        namespace = self._namespace(context)
         if namespace is not None and hello.namespace != namespace:
             raise RefusedError(grpc.StatusCode.PERMISSION_DENIED, f"{hello.namespace} is not the caller's namespace")
         return hello
