@@ -39,13 +39,16 @@ lint: ## Style of Python, Rust and shell; who imports whom
 types: ## mypy --strict over every Python unit
 	$(run) mypy $(addprefix -p ,$(python_units))
 
-gen: ## Regenerate what is generated from proto/
+generated := proto/python proxy/api/src/generated demo/teahouse/src/teahouse/v1 charts/mesh/charts/viz/files/dashboards
+
+gen: ## Regenerate what is generated: contracts in Python and Rust, Grafana's dashboards
 	$(run) python proto/gen.py
+	$(run) python demo/teahouse/gen.py
+	$(run) python charts/grafana/generate.py
 	cd proxy && cargo run -q --locked -p weft-api --features generate
 
-gen-check: ## Fail when what is committed differs from what proto/ generates
-	@$(MAKE) gen
-	@git diff --exit-code --stat -- proto/python proxy/api/src/generated || { echo "run make gen and commit the result" >&2; exit 1; }
+gen-check: gen ## Fail when what is committed differs from what is generated
+	@test -z "$$(git status --porcelain -- $(generated))" || { git status --short -- $(generated); echo "run make gen and commit the result" >&2; exit 1; }
 
 test-unit: ## Python units: pure code and in-process servers, within a minute
 	$(run) pytest libs services cli demo

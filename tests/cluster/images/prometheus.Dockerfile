@@ -1,8 +1,11 @@
 # Prometheus of Debian, for clusters that cannot pull docker.io/prom/prometheus.
 ARG DEBIAN_IMAGE=docker.io/library/debian:bookworm-slim
-FROM ${DEBIAN_IMAGE}
+FROM ${DEBIAN_IMAGE} AS package
 RUN --mount=type=cache,id=weft-apt,target=/var/cache/apt --mount=type=cache,id=weft-apt-lists,target=/var/lib/apt/lists \
-    apt-get update && apt-get install -y --no-install-recommends prometheus && mkdir /prometheus && chown 65534:65534 /prometheus
+    apt-get update && apt-get install -y --no-install-recommends prometheus
+
+FROM ${DEBIAN_IMAGE}
+COPY --from=package /usr/bin/prometheus /usr/bin/prometheus
 USER 65534:65534
 WORKDIR /prometheus
 ENTRYPOINT ["/usr/bin/prometheus"]

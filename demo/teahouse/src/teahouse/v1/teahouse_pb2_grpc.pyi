@@ -19,6 +19,7 @@ else:
 _T = _typing.TypeVar("_T")
 
 class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
+
 class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
@@ -54,6 +55,7 @@ class MenuServicer(metaclass=_abc_1.ABCMeta):
         request: _teahouse_pb2.ListTeasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_teahouse_pb2.ListTeasResponse, _abc.Awaitable[_teahouse_pb2.ListTeasResponse]]: ...
+
     @_abc_1.abstractmethod
     def FindTea(
         self,
@@ -105,18 +107,21 @@ class KettleServicer(metaclass=_abc_1.ABCMeta):
         request: _teahouse_pb2.BrewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_teahouse_pb2.Cup, _abc.Awaitable[_teahouse_pb2.Cup]]: ...
+
     @_abc_1.abstractmethod
     def BrewChai(
         self,
         request: _teahouse_pb2.BrewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_teahouse_pb2.Cup, _abc.Awaitable[_teahouse_pb2.Cup]]: ...
+
     @_abc_1.abstractmethod
     def BrewMatcha(
         self,
         request: _teahouse_pb2.BrewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_teahouse_pb2.Cup, _abc.Awaitable[_teahouse_pb2.Cup]]: ...
+
     @_abc_1.abstractmethod
     def BrewOolong(
         self,
@@ -131,12 +136,14 @@ class KettleServicer(metaclass=_abc_1.ABCMeta):
         request: _teahouse_pb2.BrewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_teahouse_pb2.Cup, _abc.Awaitable[_teahouse_pb2.Cup]]: ...
+
     @_abc_1.abstractmethod
     def BrewSencha(
         self,
         request: _teahouse_pb2.BrewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_teahouse_pb2.Cup, _abc.Awaitable[_teahouse_pb2.Cup]]: ...
+
     @_abc_1.abstractmethod
     def Steam(
         self,
@@ -145,6 +152,4 @@ class KettleServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_teahouse_pb2.Puff], _abc.AsyncIterator[_teahouse_pb2.Puff]]:
         """Steam as it rises, for as long as the caller listens."""
 
-def add_KettleServicer_to_server(
-    servicer: KettleServicer, server: _typing.Union[_grpc.Server, _aio.Server]
-) -> None: ...
+def add_KettleServicer_to_server(servicer: KettleServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
