@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 from weft_kube.api import Cluster
 
+from weft_testkit.requests import place_of, write
 from weft_testkit.store import (
     CLUSTER_SCOPED,
     Json,
@@ -23,8 +24,6 @@ from weft_testkit.store import (
     Selector,
     Store,
     collection_path,
-    json_patch,
-    merge_patch,
 )
 
 
@@ -46,27 +45,6 @@ class Recorded:
 
 Hook = Callable[[Recorded], Json | tuple[int, Json] | None]
 """Answers a request: a body (200, or 201 for POST), a status with a body, or None to let the server answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What a path names: a collection, or an object in it, or a subresource."""
-
-    collection: str
-    namespace: str
-    name: str
-    subresource: str
-
-
-def _place(path: str) -> _Place:
-    found = re.fullmatch(r"(/api/v1|/apis/[^/]+/[^/]+)/(.+)", path)
-    if not found:
-        raise RefusedError(404, "NotFound", "the server could not find the requested resource")
-    root, parts, namespace = found[1], found[2].split("/"), ""
-    if parts[0] == "namespaces" and len(parts) > 2 and parts[2] not in ("status", "finalize"):
-        namespace, parts = parts[1], parts[2:]
-    plural, name, subresource = [*parts, "", ""][:3]
-    return _Place(f"{root}/{plural}", namespace, name, subresource)
 
 
 class _Watcher:
@@ -127,8 +105,8 @@ class FakeKube:
 
     def get(self, path: str) -> Json:
         """The object at "/api/v1/namespaces/ns/pods/web-1"; RefusedError when there is none."""
-        place = _place(path)
-        return self.store.get(place.collection, self._key(place))
+        place = place_of(path)
+        return self.store.get(place.collection, place.key)
 
     def on_request(self, method: str, path: str, hook: Hook) -> None:
         """Calls `hook` for requests whose method and path match (regular expression); the newest hook goes first."""
@@ -191,11 +169,13 @@ class FakeKube:
         return None
 
     async def _built_in(self, request: web.BaseRequest, recorded: Recorded) -> web.StreamResponse:
-        place = _place(recorded.path)
+        place = place_of(recorded.path)
         if recorded.method != "GET":
-            return _json(_success(recorded), self._write(place, recorded))
+            written = write(self.store, place, recorded.method, recorded.content_type, recorded.body)
+            self._wake()
+            return _json(_success(recorded), written)
         if place.name:
-            return _json(200, self.store.get(place.collection, self._key(place)))
+            return _json(200, self.store.get(place.collection, place.key))
         query = recorded.query
         selector = Selector(place.namespace, query.get("labelSelector", ""), query.get("fieldSelector", ""))
         if query.get("watch") in ("1", "true"):
@@ -261,58 +241,6 @@ class FakeKube:
     def _bookmark(self) -> bytes:
         meta = {"resourceVersion": str(self.store.version)}
         return msgspec.json.encode({"type": "BOOKMARK", "object": {"metadata": meta}}) + b"\n"
-
-    def _key(self, place: _Place) -> tuple[str, str]:
-        return place.namespace, place.name
-
-    def _write(self, place: _Place, request: Recorded) -> Json:
-        if request.method == "DELETE":
-            result = self.store.delete(place.collection, self._key(place))
-        elif place.subresource not in ("", "status", "finalize", "scale"):
-            raise RefusedError(404, "NotFound", f"no hook answers {request.method} {request.path}")
-        else:
-            change = {"POST": self._create, "PUT": self._replace, "PATCH": self._patch}[request.method]
-            result = self.store.put(place.collection, change(place, request))
-        self._wake()
-        return result
-
-    def _create(self, place: _Place, request: Recorded) -> Json:
-        obj: Json = request.body
-        meta = obj.setdefault("metadata", {})
-        if place.namespace:
-            meta["namespace"] = place.namespace
-        if not meta.get("name"):
-            meta["name"] = f"{meta.get('generateName', '')}{self.store.version:05d}"
-        if (place.namespace, meta["name"]) in self.store.collection(place.collection).objects:
-            raise RefusedError(409, "AlreadyExists", f'"{meta["name"]}" already exists')
-        return obj
-
-    def _replace(self, place: _Place, request: Recorded) -> Json:
-        _refuse_stale(self.store.get(place.collection, self._key(place)), request.body)
-        place_fields = {"name": place.name} | ({"namespace": place.namespace} if place.namespace else {})
-        return {**request.body, "metadata": {**request.body.get("metadata", {}), **place_fields}}
-
-    def _patch(self, place: _Place, request: Recorded) -> Json:
-        key = self._key(place)
-        if request.content_type == "application/json-patch+json":
-            return json_patch(self.store.get(place.collection, key), request.body)
-        if request.content_type == "application/apply-patch+yaml":
-            now = self.store.collection(place.collection).objects.get(key, {})
-        else:
-            now = self.store.get(place.collection, key)
-            _refuse_stale(now, request.body)
-        result: Json = merge_patch(now, request.body)
-        result["metadata"] = {**result.get("metadata", {}), "name": place.name}
-        if place.namespace:
-            result["metadata"]["namespace"] = place.namespace
-        return result
-
-
-def _refuse_stale(now: Json, body: Json) -> None:
-    """Optimistic concurrency: a version that is named must be the newest."""
-    wanted = body.get("metadata", {}).get("resourceVersion")
-    if wanted and wanted != now["metadata"]["resourceVersion"]:
-        raise RefusedError(409, "Conflict", "the object has been modified")
 
 
 def _success(request: Recorded) -> int:
