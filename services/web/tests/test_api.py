@@ -114,6 +114,21 @@ async def test_namespaces_are_rows_too(lab: Any) -> None:
     assert (row["kind"], row["name"], row["meshed"]) == ("namespace", "shop", {"pods": 1, "running": 1})
 
 
+async def test_several_kinds_come_in_one_answer(lab: Any) -> None:
+    """A page needs one stream, not one a kind: browsers open only six connections to a server."""
+    await lab.has(deployment("web"), web_pod())
+    rows = (await lab.get("stat", kind="deploy,pod", namespace="shop"))["rows"]
+    assert [(row["kind"], row["name"]) for row in rows] == [("deployment", "web"), ("pod", "web-1")]
+
+
+async def test_with_a_peer_only_those_with_traffic_are_rows(lab: Any) -> None:
+    """Who does not talk with the peer is left out."""
+    await lab.has(deployment("web"), deployment("idle"), web_pod())
+    lab.prometheus.series = {"(weft_requests_total": [(WEB | {"result": "success"}, 5)]}
+    answer = await lab.get("stat", namespace="shop", to="deploy/db")
+    assert [row["name"] for row in answer["rows"]] == ["web"]
+
+
 async def test_edges_have_both_identities(lab: Any) -> None:
     """The client's from its service account, the server's as its certificate said."""
     lab.prometheus.series = {"increase(": [(EDGE | {"result": "success"}, 60)], "weft_tcp_open": [(EDGE, 2)]}

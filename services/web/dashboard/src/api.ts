@@ -24,6 +24,21 @@ export interface StatAnswer {
   rows: Stat[];
 }
 
+/** What a stream of rows sends: all of them first, then those that changed and those that are gone. */
+export interface Pushed extends StatAnswer {
+  removed?: Workload[];
+}
+
+/** The rows held, with what was pushed. */
+export function merge(held: StatAnswer | null, news: Pushed): StatAnswer {
+  if (!held) return news;
+  const key = (w: Workload) => `${w.namespace} ${w.kind} ${w.name}`;
+  const rows = new Map(held.rows.map((row) => [key(row), row]));
+  for (const row of news.rows) rows.set(key(row), row);
+  for (const gone of news.removed ?? []) rows.delete(key(gone));
+  return { ...news, rows: [...rows.values()] };
+}
+
 export interface Edge {
   src: Workload;
   dst: Workload;
@@ -89,11 +104,25 @@ export async function get<T>(path: string, query: Query = {}): Promise<T> {
   return body as T;
 }
 
-/** Server-sent events; returns how to stop. `onState` hears whether the stream is connected. */
-export function stream<T>(path: string, query: Query, onData: (data: T) => void, onState: (connected: boolean) => void): () => void {
+export interface Listener<T> {
+  onData: (data: T) => void;
+  /** Hears whether the stream is connected. */
+  onState: (connected: boolean) => void;
+  /** Hears why the server ended the stream; it is not opened again. */
+  onFailure?: (message: string) => void;
+}
+
+/** Server-sent events; returns how to stop. */
+export function stream<T>(path: string, query: Query, listener: Listener<T>): () => void {
   const source = new EventSource(url(path, query));
-  source.onopen = () => onState(true);
-  source.onerror = () => onState(false);
-  source.onmessage = (event) => onData(JSON.parse(event.data) as T);
+  source.onopen = () => listener.onState(true);
+  source.onerror = () => listener.onState(false);
+  source.onmessage = (event) => listener.onData(JSON.parse(event.data) as T);
+  source.addEventListener("failure", (event) => {
+    source.close();
+    const { error } = JSON.parse((event as MessageEvent).data);
+    listener.onState(false);
+    listener.onFailure?.([error.message, error.hint].filter(Boolean).join(". "));
+  });
   return () => source.close();
 }

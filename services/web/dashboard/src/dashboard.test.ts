@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Exchange, Stat } from "./api";
+import { type Exchange, merge, type Stat } from "./api";
 import { health, identity, microseconds, percent, seconds } from "./format";
 import { problems } from "./problems";
 import { add, sorted, type TopRow } from "./top";
@@ -53,5 +53,14 @@ describe("problems", () => {
   it("puts the worst success rate before a milder one", () => {
     const found = problems([stat({ name: "mild", success: 0.94 }), stat({ name: "bad", success: 0.5 })], []);
     expect(found.map((p) => p.href)).toEqual(["/namespaces/shop/deployment/bad", "/namespaces/shop/deployment/mild"]);
+  });
+});
+
+describe("merge", () => {
+  it("replaces changed rows, adds new ones and drops those that are gone", () => {
+    const held = { window_seconds: 60, rows: [stat({ name: "a" }), stat({ name: "b" })] };
+    const removed = [{ namespace: "shop", kind: "deployment", name: "a" }];
+    const rows = merge(held, { window_seconds: 60, rows: [stat({ name: "b", rps: 7 }), stat({ name: "c" })], removed }).rows;
+    expect(rows.map((row) => [row.name, row.rps])).toEqual([["b", 7], ["c", 1]]);
   });
 });

@@ -21,22 +21,21 @@ export function resourceQuery(namespace: string, resource: string): Query {
 }
 
 export interface TapState {
-  running: boolean;
   connected: boolean;
   error: string;
 }
 
 /** Listens while the page's address says `run`; `onData` gets each exchange. */
 export function tap(query: Query, onData: (e: Exchange) => void): TapState {
-  const state: TapState = $state({ running: true, connected: false, error: "" });
-  const stop = stream<Exchange & { status?: unknown; error_message?: string }>(
-    "tap",
-    query,
-    (data) => {
+  const state: TapState = $state({ connected: false, error: "" });
+  const stop = stream<Exchange>("tap", query, {
+    onData(data) {
+      // Other lines tell the state of the tap.
       if (typeof data.method === "string") onData(data);
     },
-    (connected) => (state.connected = connected),
-  );
+    onState: (connected) => (state.connected = connected),
+    onFailure: (message) => (state.error = message),
+  });
   onDestroy(stop);
   return state;
 }

@@ -39,7 +39,8 @@ class Question:
 
 
 PARAMETERS = {
-    "kind": "deployment (default), statefulset, daemonset, replicaset, job, cronjob, pod, service or namespace",
+    "kind": "deployment (default), statefulset, daemonset, replicaset, job, cronjob, pod, service or namespace; "
+    "`stat` takes several, separated by commas",
     "namespace": "one namespace, or * for all (default)",
     "name": "one object",
     "window": "time looked at, 15s to 6h (default 60s)",

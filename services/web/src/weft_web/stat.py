@@ -8,7 +8,7 @@ from weft_kube.objects import Object, Pod
 
 from weft_web import notes, promql
 from weft_web.catalog import Catalog, meshed, status
-from weft_web.model import Latency, Row, Stat
+from weft_web.model import Latency, Row, Stat, Totals
 from weft_web.prometheus import Prometheus, PrometheusError, Sample
 from weft_web.promql import stat_key, stat_series, up_series
 from weft_web.question import Question
@@ -136,10 +136,14 @@ def _note(row: Row, window: int, scraped: float | None, client_side: bool) -> st
 
 
 def _shown(question: Question, rows: list[Row]) -> list[Row]:
-    """ReplicaSets and Jobs of the past have no pods: they are shown when asked for by name only."""
-    if question.name or question.kind.name not in ("replicaset", "job"):
+    """Of many: with a peer, only those that have traffic with it; of ReplicaSets and Jobs, not those of the past."""
+    if question.name:
         return rows
-    return [row for row in rows if row.meshed and row.meshed.running]
+    if question.to or question.from_:
+        return [row for row in rows if row.rps or row.tcp_open_connections or (row.totals and row.totals != Totals())]
+    if question.kind.name in ("replicaset", "job"):
+        return [row for row in rows if row.meshed and row.meshed.running]
+    return rows
 
 
 def _where(namespace: str) -> str:
