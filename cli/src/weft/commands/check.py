@@ -94,7 +94,15 @@ def _spinner() -> Iterator[Callable[[str], None]]:
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.markup import escape
+    from rich.live import Live
+    from rich.spinner import Spinner
+    from rich.text import Text
 
-    with Console(stderr=True).status("") as status:
-        yield lambda text: status.update(escape(text))
+    console, spinner = Console(stderr=True), Spinner("dots")
+
+    def show(text: str) -> None:
+        spinner.update(text=Text(text.splitlines()[0][: console.width - 4]))
+
+    # Lines for the same terminal must go above the spinner; those for a pipe must not go to the terminal.
+    with Live(spinner, console=console, transient=True, redirect_stdout=sys.stdout.isatty()):
+        yield show
