@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use support::http::{full, get, http1, http2, mirror, serve, text, with_trailers};
-use support::mesh::Mesh;
+use support::loopback::Mesh;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

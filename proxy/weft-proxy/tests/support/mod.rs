@@ -4,10 +4,11 @@
 
 pub mod capture;
 pub mod clients;
+pub mod cluster;
 pub mod control_plane;
+pub mod http;
+pub mod loopback;
 pub mod mesh;
 pub mod net;
 pub mod pod;
 pub mod servers;
-pub mod http;
-pub mod mesh;
