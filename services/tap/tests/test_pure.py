@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 from weft_kube.objects import Pod
 from weft_kube.workloads import parse_kind
-from weft_tap.access import Subject, refusal
+from weft_tap.access import refusal
 from weft_tap.callers import Caller, RequestHeader, caller, common_name, read_config
 from weft_tap.faults import Fault
 from weft_tap.pace import Pace
-from weft_tap.pods import Found, Target, find
+from weft_tap.pods import Found, find
+from weft_tap.subject import Subject, Target
 from weft_testkit.objects import pod
 
 PROXY = {"weft.dev/proxy-version": "0.1.0", "pod-template-hash": "5d4"}

@@ -1,26 +1,13 @@
 """May the caller tap this? Kubernetes' RBAC decides, by a SubjectAccessReview."""
 
-from dataclasses import dataclass
-
 import msgspec
 from weft_kube.api import KubeApi
-from weft_kube.workloads import Kind
 
 from weft_tap.callers import Caller
 from weft_tap.faults import Fault
+from weft_tap.subject import GROUP, VERSION, Subject
 
-GROUP = "tap.weft.dev"
-VERSION = "v1alpha1"
 REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is tapped."""
-
-    namespace: str
-    kind: Kind
-    name: str
 
 
 class _Status(msgspec.Struct):

@@ -13,13 +13,13 @@ from weft_runtime.run import until
 from weft_webhook.ca_bundle import api_service
 from weft_webhook.serving import ServingCertificate
 
-from weft_tap.access import GROUP, VERSION
 from weft_tap.authority import Authority
 from weft_tap.config import Config
 from weft_tap.metrics import Metrics
 from weft_tap.pods import Pods
 from weft_tap.server import Taps, application
 from weft_tap.session import connector
+from weft_tap.subject import GROUP, VERSION
 
 log = structlog.get_logger()
 

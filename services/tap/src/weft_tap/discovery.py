@@ -4,7 +4,7 @@ from typing import Any
 
 from weft_kube.workloads import KINDS
 
-from weft_tap.access import GROUP, VERSION
+from weft_tap.subject import GROUP, VERSION
 
 _GROUP_VERSION = {"groupVersion": f"{GROUP}/{VERSION}", "version": VERSION}
 API_GROUP: dict[str, Any] = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 from weft_api.tap.v1 import tap_pb2
 
-from weft_tap.pods import Target
+from weft_tap.subject import Target
 
 _DIRECTION = {tap_pb2.DIRECTION_INBOUND: "inbound", tap_pb2.DIRECTION_OUTBOUND: "outbound"}
 _RESULT = {

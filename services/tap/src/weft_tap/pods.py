@@ -4,29 +4,12 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from weft_kube.names import PORT_TAP
 from weft_kube.objects import Pod
 from weft_kube.workloads import in_mesh, owners, running
 
-from weft_tap.access import Subject
+from weft_tap.subject import Subject, Target
 
 Key = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One pod's proxy."""
-
-    namespace: str
-    pod: str
-    address: str
-    service_account: str
-
-    @property
-    def authority(self) -> str:
-        """How our own proxy is asked to connect: it verifies that the other is of this service account."""
-        dashed = self.address.replace(".", "-").replace(":", "-")
-        return f"{dashed}.{self.namespace}.{self.service_account}.pod.weft:{PORT_TAP}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.workloads import Kind, parse_kind
 
-from weft_tap.access import GROUP, VERSION, Subject, authorize
+from weft_tap.access import authorize
 from weft_tap.authority import Authority
 from weft_tap.callers import Caller, caller, common_name
 from weft_tap.discovery import DOCUMENTS
@@ -21,6 +21,7 @@ from weft_tap.match import parse
 from weft_tap.metrics import Metrics
 from weft_tap.pods import Pods
 from weft_tap.session import Connect, Session
+from weft_tap.subject import GROUP, VERSION, Subject
 
 WATCH = f"/apis/{GROUP}/{VERSION}/watch/namespaces/{{namespace}}/{{kind}}/{{name}}/tap"
 log = structlog.get_logger()

@@ -7,11 +7,11 @@ from grpc import aio
 from weft_api.tap.v1 import tap_pb2, tap_pb2_grpc
 from weft_runtime.config import Address
 
-from weft_tap.access import Subject
 from weft_tap.lines import event_line, status_line
 from weft_tap.match import Filter
 from weft_tap.pace import Pace
-from weft_tap.pods import Pods, Target
+from weft_tap.pods import Pods
+from weft_tap.subject import Subject, Target
 
 QUEUE = 1000
 """Lines that wait for a slow client; beyond, proxies are not read any more and leave events out themselves."""

@@ -2,24 +2,17 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import aiohttp
 import msgspec
 from aiohttp import ClientTimeout
 
+from weft_web.table import Sample
+
 PARALLEL = 12
 TIMEOUT_SECONDS = 8
 CACHE_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One series of an answer."""
-
-    labels: Mapping[str, str]
-    value: float
 
 
 class PrometheusError(Exception):

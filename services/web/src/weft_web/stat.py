@@ -9,11 +9,11 @@ from weft_kube.objects import Object, Pod
 from weft_web import notes, promql
 from weft_web.catalog import Catalog, meshed, status
 from weft_web.model import Latency, Row, Stat, Totals
-from weft_web.prometheus import Prometheus, PrometheusError, Sample
+from weft_web.prometheus import Prometheus, PrometheusError
 from weft_web.promql import stat_key, stat_series, up_series
 from weft_web.question import Question
 from weft_web.selector import selects
-from weft_web.table import Group, Outcomes, group, latencies, outcomes
+from weft_web.table import Group, Outcomes, Sample, group, latencies, outcomes
 
 
 @dataclass(slots=True)

@@ -5,9 +5,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from weft_web.model import Latency, Totals
-from weft_web.prometheus import Sample
 
 Group = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One series of an answer."""
+
+    labels: Mapping[str, str]
+    value: float
 
 
 def group(samples: Iterable[Sample], labels: tuple[str, ...]) -> dict[Group, float]:
