@@ -37,6 +37,7 @@ def test_no_identity_on_skipped_ports(port: int) -> None:
         ({"labels": {"pod-template-hash": "5f"}, "owner": ("ReplicaSet", "web-5f")}, ("deployment", "web")),
         ({"owner": ("ReplicaSet", "web-5f")}, ("replicaset", "web-5f")),
         ({"owner": ("StatefulSet", "db")}, ("statefulset", "db")),
+        ({"owner": ("Job", "audit-29012345")}, ("cronjob", "audit")),
         ({}, ("pod", "web-1")),
     ],
 )

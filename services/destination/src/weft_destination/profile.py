@@ -104,8 +104,8 @@ def _list(value: Any) -> list[Any]:
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > 256:
-        raise ValueError("is not a text of 1-256 characters")
+    if not isinstance(value, str) or not value or len(value) > 128:
+        raise ValueError("is not a text of 1-128 characters")
     return value
 
 

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from weft_kube import names, objects
+from weft_kube.workloads import owners
 
 from weft_destination import model
 from weft_destination.model import Ports
@@ -97,13 +98,7 @@ def pod(obj: objects.Pod, trust_domain: str) -> model.Pod:
 
 
 def _workload(meta: objects.Meta) -> tuple[str, str]:
-    """By the injector's labels; else by the owner; a ReplicaSet named by its template's hash is a Deployment's."""
+    """By the injector's labels; else the outermost owner, as far as the pod alone tells it."""
     if names.WORKLOAD in meta.labels:
         return meta.labels.get(names.WORKLOAD_KIND, ""), meta.labels[names.WORKLOAD]
-    owner = next((owner for owner in meta.owner_references if owner.controller), None)
-    if owner is None:
-        return "pod", meta.name
-    suffix = "-" + meta.labels.get("pod-template-hash", "")
-    if owner.kind == "ReplicaSet" and suffix != "-" and owner.name.endswith(suffix):
-        return "deployment", owner.name.removesuffix(suffix)
-    return owner.kind.lower(), owner.name
+    return [("pod", meta.name), *owners(meta)][-1]

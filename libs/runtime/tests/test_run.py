@@ -1,0 +1,40 @@
+"""How a process ends: servers drain, watches end after them, failures end everything."""
+
+import asyncio
+
+import pytest
+from weft_runtime.run import until
+
+
+async def test_watches_outlive_servers() -> None:
+    """A server that drains still has its watches running."""
+    order: list[str] = []
+    stop = asyncio.Event()
+
+    async def server() -> None:
+        await stop.wait()
+        order.append("drained")
+
+    async def watch() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            order.append("watch ended")
+
+    asyncio.get_running_loop().call_soon(stop.set)
+    await until(stop, servers=[server()], watches=[watch()])
+    assert order == ["drained", "watch ended"]
+
+
+async def test_a_watch_that_fails_ends_the_process() -> None:
+    """Its error is told, rather than being served with old state for ever."""
+
+    async def server() -> None:
+        await asyncio.Event().wait()
+
+    async def watch() -> None:
+        raise RuntimeError("broken")
+
+    with pytest.raises(ExceptionGroup) as error:
+        await until(asyncio.Event(), servers=[server()], watches=[watch()])
+    assert str(error.value.exceptions[0]) == "broken"
