@@ -3,7 +3,7 @@
 mod support;
 
 use support::capture::Capture;
-use support::mesh::{Mesh, service};
+use support::cluster::{Cluster, service};
 use support::net::{SERVER, missing};
 use support::servers::{ECHO, GREETER, GREETING, GRPC, HTTP1, HTTP2};
 use support::{clients, servers};
@@ -11,9 +11,9 @@ use support::{clients, servers};
 const MARKER: &str = "marker-nobody-may-read";
 
 /// Tests need root for namespaces and rules; elsewhere they say so and pass.
-fn mesh() -> Option<Mesh> {
+fn mesh() -> Option<Cluster> {
     match missing() {
-        None => Some(Mesh::start()),
+        None => Some(Cluster::start()),
         Some(reason) => {
             eprintln!("skipped: {reason}");
             None

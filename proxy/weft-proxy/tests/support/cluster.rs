@@ -1,0 +1,101 @@
+//! A cluster of network namespaces: two pods with proxies, a control plane on the node, a Service in front of the server.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use weft_api::discovery as api;
+use weft_api::discovery::target::Kind as Target;
+use weft_api::discovery::update::State;
+use weft_proxy::identity::testing::spiffe;
+
+use super::control_plane::{ControlPlane, FakeDestination};
+use super::net::{CLIENT, NODE, Net, SERVER};
+use super::pod::Pod;
+use super::servers;
+
+/// The addresses of Service shop/web; no machine has them.
+pub const SERVICE: [&str; 2] = ["10.78.0.1", "fd78::1"];
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Fields are dropped in this order: proxies, applications, control plane, namespaces.
+pub struct Cluster {
+    pub client: Pod,
+    pub server: Pod,
+    /// Where the client's application runs.
+    pub application: Runtime,
+    _servers: Runtime,
+    pub plane: ControlPlane,
+    pub net: Net,
+}
+
+impl Cluster {
+    pub fn start() -> Self {
+        let net = Net::new();
+        let plane = ControlPlane::start(NODE.into(), net.node.enter());
+        describe(&plane.destination);
+        let servers = net.server.runtime();
+        servers::start(&servers);
+        Self {
+            client: Pod::start(net.client.clone(), CLIENT, &plane, "caller"),
+            server: Pod::start(net.server.clone(), SERVER, &plane, "web"),
+            application: net.client.runtime(),
+            _servers: servers,
+            plane,
+            net,
+        }
+    }
+
+    /// Runs a client inside the client's pod.
+    pub fn call<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        self.application.spawn(async move { sender.send(work.await) });
+        receiver.recv_timeout(SOON).expect("an answer in time")
+    }
+}
+
+/// Every port of the Service on both of its addresses, each with one endpoint of the same family.
+fn describe(destination: &FakeDestination) {
+    for (service, pod) in SERVICE.into_iter().zip(SERVER) {
+        for port in servers::PORTS {
+            let name = if pod.is_ipv4() { "web" } else { "web6" };
+            let service_port = api::ServicePort { namespace: "shop".into(), name: name.into(), port: port.into() };
+            let target = Target::Outbound(address(service.parse().unwrap(), port));
+            let to = api::ServiceDestination { service: Some(service_port.clone()), ..Default::default() };
+            let outbound = api::Outbound {
+                destination: Some(api::outbound::Destination::Service(to)),
+                protocol: api::Protocol::Detect.into(),
+            };
+            destination.put(target, "1", State::Outbound(outbound));
+            let endpoints = api::Endpoints { endpoints: vec![endpoint(pod, port)], exists: true };
+            destination.put(Target::Endpoints(service_port), "1", State::Endpoints(endpoints));
+        }
+    }
+}
+
+fn address(ip: IpAddr, port: u16) -> api::SocketAddress {
+    let ip = match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    api::SocketAddress { ip, port: port.into() }
+}
+
+fn endpoint(pod: IpAddr, port: u16) -> api::Endpoint {
+    api::Endpoint {
+        address: Some(address(pod, port)),
+        weight: 1,
+        identity: spiffe("shop", "web"),
+        namespace: "shop".into(),
+        pod: "web-1".into(),
+        workload_kind: "deployment".into(),
+        workload: "web".into(),
+        ..Default::default()
+    }
+}
+
+/// The Service's address of each family, with a port.
+pub fn service(port: u16) -> [SocketAddr; 2] {
+    SERVICE.map(|ip| SocketAddr::new(ip.parse().unwrap(), port))
+}
