@@ -1,5 +1,6 @@
 //! The proxy of weft, as a library so that tests can run a pair of them in one process.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod admin;
 pub mod app;

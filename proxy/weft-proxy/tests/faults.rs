@@ -41,7 +41,11 @@ async fn wrong_identity_is_refused() {
     });
     mesh.service(vec![endpoint(api.inbound, &spiffe("shop", "other"), "api")]);
     let (status, error, _) = fetch(&web).await;
-    assert_eq!((StatusCode::BAD_GATEWAY, true), (status, error.starts_with("E106 mesh TLS to spiffe://")), "{error}");
+    assert_eq!(
+        (StatusCode::BAD_GATEWAY, true),
+        (status, error.starts_with("E106 mesh TLS to spiffe://")),
+        "{error}"
+    );
     assert_eq!(0, reached.load(Ordering::Relaxed));
     web.expect("weft_proxy_errors_total", &["E106"], 1.0).await;
 }
@@ -74,9 +78,13 @@ async fn no_endpoints_is_told() {
     assert_eq!((503, "E104 no ready endpoints of svc/api.shop:80"), (status.as_u16(), &error[..]));
     assert_eq!("weft: E104 no ready endpoints of svc/api.shop:80\n", body);
     let mut client = http2(web.connect().await).await;
-    let request = Request::post("http://api/x").header("content-type", "application/grpc").body(full("")).unwrap();
+    let request =
+        Request::post("http://api/x").header("content-type", "application/grpc").body(full("")).unwrap();
     let response = client.send_request(request).await.unwrap();
-    assert_eq!((200, "14"), (response.status().as_u16(), response.headers()["grpc-status"].to_str().unwrap()));
+    assert_eq!(
+        (200, "14"),
+        (response.status().as_u16(), response.headers()["grpc-status"].to_str().unwrap())
+    );
     let unreached = ["result=\"failure\"", "dst_service=\"api\"", "dst_workload=\"\""];
     web.expect("weft_requests_total", &unreached, 2.0).await;
 }
@@ -88,7 +96,10 @@ async fn dead_application_is_told() {
     let (web, api, app) = mesh.pair().await;
     drop(app);
     let (status, error, _) = fetch(&web).await;
-    assert_eq!((StatusCode::BAD_GATEWAY, true), (status, error.starts_with("E103 cannot connect to 127.0.0.3")));
+    assert_eq!(
+        (StatusCode::BAD_GATEWAY, true),
+        (status, error.starts_with("E103 cannot connect to 127.0.0.3"))
+    );
     web.expect("weft_requests_total", &["result=\"failure\"", "status=\"502\""], 1.0).await;
     assert!(api.metric("weft_proxy_errors_total", &["E103"]) >= 1.0);
 }
@@ -130,7 +141,11 @@ async fn routes_have_names_and_timeouts() {
         ..api::Route::default()
     };
     let endpoints = vec![_api.endpoint()];
-    mesh.service_with(api::Protocol::Http1, vec![route("slow", "/slow"), route("item", "/items/[0-9]+")], endpoints);
+    mesh.service_with(
+        api::Protocol::Http1,
+        vec![route("slow", "/slow"), route("item", "/items/[0-9]+")],
+        endpoints,
+    );
     let mut client = http1(web.connect().await).await;
     for (path, status) in [("/slow", 504), ("/items/1", 200), ("/items/2?x=y", 200), ("/items/a", 200)] {
         assert_eq!(status, client.send_request(get(path)).await.unwrap().status().as_u16());
@@ -195,7 +210,10 @@ async fn unmeshed_endpoints_get_plain_text() {
         mesh.service(vec![endpoint(app.local_addr().unwrap(), "", "legacy")]);
         serve(app, http2_server, mirror);
         let response = if http2_server {
-            http2(web.connect().await).await.send_request(Request::get("http://api.shop/").body(full("")).unwrap()).await
+            http2(web.connect().await)
+                .await
+                .send_request(Request::get("http://api.shop/").body(full("")).unwrap())
+                .await
         } else {
             http1(web.connect().await).await.send_request(get("/")).await
         };
@@ -229,9 +247,11 @@ async fn foreign_tls_passes_through() {
     let api = mesh.pod(3, "api");
     let app = api.app().await;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    let mut session = rustls::ClientConnection::new(Arc::new(config), "example.org".try_into().unwrap()).unwrap();
+    let mut session =
+        rustls::ClientConnection::new(Arc::new(config), "example.org".try_into().unwrap()).unwrap();
     let mut hello = Vec::new();
     session.write_tls(&mut hello).unwrap();
     let mut client = TcpStream::connect(api.inbound).await.unwrap();
@@ -279,7 +299,8 @@ async fn rollouts_lose_nothing() {
     serve_until_gone(&first).await;
     mesh.service(vec![first.endpoint()]);
     let (stop, sent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
-    let clients: Vec<_> = (0..8).map(|n| tokio::spawn(load(web.outbound, n, stop.clone(), sent.clone()))).collect();
+    let clients: Vec<_> =
+        (0..8).map(|n| tokio::spawn(load(web.outbound, n, stop.clone(), sent.clone()))).collect();
     let mut old = first;
     for host in 11..16 {
         let new = mesh.pod(host, "api");
@@ -312,8 +333,9 @@ async fn serve_until_gone(pod: &Pod) {
 async fn load(outbound: std::net::SocketAddr, n: usize, stop: Arc<AtomicUsize>, sent: Arc<AtomicU64>) {
     let mut client = http1(TcpStream::connect(outbound).await.unwrap()).await;
     while stop.load(Ordering::Relaxed) == 0 {
-        let request = if n % 2 == 0 { Request::get("/") } else { Request::post("/") };
-        let response = client.send_request(request.header("host", "a").body(full("data")).unwrap()).await.unwrap();
+        let request = if n.is_multiple_of(2) { Request::get("/") } else { Request::post("/") };
+        let response =
+            client.send_request(request.header("host", "a").body(full("data")).unwrap()).await.unwrap();
         let error = response.headers().get("weft-error").cloned();
         assert_eq!((StatusCode::OK, None), (response.status(), error));
         assert_eq!("data", text(response).await);

@@ -75,7 +75,8 @@ async fn ask(stream: TlsStream<TcpStream>) -> (StatusCode, String, String) {
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let request = Request::post("http://destination/").header("weft-client-id", "spiffe://cluster.local/ns/a/sa/forged");
+    let request = Request::post("http://destination/")
+        .header("weft-client-id", "spiffe://cluster.local/ns/a/sa/forged");
     let response = sender.send_request(request.body(Full::<Bytes>::from("hello")).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let collected = body.collect().await.unwrap();
@@ -86,7 +87,8 @@ async fn ask(stream: TlsStream<TcpStream>) -> (StatusCode, String, String) {
 /// Dials the gateway as `identity`; without its certificate when it has none.
 async fn mesh(identity: &Identity, to: SocketAddr) -> TlsStream<TcpStream> {
     let server = spiffe("weft", "destination");
-    let config = identity.client_config(&server, ALPN_H2).or_else(|| identity.bootstrap_config(&server, ALPN_H2));
+    let config =
+        identity.client_config(&server, ALPN_H2).or_else(|| identity.bootstrap_config(&server, ALPN_H2));
     dial::tls(dial::tcp(&Dns::default(), &to.into()).await.unwrap(), config.unwrap()).await.unwrap()
 }
 
@@ -133,5 +135,8 @@ async fn a_dead_service_is_told_with_a_code() {
     let nobody = (Ipv4Addr::LOCALHOST, free_port().await).into();
     let public = gateway(&ca, nobody, false).await;
     let (status, body, _) = ask(mesh(&web, public).await).await;
-    assert_eq!((StatusCode::SERVICE_UNAVAILABLE, format!("E103 the service on {nobody} does not answer")), (status, body));
+    assert_eq!(
+        (StatusCode::SERVICE_UNAVAILABLE, format!("E103 the service on {nobody} does not answer")),
+        (status, body)
+    );
 }

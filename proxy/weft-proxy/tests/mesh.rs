@@ -39,8 +39,10 @@ async fn http1_arrives_as_http1() {
     web.expect("weft_requests_total", &[&answered[..], &["direction=\"outbound\"", API]].concat(), 1.0).await;
     api.expect("weft_requests_total", &[&answered[..], &["direction=\"inbound\"", WEB]].concat(), 1.0).await;
     let dst = ["dst_namespace=\"shop\"", "dst_workload_kind=\"deployment\"", "dst_workload=\"api\""];
-    web.expect("weft_response_duration_seconds_count", &[&dst[..], &["dst_service=\"api\""]].concat(), 1.0).await;
-    api.expect("weft_response_duration_seconds_count", &[&dst[..], &["dst_service=\"\""]].concat(), 1.0).await;
+    web.expect("weft_response_duration_seconds_count", &[&dst[..], &["dst_service=\"api\""]].concat(), 1.0)
+        .await;
+    api.expect("weft_response_duration_seconds_count", &[&dst[..], &["dst_service=\"\""]].concat(), 1.0)
+        .await;
 }
 
 /// Many requests share one mesh connection, and byte counters move while it is open.
@@ -99,7 +101,8 @@ async fn head_keeps_its_length() {
     serve(app, false, async |_| {
         Response::builder().header("content-length", "12345").body(full("")).unwrap()
     });
-    let requests = "HEAD / HTTP/1.1\r\nhost: a\r\n\r\nHEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let requests =
+        "HEAD / HTTP/1.1\r\nhost: a\r\n\r\nHEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
     let responses = raw(&mut web.connect().await, requests).await;
     assert_eq!(2, responses.matches("HTTP/1.1 200 OK\r\ncontent-length: 12345\r\n").count(), "{responses}");
     assert!(responses.ends_with("\r\n\r\n"), "{responses}");
@@ -146,12 +149,14 @@ async fn grpc_keeps_its_trailers() {
         assert_eq!(http::Version::HTTP_2, request.version());
         let status = request.uri().path().trim_start_matches('/').to_owned();
         let status: &'static str = status.leak();
-        let body = if status == "none" { full("data") } else { with_trailers("data", &[("grpc-status", status)]) };
+        let body =
+            if status == "none" { full("data") } else { with_trailers("data", &[("grpc-status", status)]) };
         Response::builder().header("content-type", "application/grpc").body(body).unwrap()
     });
     let mut client = http2(web.connect().await).await;
     for status in ["0", "5", "13", "none"] {
-        let request = Request::post(format!("http://api.shop/{status}")).header("content-type", "application/grpc");
+        let request =
+            Request::post(format!("http://api.shop/{status}")).header("content-type", "application/grpc");
         let response = client.send_request(request.body(full("ask")).unwrap()).await.unwrap();
         let body = response.into_body().collect().await.unwrap();
         let trailer = body.trailers().map(|t| t["grpc-status"].to_str().unwrap().to_owned());
@@ -290,7 +295,8 @@ async fn nothing_reserved_passes() {
     let (web, _api, app) = mesh.pair().await;
     serve(app, false, mirror);
     let mut client = http1(web.connect().await).await;
-    let request = Request::get("/").header("host", "a").header("weft-client-id", "me").header("weft-orig-version", "x");
+    let request =
+        Request::get("/").header("host", "a").header("weft-client-id", "me").header("weft-orig-version", "x");
     let seen = text(client.send_request(request.body(full("")).unwrap()).await.unwrap()).await;
     assert_eq!("GET / HTTP/1.1\nhost: a\nweft-client-id: spiffe://cluster.local/ns/shop/sa/web\n\n", seen);
 }

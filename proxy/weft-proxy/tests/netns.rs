@@ -68,7 +68,14 @@ fn both_sides_know_each_other() {
     mesh.call(clients::http1(service(HTTP1)[0], MARKER));
     let seen = |pod: &support::pod::Pod, direction: &str, peer: &str| {
         let (direction, peer) = (format!("direction=\"{direction}\""), format!("/ns/shop/sa/{peer}\""));
-        pod.metric(&["weft_requests_total{", &direction, &peer, "tls=\"true\"", "result=\"success\"", "status=\"200\""])
+        pod.metric(&[
+            "weft_requests_total{",
+            &direction,
+            &peer,
+            "tls=\"true\"",
+            "result=\"success\"",
+            "status=\"200\"",
+        ])
     };
     assert_eq!(1.0, seen(&mesh.client, "outbound", "web"), "{}", mesh.client.get("/metrics"));
     assert_eq!(1.0, seen(&mesh.server, "inbound", "caller"), "{}", mesh.server.get("/metrics"));

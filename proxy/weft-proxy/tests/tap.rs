@@ -66,7 +66,10 @@ async fn connect_listener(ca: &Authority) -> SocketAddr {
 
 async fn tunnel(connect: SocketAddr, authority: &str) -> TcpStream {
     let mut stream = TcpStream::connect(connect).await.unwrap();
-    stream.write_all(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
     let mut head = [0; 256];
     let read = stream.read(&mut head).await.unwrap();
     assert!(head[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head[..read]));

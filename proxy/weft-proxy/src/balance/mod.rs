@@ -102,7 +102,7 @@ fn guess(nodes: &[Rc<Node>], now: Instant) -> Duration {
 pub fn pick(nodes: &[Rc<Node>], lots: &Lots, tried: &[Rc<Node>], now: Instant) -> Option<Rc<Node>> {
     let open = |n: &&Rc<Node>| !tried.iter().any(|t| Rc::ptr_eq(t, n)) && n.endpoint.weight > 0;
     if tried.is_empty()
-        && let Some(found) = draw(nodes, lots, now).filter(|n| open(&n) && !n.is_avoided(now))
+        && let Some(found) = draw(nodes, lots, now).filter(|n| open(n) && !n.is_avoided(now))
     {
         return Some(found.clone());
     }

@@ -87,7 +87,12 @@ fn all_conditions_of_a_match_must_hold() {
     let seen = exchange("/menu/tea?x=1", 503);
     let holds = |wanted: Match| super::matching::matches(&wanted, &seen);
     assert!(holds(Match::default()));
-    assert!(holds(Match { path_prefix: "/menu".into(), min_status: 500, max_status: 599, ..Match::default() }));
+    assert!(holds(Match {
+        path_prefix: "/menu".into(),
+        min_status: 500,
+        max_status: 599,
+        ..Match::default()
+    }));
     assert!(holds(Match { authority: "web.shop".into(), min_latency_us: 20_000, ..Match::default() }));
     assert!(holds(Match { header_name: "Host".into(), header_value: "web.shop".into(), ..Match::default() }));
     assert!(!holds(Match { path_prefix: "/menu".into(), max_status: 499, ..Match::default() }));

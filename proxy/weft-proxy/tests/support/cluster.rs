@@ -60,7 +60,8 @@ fn describe(destination: &FakeDestination) {
     for (service, pod) in SERVICE.into_iter().zip(SERVER) {
         for port in servers::PORTS {
             let name = if pod.is_ipv4() { "web" } else { "web6" };
-            let service_port = api::ServicePort { namespace: "shop".into(), name: name.into(), port: port.into() };
+            let service_port =
+                api::ServicePort { namespace: "shop".into(), name: name.into(), port: port.into() };
             let target = Target::Outbound(address(service.parse().unwrap(), port));
             let to = api::ServiceDestination { service: Some(service_port.clone()), ..Default::default() };
             let outbound = api::Outbound {

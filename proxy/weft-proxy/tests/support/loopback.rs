@@ -84,7 +84,12 @@ impl Mesh {
         self.service_with(api::Protocol::Detect, vec![], endpoints);
     }
 
-    pub fn service_with(&self, protocol: api::Protocol, routes: Vec<api::Route>, endpoints: Vec<api::Endpoint>) {
+    pub fn service_with(
+        &self,
+        protocol: api::Protocol,
+        routes: Vec<api::Route>,
+        endpoints: Vec<api::Endpoint>,
+    ) {
         let service = api::ServiceDestination {
             service: Some(service_port()),
             routes,
@@ -129,8 +134,7 @@ impl Mesh {
             let out = stream.local_addr()? == outbound_addr;
             Ok(*(if out { &to } else { &at }).lock().unwrap())
         };
-        let shared =
-            Arc::new(Shared::new(config, identity.clone(), discovery.clone(), Arc::new(original)));
+        let shared = Arc::new(Shared::new(config, identity.clone(), discovery.clone(), Arc::new(original)));
         tokio::spawn(stream::run(discovery, identity, settings));
         let listeners = Listeners { outbound: vec![outbound], inbound: vec![inbound] };
         let works = shared.clone();

@@ -8,7 +8,6 @@ pub mod cluster;
 pub mod control_plane;
 pub mod http;
 pub mod loopback;
-pub mod mesh;
 pub mod net;
 pub mod pod;
 pub mod servers;

@@ -95,10 +95,21 @@ impl Net {
 /// A pair of interfaces: `p<number>` on the node, `eth0` in the pod.
 fn wire(node: &Namespace, pod: &Namespace, number: u8) {
     let outside = format!("p{number}");
-    ip(&["-n", &node.name, "link", "add", &outside, "type", "veth", "peer", "name", "eth0", "netns", &pod.name]);
+    ip(&[
+        "-n", &node.name, "link", "add", &outside, "type", "veth", "peer", "name", "eth0", "netns", &pod.name,
+    ]);
     for (namespace, interface, last) in [(node, outside.as_str(), 1), (pod, "eth0", 2)] {
         ip(&["-n", &namespace.name, "addr", "add", &format!("10.77.{number}.{last}/24"), "dev", interface]);
-        ip(&["-n", &namespace.name, "addr", "add", &format!("fd77:{number}::{last}/64"), "dev", interface, "nodad"]);
+        ip(&[
+            "-n",
+            &namespace.name,
+            "addr",
+            "add",
+            &format!("fd77:{number}::{last}/64"),
+            "dev",
+            interface,
+            "nodad",
+        ]);
         ip(&["-n", &namespace.name, "link", "set", interface, "up"]);
     }
     ip(&["-n", &pod.name, "route", "add", "default", "via", &format!("10.77.{number}.1")]);
@@ -115,7 +126,8 @@ pub fn missing() -> Option<&'static str> {
     if !nix::unistd::geteuid().is_root() {
         return Some("not root");
     }
-    let probe = |program: &str| Command::new(program).arg("-V").output().is_ok_and(|output| output.status.success());
+    let probe =
+        |program: &str| Command::new(program).arg("-V").output().is_ok_and(|output| output.status.success());
     if !probe("ip") {
         return Some("no iproute2");
     }

@@ -29,7 +29,9 @@ pub const GREETING: &str = "220 marker-of-the-greeter\n";
 /// Starts them all on every address.
 pub fn start(runtime: &Runtime) {
     listen(runtime, HTTP1, |stream| async {
-        let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(echo)).await;
+        let _ = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service_fn(echo))
+            .await;
     });
     listen(runtime, HTTP2, |stream| async {
         let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
