@@ -17,7 +17,8 @@ const SCOPE_GLOBAL: &str = "00";
 pub fn apply(options: &Options) -> anyhow::Result<Vec<String>> {
     require_net_admin(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())?;
     apply_family(options, Family::V4)?;
-    let mut notes = vec![format!("IPv4 redirected: in to {}, out to {}", options.inbound_port, options.outbound_port)];
+    let mut notes =
+        vec![format!("IPv4 redirected: in to {}, out to {}", options.inbound_port, options.outbound_port)];
     let addresses = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     if addresses.is_empty() {
         notes.push("no IPv6 in this pod: no rules for it".to_owned());

@@ -43,7 +43,8 @@ pub fn restore(options: &Options, family: Family, missing: &[Jump]) -> String {
 }
 
 fn inbound(options: &Options) -> Vec<String> {
-    let skipped = std::iter::once(&PROXY_SERVERS).chain(&options.skip_inbound).map(|ports| skip_ports(*ports));
+    let skipped =
+        std::iter::once(&PROXY_SERVERS).chain(&options.skip_inbound).map(|ports| skip_ports(*ports));
     skipped.chain([redirect(options.inbound_port)]).collect()
 }
 
