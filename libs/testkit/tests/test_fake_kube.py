@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.objects import Object, Pod
@@ -24,6 +25,20 @@ async def test_absent_objects_are_not_found() -> None:
     async with FakeKube() as kube, KubeApi(kube.cluster) as api:
         with pytest.raises(ApiError, match="404 NotFound"):
             await api.get(f"{PODS}/web-1", Pod)
+
+
+async def test_lists_side_by_side_do_not_mix() -> None:
+    """Each list goes on with its own pages."""
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api:
+        for number in range(4):
+            kube.put(pod("ns", f"p{number}"))
+            kube.put(namespace(f"n{number}"))
+        tokens = {}
+        for path in ("/api/v1/pods", "/api/v1/namespaces"):
+            page = msgspec.json.decode(await api.request("GET", path, {"limit": "2"}))
+            tokens[path] = page["metadata"]["continue"]
+        rest = msgspec.json.decode(await api.request("GET", "/api/v1/pods", {"continue": tokens["/api/v1/pods"]}))
+        assert [item["metadata"]["name"] for item in rest["items"]] == ["p2", "p3"]
 
 
 async def test_creating_twice_is_a_conflict() -> None:

@@ -7,6 +7,7 @@ async with FakeKube() as kube, KubeApi(kube.cluster) as api:
 """
 
 import asyncio
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class FakeKube:
         self._watchers: set[_Watcher] = set()
         self._changed = asyncio.Event()
         self._pages: dict[str, tuple[int, list[Json]]] = {}
+        self._tokens = itertools.count()
         self._runner: web.ServerRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -193,7 +195,7 @@ class FakeKube:
         limit = int(query.get("limit") or 0) or len(rest)
         meta = {"resourceVersion": str(version)}
         if rest[limit:]:
-            meta["continue"] = f"{version}-{len(self._pages)}-{len(rest)}"
+            meta["continue"] = f"page-{next(self._tokens)}"
             self._pages[meta["continue"]] = version, rest[limit:]
         return {"kind": "List", "apiVersion": "v1", "metadata": meta, "items": rest[:limit]}
 
