@@ -19,11 +19,10 @@ pub fn apply(options: &Options) -> anyhow::Result<Vec<String>> {
     apply_family(options, Family::V4)?;
     let mut notes =
         vec![format!("IPv4 redirected: in to {}, out to {}", options.inbound_port, options.outbound_port)];
-    let addresses = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
-    if addresses.is_empty() {
-        notes.push("no IPv6 in this pod: no rules for it".to_owned());
+    let Ok(addresses) = std::fs::read_to_string("/proc/net/if_inet6") else {
+        notes.push("the kernel runs without IPv6: no rules for it".to_owned());
         return Ok(notes);
-    }
+    };
     match apply_family(options, Family::V6) {
         Ok(()) => notes.push("IPv6 redirected as well".to_owned()),
         Err(error) if has_global(&addresses) => return Err(error),
