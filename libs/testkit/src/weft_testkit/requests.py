@@ -47,16 +47,20 @@ def write(store: Store, place: Place, method: str, content_type: str, body: Any)
         obj = _created(store, place, body)
     elif method == "PUT":
         _refuse_stale(store.get(place.collection, place.key), body)
-        obj = dict(body)
+        obj = body
     else:
         obj = _patched(store, place, content_type, body)
-    return store.put(place.collection, obj)
+    return store.put(place.collection, _placed(obj, place))
+
+
+def _placed(obj: Json, place: Place) -> Json:
+    """Name and namespace are the path's, as far as it has them."""
+    named = {"name": place.name, "namespace": place.namespace}
+    return {**obj, "metadata": obj.get("metadata", {}) | {key: value for key, value in named.items() if value}}
 
 
 def _created(store: Store, place: Place, obj: Json) -> Json:
     meta = obj.setdefault("metadata", {})
-    if place.namespace:
-        meta["namespace"] = place.namespace
     if not meta.get("name"):
         meta["name"] = f"{meta.get('generateName', '')}{store.version:05d}"
     if (place.namespace, meta["name"]) in store.collection(place.collection).objects:
@@ -72,11 +76,7 @@ def _patched(store: Store, place: Place, content_type: str, body: Any) -> Json:
     else:
         now = store.get(place.collection, place.key)
         _refuse_stale(now, body)
-    result: Json = merge_patch(now, body)
-    result["metadata"] = {**result.get("metadata", {}), "name": place.name}
-    if place.namespace:
-        result["metadata"]["namespace"] = place.namespace
-    return result
+    return dict(merge_patch(now, body))
 
 
 def _refuse_stale(now: Json, body: Json) -> None:
