@@ -65,12 +65,23 @@ fn is_request_line(line: &[u8]) -> bool {
     line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
 }
 
-/// Reads into `buf` until the kind is clear; `silence` limits the wait for the first byte.
-pub async fn detect(stream: &TcpStream, buf: &mut BytesMut, silence: Option<Duration>) -> io::Result<Found> {
+/// How long to wait for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// The port speaks HTTP: its client will speak, and what it begins it will end.
+    Http,
+    /// The first byte may never come, and what comes may only look like HTTP at first.
+    Silence(Duration),
+    /// Bytes are there, of whatever kind.
+    Spoken,
+}
+
+/// Reads into `buf` until the kind is clear, or `patience` ends.
+pub async fn detect(stream: &TcpStream, buf: &mut BytesMut, patience: Patience) -> io::Result<Found> {
     if buf.is_empty() {
-        let first = match silence {
-            None => read_some(stream, buf).await,
-            Some(limit) => match timeout(limit, read_some(stream, buf)).await {
+        let first = match patience {
+            Patience::Http | Patience::Spoken => read_some(stream, buf).await,
+            Patience::Silence(limit) => match timeout(limit, read_some(stream, buf)).await {
                 Ok(read) => read,
                 Err(_) => return Ok(Found::Silent),
             },
@@ -79,7 +90,11 @@ pub async fn detect(stream: &TcpStream, buf: &mut BytesMut, silence: Option<Dura
             return Ok(Found::Closed);
         }
     }
-    Ok(Found::Kind(timeout(UNDECIDED, decide(stream, buf)).await.unwrap_or(Ok(Kind::Opaque))?))
+    let kind = match patience {
+        Patience::Http => decide(stream, buf).await,
+        _ => timeout(UNDECIDED, decide(stream, buf)).await.unwrap_or(Ok(Kind::Opaque)),
+    };
+    Ok(Found::Kind(kind?))
 }
 
 async fn decide(stream: &TcpStream, buf: &mut BytesMut) -> io::Result<Kind> {
@@ -148,9 +163,9 @@ mod tests {
     async fn silence_is_not_an_end() {
         let (client, server) = pair().await;
         let mut buf = BytesMut::new();
-        assert_eq!(Found::Silent, detect(&server, &mut buf, Some(SILENCE)).await.unwrap());
+        assert_eq!(Found::Silent, detect(&server, &mut buf, Patience::Silence(SILENCE)).await.unwrap());
         drop(client);
-        assert_eq!(Found::Closed, detect(&server, &mut buf, Some(SILENCE)).await.unwrap());
+        assert_eq!(Found::Closed, detect(&server, &mut buf, Patience::Silence(SILENCE)).await.unwrap());
     }
 
     /// A request line in pieces is put together, and nothing of it is lost.
@@ -164,7 +179,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let (found, ()) = tokio::join!(detect(&server, &mut buf, None), write);
+        let (found, ()) = tokio::join!(detect(&server, &mut buf, Patience::Http), write);
         assert_eq!((Found::Kind(Kind::Http1), b"GET / HTTP/1.1\r\n".as_slice()), (found.unwrap(), &buf[..]));
     }
 }

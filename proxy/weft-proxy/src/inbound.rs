@@ -15,7 +15,7 @@ use tokio_rustls::StartHandshake;
 use crate::balance::node::Node;
 use crate::connect;
 use crate::copy;
-use crate::detect::{self, Found, Kind, SILENCE};
+use crate::detect::{self, Found, Kind, Patience, SILENCE};
 use crate::discovery::{Inbound, Protocol};
 use crate::error::{Code, Error};
 use crate::http::client::chain;
@@ -84,10 +84,10 @@ impl Conn {
     }
 
     /// Declared HTTP servers do not speak first.
-    fn patience(&self) -> Option<Duration> {
+    fn patience(&self) -> Patience {
         match self.protocol() {
-            Protocol::Detect | Protocol::Opaque => Some(SILENCE),
-            _ => None,
+            Protocol::Detect | Protocol::Opaque => Patience::Silence(SILENCE),
+            _ => Patience::Http,
         }
     }
 
@@ -170,7 +170,7 @@ impl Conn {
             _ = server.read_buf(&mut words) => false,
         };
         if by_client {
-            return match detect::detect(&stream, &mut buf, None).await.map_err(failed)? {
+            return match detect::detect(&stream, &mut buf, Patience::Spoken).await.map_err(failed)? {
                 Found::Kind(kind @ (Kind::Tls | Kind::Http1 | Kind::Http2)) => {
                     drop(server);
                     self.serve_plain(stream, buf, kind).await

@@ -12,7 +12,7 @@ use crate::balance::Balancer;
 use crate::balance::node::{InFlight, Node};
 use crate::connect;
 use crate::copy;
-use crate::detect::{self, Found, Kind, SILENCE};
+use crate::detect::{self, Found, Kind, Patience, SILENCE};
 use crate::discovery::Protocol;
 use crate::error::{Code, Error};
 use crate::http::client::chain;
@@ -60,12 +60,12 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
     }
 }
 
-/// How long the client may be silent before the server is asked.
-fn patience(protocol: Protocol, target: &Target) -> Option<Duration> {
+fn patience(protocol: Protocol, target: &Target) -> Patience {
     match protocol {
-        Protocol::Detect if target.server_first.get() => Some(Duration::ZERO),
-        Protocol::Detect if !target.spoke_http.get() => Some(SILENCE),
-        _ => None,
+        // Its clients wait for the server: no use in waiting for them.
+        Protocol::Detect if target.server_first.get() => Patience::Silence(Duration::ZERO),
+        Protocol::Detect if !target.spoke_http.get() => Patience::Silence(SILENCE),
+        _ => Patience::Http,
     }
 }
 
@@ -83,7 +83,7 @@ fn refuse_loop(worker: &Worker, stream: &TcpStream, dst: SocketAddr) -> Result<(
 async fn refuse(worker: &Rc<Worker>, stream: TcpStream, error: Error) -> Result<(), Error> {
     let mut buf = BytesMut::new();
     if let Ok(Found::Kind(kind @ (Kind::Http1 | Kind::Http2))) =
-        detect::detect(&stream, &mut buf, Some(SILENCE)).await
+        detect::detect(&stream, &mut buf, Patience::Silence(SILENCE)).await
     {
         let io = Io::tcp(stream).prefixed(buf.freeze());
         let told = error.clone();
@@ -161,7 +161,7 @@ async fn serve_silent(
     };
     let mut client = stream;
     if by_client {
-        let found = detect::detect(&client, &mut buf, None).await.map_err(failed)?;
+        let found = detect::detect(&client, &mut buf, Patience::Spoken).await.map_err(failed)?;
         if let Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) = found {
             drop(io);
             return serve_http(worker, target, client, source, buf, kind).await;

@@ -30,7 +30,7 @@ fn exchange(path: &str) -> Exchange {
         method: Method::GET,
         uri: path.parse().unwrap(),
         version: Version::HTTP_11,
-        status: StatusCode::OK,
+        status: Some(StatusCode::OK),
         grpc_status: None,
         outcome: Outcome::Success,
         latency: Duration::from_millis(1),

@@ -73,9 +73,10 @@ impl Balancer {
     fn rebuild(&self) {
         let set = self.updates.borrow_mut().borrow_and_update().clone();
         let old = self.nodes.borrow().clone();
-        let guess = guess(&old, Instant::now());
+        let now = Instant::now();
+        let guess = guess(&old, now);
         let keep = |e: &Arc<Endpoint>| old.iter().find(|n| n.endpoint == *e).cloned();
-        let fresh = |e: &Arc<Endpoint>| Rc::new(Node::new(e.clone(), tls_of(e, &self.own_ips), guess));
+        let fresh = |e: &Arc<Endpoint>| Rc::new(Node::new(e.clone(), tls_of(e, &self.own_ips), guess, now));
         *self.nodes.borrow_mut() =
             set.endpoints.iter().map(|e| keep(e).unwrap_or_else(|| fresh(e))).collect();
     }
@@ -145,8 +146,9 @@ mod tests {
     }
 
     fn nodes(weights: &[u32]) -> Vec<Rc<Node>> {
+        let now = Instant::now();
         let make = |(n, w): (usize, &u32)| {
-            Rc::new(Node::new(endpoint(n as u8, *w), Tls::NoIdentity, Duration::from_millis(1)))
+            Rc::new(Node::new(endpoint(n as u8, *w), Tls::NoIdentity, Duration::from_millis(1), now))
         };
         weights.iter().enumerate().map(make).collect()
     }

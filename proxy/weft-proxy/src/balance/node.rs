@@ -29,12 +29,12 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(endpoint: Arc<Endpoint>, tls: Tls, guess: Duration) -> Self {
+    pub fn new(endpoint: Arc<Endpoint>, tls: Tls, guess: Duration, now: Instant) -> Self {
         Self {
             endpoint,
             direction: "outbound",
             tls,
-            load: Load::new(guess, Instant::now()),
+            load: Load::new(guess, now),
             pool: Pool::default(),
             unreachable: Cell::new(0),
             avoid_until: Cell::new(None),
@@ -45,7 +45,10 @@ impl Node {
 
     /// The pod's own application.
     pub fn app(endpoint: Arc<Endpoint>) -> Self {
-        Self { direction: "inbound", ..Self::new(endpoint, Tls::NoIdentity, super::ewma::UNKNOWN) }
+        Self {
+            direction: "inbound",
+            ..Self::new(endpoint, Tls::NoIdentity, super::ewma::UNKNOWN, Instant::now())
+        }
     }
 
     /// The SPIFFE ID that must be shown; none: plain text.

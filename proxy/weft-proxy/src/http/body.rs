@@ -26,16 +26,20 @@ pub struct Source {
     /// What was read, for the next attempt; none once it is too much, or the response is there.
     kept: RefCell<Option<Vec<Bytes>>>,
     size: Cell<usize>,
+    limit: usize,
     /// Number of the attempt that may read on.
     attempt: Cell<u32>,
     bytes: Cell<u64>,
 }
 
 impl Source {
-    pub fn new(incoming: Incoming) -> Rc<Self> {
+    /// `keep`: what was read is kept for another attempt.
+    pub fn new(incoming: Incoming, keep: bool) -> Rc<Self> {
+        let limit = if keep { MAX_REPLAY } else { 0 };
         Rc::new(Self {
             incoming: RefCell::new(incoming),
             kept: RefCell::new(Some(Vec::new())),
+            limit,
             size: Cell::new(0),
             attempt: Cell::new(0),
             bytes: Cell::new(0),
@@ -68,7 +72,7 @@ impl Source {
         let mut kept = self.kept.borrow_mut();
         self.size.set(self.size.get() + data.len());
         match &mut *kept {
-            Some(chunks) if self.size.get() <= MAX_REPLAY => chunks.push(data.clone()),
+            Some(chunks) if self.size.get() <= self.limit => chunks.push(data.clone()),
             other => *other = None,
         }
     }

@@ -35,7 +35,8 @@ pub fn may_resend(error: &Error, method: &Method) -> bool {
     error.code.is_undelivered() || (error.code == Code::Lost && is_idempotent(method))
 }
 
-fn is_idempotent(method: &Method) -> bool {
+/// Twice is as good as once.
+pub fn is_idempotent(method: &Method) -> bool {
     method.is_idempotent() && *method != Method::CONNECT
 }
 

@@ -137,7 +137,7 @@ impl Record {
             method: self.head.method.clone(),
             uri: std::mem::take(&mut self.head.uri),
             version: self.head.version,
-            status: self.status.unwrap_or_default(),
+            status: self.status,
             grpc_status: self.grpc_status,
             outcome,
             latency: self.latency.unwrap_or(duration),

@@ -68,7 +68,9 @@ pub async fn answer(client: Rc<Client>, request: Request<Incoming>) -> Result<Re
         return Ok(Box::pin(answer_upgrade(&client, Request::from_parts(head, incoming))).await);
     }
     headers::strip_hop(&mut head.headers);
-    let source = (!incoming.is_end_stream()).then(|| Source::new(incoming));
+    // Only what may be repeated is ever sent to the application twice.
+    let keep = forward::is_idempotent(&head.method);
+    let source = (!incoming.is_end_stream()).then(|| Source::new(incoming, keep));
     let copy = forward::copy_head(&head);
     let mut record = Record::begin(client.worker.clone(), client.subject.clone(), copy, source);
     Ok(match attempts(&client, &mut record, head).await {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Sleep, sleep};
 
@@ -42,7 +42,7 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Respon
     headers::strip_hop(&mut head.headers);
     headers::strip_reserved(&mut head.headers);
     let version = head.version;
-    let source = (!incoming.is_end_stream()).then(|| Source::new(incoming));
+    let source = (!incoming.is_end_stream()).then(|| Source::new(incoming, true));
     let subject = nowhere(&conn, &plan, &chosen);
     let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), source);
     let mut deadline = chosen.timeout.map(|limit| Box::pin(sleep(limit)));
@@ -82,7 +82,10 @@ async fn attempts(
         let Some(body) = forward::body(record) else { break };
         let error = match send(conn, &node, head, body).await {
             Ok(sent) => match undelivered(&sent.0, &node) {
-                Some(error) if attempt < MAX_ATTEMPTS && has_body(record) => error,
+                Some(error) if attempt < MAX_ATTEMPTS && has_body(record) => {
+                    node.missed(Instant::now());
+                    error
+                }
                 _ => return Ok(sent),
             },
             Err(error) => error,
@@ -123,11 +126,14 @@ async fn send(
 
 /// Between proxies all HTTP is HTTP/2; other servers are spoken to as the application speaks.
 fn prepare(head: &mut Parts, dst: SocketAddr, node: &Node) -> Result<Wire, Error> {
+    if head.version >= Version::HTTP_2 && head.method == Method::CONNECT {
+        return Err(Error::new(Code::Protocol, "CONNECT over HTTP/2 is not supported"));
+    }
     if node.identity().is_some() {
         headers::into_mesh(head, dst)?;
         return Ok(Wire::Http2);
     }
-    if head.version < http::Version::HTTP_2 {
+    if head.version < Version::HTTP_2 {
         return Ok(Wire::Http1);
     }
     headers::absolute(head, dst)?;

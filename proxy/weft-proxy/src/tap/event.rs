@@ -23,7 +23,7 @@ pub fn event(captured: &Captured, skipped: u64) -> Event {
         authority: e.authority(),
         path: e.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
         version: version(e.version).to_owned(),
-        status: e.status.as_u16().into(),
+        status: e.status.map_or(0, |s| s.as_u16().into()),
         grpc_status: e.grpc_status.map_or(-1, i32::from),
         result: result(e.outcome).into(),
         latency_us: micros(e.latency),

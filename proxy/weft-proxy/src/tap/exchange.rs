@@ -36,7 +36,8 @@ pub struct Exchange {
     pub uri: Uri,
     /// As the application spoke it.
     pub version: Version,
-    pub status: StatusCode,
+    /// None: the client went away before there was one.
+    pub status: Option<StatusCode>,
     /// None: not a gRPC exchange, or it ended without one.
     pub grpc_status: Option<u16>,
     pub outcome: Outcome,

@@ -7,7 +7,7 @@ use super::exchange::{Direction, Exchange};
 
 /// All conditions that are set must hold.
 pub fn matches(wanted: &Match, exchange: &Exchange) -> bool {
-    let status = u32::from(exchange.status.as_u16());
+    let status = exchange.status.map_or(0, |s| u32::from(s.as_u16()));
     let direction = match exchange.direction {
         Direction::Inbound => weft_api::tap::Direction::Inbound,
         Direction::Outbound => weft_api::tap::Direction::Outbound,

@@ -65,6 +65,11 @@ impl Ring {
         last.push(captured);
     }
 
+    /// What is kept now, oldest first.
+    pub fn recent(&self) -> Vec<Arc<Captured>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).exchanges.iter().cloned().collect()
+    }
+
     /// Whether headers are worth capturing: somebody observes.
     pub fn wanted(&self) -> bool {
         self.observers.load(Ordering::Relaxed) > 0

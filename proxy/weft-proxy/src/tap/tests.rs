@@ -21,7 +21,7 @@ pub fn exchange(path: &str, status: u16) -> Exchange {
         method: Method::GET,
         uri: path.parse().unwrap(),
         version: Version::HTTP_11,
-        status: StatusCode::from_u16(status).unwrap(),
+        status: Some(StatusCode::from_u16(status).unwrap()),
         grpc_status: None,
         outcome: Outcome::Success,
         latency: Duration::from_millis(20),

@@ -1,0 +1,33 @@
+//! What the tap shows of an exchange is what happened.
+
+mod support;
+
+use http::{Request, StatusCode};
+use support::http::{full, http1, mirror, serve, text};
+use support::loopback::Mesh;
+use weft_proxy::tap::{Direction, Outcome};
+
+/// Both sides record the request as the application spoke it, with its peer, sizes and result.
+#[tokio::test]
+async fn exchanges_are_recorded() {
+    let mesh = Mesh::start();
+    let (web, api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    let mut client = http1(web.connect().await).await;
+    let request = Request::post("/orders?x=1").header("host", "api.shop").body(full("tea")).unwrap();
+    let answer = text(client.send_request(request).await.unwrap()).await;
+    for (pod, direction, peer) in [(&web, Direction::Outbound, "api"), (&api, Direction::Inbound, "web")] {
+        pod.expect("weft_requests_total", &["result=\"success\""], 1.0).await;
+        let last = pod.shared.ring.recent();
+        let e = &last.last().unwrap().exchange;
+        assert_eq!((direction, "true", Outcome::Success), (e.direction, e.tls, e.outcome));
+        assert_eq!(
+            Some(format!("spiffe://cluster.local/ns/shop/sa/{peer}").as_str()),
+            e.peer_identity.as_deref()
+        );
+        assert_eq!(("POST", "/orders", Some("x=1")), (e.method.as_str(), e.uri.path(), e.uri.query()));
+        assert_eq!((http::Version::HTTP_11, Some(StatusCode::OK)), (e.version, e.status));
+        assert_eq!((3, answer.len() as u64), (e.request_bytes, e.response_bytes));
+        assert!(e.latency <= e.duration);
+    }
+}
