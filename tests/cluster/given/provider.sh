@@ -8,7 +8,6 @@ provider_running() { kubectl --kubeconfig "$KUBECONFIG" --request-timeout=10s ge
 provider_up() {
   "$HERE/tools/build" client
   provider_running || die "the cluster of KUBECONFIG=$KUBECONFIG does not answer"
-  registry
 }
 provider_down() { :; }
 registry() {
@@ -22,4 +21,5 @@ provider_load() { # ARCHIVE: each of its images is pushed as REGISTRY/NAME:TAG
     "$DOCKER" tag "$image" "$REGISTRY/${image##*/}"
     "$DOCKER" push -q "$REGISTRY/${image##*/}"
   done
+  if own_docker; then dockerd_down build; fi
 }
