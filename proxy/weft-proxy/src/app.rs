@@ -63,15 +63,26 @@ async fn supervise(shared: Arc<Shared>) -> anyhow::Result<()> {
 
 fn spawn_worker(shared: Arc<Shared>, n: usize) -> anyhow::Result<()> {
     let config = &shared.config;
-    let bind = |addrs: &[SocketAddr]| -> anyhow::Result<Vec<TcpListener>> {
-        addrs.iter().map(|a| socket::listen(*a).with_context(|| format!("listen on {a}"))).collect()
-    };
     let listeners =
         Listeners { outbound: bind(&config.outbound_listen)?, inbound: bind(&config.inbound_listen)? };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let work = move || LocalSet::new().block_on(&runtime, work(shared, listeners));
     std::thread::Builder::new().name(format!("worker-{n}")).spawn(work)?;
     Ok(())
+}
+
+/// Listens on all of `addrs`; beside others an IPv6 address may be left out where there is no IPv6.
+fn bind(addrs: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
+    let mut bound = Vec::with_capacity(addrs.len());
+    for addr in addrs {
+        match socket::listen(*addr) {
+            Err(e) if addrs.len() > 1 && addr.is_ipv6() && socket::is_no_ipv6(&e) => {
+                tracing::info!(%addr, "no IPv6 here");
+            }
+            other => bound.push(other.with_context(|| format!("listen on {addr}"))?),
+        }
+    }
+    Ok(bound)
 }
 
 /// One worker: accepts for ever and serves every connection in a task of its own. Must run in a `LocalSet`.

@@ -36,7 +36,8 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn is_no_ipv6(e: &io::Error) -> bool {
+/// The machine has no IPv6, or none on this interface.
+pub fn is_no_ipv6(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
         || e.raw_os_error() == Some(97)
 }

@@ -1,11 +1,13 @@
 //! What the proxy counts: a handle is looked up once for a route and an endpoint, then counting is an addition.
 
+mod handles;
+mod labels;
+
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,179 +16,17 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::discovery::DstLabels;
 use crate::error::Code;
+use labels::{Answered, Coded, OVERFLOW, Routed};
+
+pub use handles::{Answer, Connections, Meter, Requests};
+pub use labels::{Peer, Tls};
 
 /// Seconds; from a local cache to a request that somebody waits for.
 const BUCKETS: [f64; 16] =
     [0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 /// Distinct peers and routes a proxy keeps apart; later ones share the labels `overflow`.
 const MAX_PEERS: usize = 1000;
-/// Distinct results of one peer and route; hostile status codes end here.
-const MAX_RESULTS: usize = 64;
-const OVERFLOW: &str = "overflow";
-
-/// Whether a connection is encrypted by the mesh, and if not, why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tls {
-    True,
-    NoIdentity,
-    Loopback,
-    Passthrough,
-    Disabled,
-}
-
-impl Tls {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Tls::True => "true",
-            Tls::NoIdentity => "no_identity",
-            Tls::Loopback => "loopback",
-            Tls::Passthrough => "passthrough",
-            Tls::Disabled => "disabled",
-        }
-    }
-}
-
-/// Who is at the other end, and where traffic goes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Peer {
-    pub direction: &'static str,
-    pub tls: &'static str,
-    pub peer_identity: String,
-    pub dst_namespace: String,
-    pub dst_service: String,
-    pub dst_workload_kind: String,
-    pub dst_workload: String,
-}
-
-impl Peer {
-    pub fn new(direction: &'static str, tls: Tls, identity: Option<&str>, dst: &DstLabels) -> Self {
-        Self {
-            direction,
-            tls: tls.as_str(),
-            peer_identity: identity.unwrap_or_default().to_owned(),
-            dst_namespace: dst.namespace.clone(),
-            dst_service: dst.service.clone(),
-            dst_workload_kind: dst.workload_kind.clone(),
-            dst_workload: dst.workload.clone(),
-        }
-    }
-
-    fn overflow(direction: &'static str) -> Self {
-        let o = || OVERFLOW.to_owned();
-        Self {
-            direction,
-            tls: OVERFLOW,
-            peer_identity: o(),
-            dst_namespace: o(),
-            dst_service: o(),
-            dst_workload_kind: o(),
-            dst_workload: o(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Routed {
-    #[prometheus(flatten)]
-    peer: Peer,
-    route: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answered {
-    #[prometheus(flatten)]
-    routed: Routed,
-    result: &'static str,
-    status: String,
-    grpc_status: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Coded {
-    code: &'static str,
-}
-
-/// How an exchange ended: `result`, HTTP status (0: none came), gRPC status.
-pub type Answer = (&'static str, u16, Option<u16>);
-
-/// Requests to one peer by one route. Belongs to one worker; the counters behind it are shared.
-pub struct Requests {
-    family: Family<Answered, Counter>,
-    routed: Routed,
-    latency: Histogram,
-    results: RefCell<Vec<(Answer, Counter)>>,
-}
-
-impl Requests {
-    /// Counts an exchange that ended.
-    pub fn count(&self, answer: Answer) {
-        let mut results = self.results.borrow_mut();
-        if let Some((_, counter)) = results.iter().find(|(known, _)| *known == answer) {
-            counter.inc();
-            return;
-        }
-        let full = results.len() >= MAX_RESULTS;
-        let counter = self.family.get_or_create_owned(&self.labels(answer, full));
-        counter.inc();
-        if !full {
-            results.push((answer, counter));
-        }
-    }
-
-    /// Notes the time to a response's head.
-    pub fn observe(&self, latency: Duration) {
-        self.latency.observe(latency.as_secs_f64());
-    }
-
-    fn labels(&self, (result, status, grpc_status): Answer, full: bool) -> Answered {
-        let status = match status {
-            _ if full => OVERFLOW.to_owned(),
-            0 => String::new(),
-            known => known.to_string(),
-        };
-        let grpc_status = grpc_status.filter(|_| !full).map(|g| g.to_string()).unwrap_or_default();
-        Answered { routed: self.routed.clone(), result, status, grpc_status }
-    }
-}
-
-/// Counters of the connections with one peer.
-#[derive(Clone)]
-pub struct Connections {
-    open: Gauge,
-    opened: Counter,
-    read: Counter,
-    written: Counter,
-}
-
-impl Connections {
-    /// One connection begins; it ends when the meter is dropped.
-    pub fn open(&self) -> Meter {
-        self.open.inc();
-        self.opened.inc();
-        Meter(self.clone())
-    }
-}
-
-/// Counts the bytes of one connection while it lives.
-pub struct Meter(Connections);
-
-impl Meter {
-    pub fn read(&self, n: usize) {
-        self.0.read.inc_by(n as u64);
-    }
-
-    pub fn written(&self, n: usize) {
-        self.0.written.inc_by(n as u64);
-    }
-}
-
-impl Drop for Meter {
-    fn drop(&mut self) {
-        self.0.open.dec();
-    }
-}
 
 /// What is read afresh at each scrape.
 #[derive(Clone, Copy, Default)]
@@ -328,6 +168,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::DstLabels;
 
     fn peer(workload: &str) -> Peer {
         let dst = DstLabels { workload: workload.into(), ..DstLabels::default() };

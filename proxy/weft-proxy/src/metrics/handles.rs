@@ -1,0 +1,94 @@
+//! Handles of counters: looked up once, then counting is an addition.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+use super::labels::{Answered, OVERFLOW, Routed};
+
+/// Distinct results of one peer and route; hostile status codes end here.
+const MAX_RESULTS: usize = 64;
+
+/// How an exchange ended: `result`, HTTP status (0: none came), gRPC status.
+pub type Answer = (&'static str, u16, Option<u16>);
+
+/// Requests to one peer by one route. Belongs to one worker; the counters behind it are shared.
+pub struct Requests {
+    pub(super) family: Family<Answered, Counter>,
+    pub(super) routed: Routed,
+    pub(super) latency: Histogram,
+    pub(super) results: RefCell<Vec<(Answer, Counter)>>,
+}
+
+impl Requests {
+    /// Counts an exchange that ended.
+    pub fn count(&self, answer: Answer) {
+        let mut results = self.results.borrow_mut();
+        if let Some((_, counter)) = results.iter().find(|(known, _)| *known == answer) {
+            counter.inc();
+            return;
+        }
+        let full = results.len() >= MAX_RESULTS;
+        let counter = self.family.get_or_create_owned(&self.labels(answer, full));
+        counter.inc();
+        if !full {
+            results.push((answer, counter));
+        }
+    }
+
+    /// Notes the time to a response's head.
+    pub fn observe(&self, latency: Duration) {
+        self.latency.observe(latency.as_secs_f64());
+    }
+
+    fn labels(&self, (result, status, grpc_status): Answer, full: bool) -> Answered {
+        let status = match status {
+            _ if full => OVERFLOW.to_owned(),
+            0 => String::new(),
+            known => known.to_string(),
+        };
+        let grpc_status = grpc_status.filter(|_| !full).map(|g| g.to_string()).unwrap_or_default();
+        Answered { routed: self.routed.clone(), result, status, grpc_status }
+    }
+}
+
+/// Counters of the connections with one peer.
+#[derive(Clone)]
+pub struct Connections {
+    pub(super) open: Gauge,
+    pub(super) opened: Counter,
+    pub(super) read: Counter,
+    pub(super) written: Counter,
+}
+
+impl Connections {
+    /// One connection begins; it ends when the meter is dropped.
+    pub fn open(&self) -> Meter {
+        self.open.inc();
+        self.opened.inc();
+        Meter(self.clone())
+    }
+}
+
+/// Counts the bytes of one connection while it lives.
+pub struct Meter(Connections);
+
+impl Meter {
+    pub fn read(&self, n: usize) {
+        self.0.read.inc_by(n as u64);
+    }
+
+    pub fn written(&self, n: usize) {
+        self.0.written.inc_by(n as u64);
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.0.open.dec();
+    }
+}
