@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -13,10 +13,11 @@ use super::Identity;
 
 pub const TRUST_DOMAIN: &str = "cluster.local";
 
-/// Anchor and issuer in one.
+/// An anchor, and the issuer that it vouches for: a chain as the identity service makes it.
 pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
     pem: String,
+    issuer: Issuer<'static, KeyPair>,
+    intermediate: CertificateDer<'static>,
 }
 
 /// What a leaf is to say. `Leaf::of(id)` is a good one; tests spoil it.
@@ -53,12 +54,11 @@ impl Leaf {
 
 impl Authority {
     pub fn new() -> anyhow::Result<Self> {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate()?;
-        let pem = params.self_signed(&key)?.pem();
-        Ok(Self { issuer: Issuer::new(params, key), pem })
+        let (anchor, key) = (authority(), KeyPair::generate()?);
+        let pem = anchor.self_signed(&key)?.pem();
+        let (issuer, issuer_key) = (authority(), KeyPair::generate()?);
+        let intermediate = issuer.signed_by(&issuer_key, &Issuer::new(anchor, key))?.der().clone();
+        Ok(Self { pem, issuer: Issuer::new(issuer, issuer_key), intermediate })
     }
 
     /// The trust bundle that holds this authority.
@@ -73,15 +73,16 @@ impl Authority {
     ) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
         let key = KeyPair::generate()?;
         let certificate = leaf.params()?.signed_by(&key, &self.issuer)?;
-        Ok((vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
+        let chain = vec![certificate.der().clone(), self.intermediate.clone()];
+        Ok((chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
     }
 
-    /// A leaf for the key of a certificate request, as the identity service makes it.
-    pub fn sign(&self, csr: &[u8], leaf: &Leaf) -> anyhow::Result<CertificateDer<'static>> {
+    /// A leaf for the key of a certificate request, and its chain.
+    pub fn sign(&self, csr: &[u8], leaf: &Leaf) -> anyhow::Result<Vec<CertificateDer<'static>>> {
         let mut request =
             CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr))?;
         request.params = leaf.params()?;
-        Ok(request.signed_by(&self.issuer)?.der().clone())
+        Ok(vec![request.signed_by(&self.issuer)?.der().clone(), self.intermediate.clone()])
     }
 
     /// A proxy's identity with a good leaf.
@@ -89,6 +90,16 @@ impl Authority {
         let (chain, key) = self.issue(&Leaf::of(id))?;
         Identity::with_certificate(id, TRUST_DOMAIN, self.pem.as_bytes(), chain, key)
     }
+}
+
+/// Names differ, so that each certificate finds its issuer.
+fn authority() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    let name = format!("test {:016x}", rand::random::<u64>());
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
 }
 
 /// `spiffe://cluster.local/ns/<namespace>/sa/<account>`.

@@ -14,8 +14,12 @@ use rustls::{
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-const EKU_SERVER: KeyUsage = KeyUsage::required(&[0x2b, 6, 1, 5, 5, 7, 3, 1]);
-const EKU_CLIENT: KeyUsage = KeyUsage::required(&[0x2b, 6, 1, 5, 5, 7, 3, 2]);
+/// The side of a connection that a certificate is shown by.
+#[derive(Clone, Copy)]
+enum Role {
+    Client,
+    Server,
+}
 
 /// The anchors of the mesh and the algorithms that signatures may use.
 #[derive(Clone, Debug)]
@@ -31,20 +35,25 @@ impl Trust {
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
         now: UnixTime,
-        usage: KeyUsage,
+        role: Role,
     ) -> Result<String, Error> {
+        // For issuers, webpki demands the usage only where they name any; for the leaf, `named_id` demands it.
+        let usage = match role {
+            Role::Client => KeyUsage::client_auth(),
+            Role::Server => KeyUsage::server_auth(),
+        };
         let certificate = EndEntityCert::try_from(leaf).map_err(bad)?;
         certificate
             .verify_for_usage(self.algorithms.all, &self.anchors, chain, now, usage, None, None)
             .map_err(bad)?;
-        spiffe_id(leaf).ok_or_else(|| refused("the certificate has not exactly one URI SAN"))
+        named_id(leaf, role)
     }
 
     /// Whether peers that hold this bundle would believe the certificate on both sides of a connection.
     pub fn check_own(&self, certs: &[CertificateDer<'_>], id: &str, now: UnixTime) -> Result<(), Error> {
         let (leaf, chain) = certs.split_first().ok_or_else(|| refused("no certificate"))?;
-        self.verified_id(leaf, chain, now, EKU_CLIENT)?;
-        expect(&self.verified_id(leaf, chain, now, EKU_SERVER)?, id)
+        self.verified_id(leaf, chain, now, Role::Client)?;
+        expect(&self.verified_id(leaf, chain, now, Role::Server)?, id)
     }
 }
 
@@ -64,7 +73,7 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        expect(&self.trust.verified_id(leaf, chain, now, EKU_SERVER)?, &self.expected)?;
+        expect(&self.trust.verified_id(leaf, chain, now, Role::Server)?, &self.expected)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -115,7 +124,7 @@ impl ClientCertVerifier for ClientVerifier {
         chain: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let id = self.trust.verified_id(leaf, chain, now, EKU_CLIENT)?;
+        let id = self.trust.verified_id(leaf, chain, now, Role::Client)?;
         if !is_workload(&id, &self.trust_domain) {
             return Err(refused("the client is not a workload of this trust domain"));
         }
@@ -150,8 +159,26 @@ pub fn peer_id(certs: &[CertificateDer<'_>]) -> Option<String> {
     certs.first().and_then(spiffe_id)
 }
 
+/// The SPIFFE ID of a leaf that says it may be used in this role.
+fn named_id(leaf: &CertificateDer<'_>, role: Role) -> Result<String, Error> {
+    let (_, certificate) =
+        X509Certificate::from_der(leaf).map_err(|_| refused("the certificate does not parse"))?;
+    let usage = certificate.extended_key_usage().ok().flatten();
+    let allowed = usage.is_some_and(|usage| match role {
+        Role::Client => usage.value.client_auth,
+        Role::Server => usage.value.server_auth,
+    });
+    if !allowed {
+        return Err(refused("the certificate lacks the extended key usage"));
+    }
+    one_uri(&certificate).ok_or_else(|| refused("the certificate has not exactly one URI SAN"))
+}
+
 fn spiffe_id(leaf: &CertificateDer<'_>) -> Option<String> {
-    let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+    one_uri(&X509Certificate::from_der(leaf).ok()?.1)
+}
+
+fn one_uri(certificate: &X509Certificate<'_>) -> Option<String> {
     let names = certificate.subject_alternative_name().ok()??;
     let mut uris = names.value.general_names.iter().filter_map(|name| match name {
         GeneralName::URI(uri) => Some(*uri),

@@ -51,8 +51,10 @@ impl Identity for FakeIdentity {
         let now = OffsetDateTime::now_utc();
         let until = now + *self.lifetime.lock().unwrap();
         let leaf = Leaf { from: now, until, ..Leaf::of(&spiffe(namespace, account)) };
-        let leaf = self.ca.sign(&request.csr, &leaf).unwrap().to_vec();
-        Ok(Response::new(CertifyResponse { leaf, chain: vec![], not_after: until.unix_timestamp() }))
+        let mut certificates = self.ca.sign(&request.csr, &leaf).unwrap().into_iter().map(|der| der.to_vec());
+        let leaf = certificates.next().unwrap();
+        let chain = certificates.collect();
+        Ok(Response::new(CertifyResponse { leaf, chain, not_after: until.unix_timestamp() }))
     }
 }
 
