@@ -1,6 +1,6 @@
 //! What one worker thread keeps to itself, and what all of them share.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ use crate::discovery::{Discovery, DstLabels, Endpoint, ServicePort};
 use crate::drain::Drain;
 use crate::error::{Code, Error};
 use crate::identity::Identity;
-use crate::metrics::{Metrics, Peer, Requests, Tls};
+use crate::metrics::{Metrics, PROBE, Peer, Requests, Tls};
 use crate::route::Target;
 use crate::tap::Ring;
 
@@ -79,6 +79,7 @@ pub struct Worker {
     balancers: RefCell<HashMap<ServicePort, Rc<Balancer>>>,
     apps: RefCell<HashMap<SocketAddr, Rc<Node>>>,
     callers: RefCell<HashMap<(Tls, Option<Arc<str>>), Rc<Requests>>>,
+    probes: OnceCell<Rc<Requests>>,
 }
 
 impl Worker {
@@ -90,6 +91,7 @@ impl Worker {
             balancers: RefCell::default(),
             apps: RefCell::default(),
             callers: RefCell::default(),
+            probes: OnceCell::new(),
         })
     }
 
@@ -134,6 +136,12 @@ impl Worker {
         let peer = self.caller_peer(tls, identity.as_deref());
         let make = || Rc::new(self.shared.metrics.requests(&peer, ""));
         self.callers.borrow_mut().entry((tls, identity)).or_insert_with(make).clone()
+    }
+
+    /// Counters for the kubelet's probes, which are no request of anybody's.
+    pub fn probes(&self) -> Rc<Requests> {
+        let peer = self.caller_peer(Tls::NoIdentity, None);
+        self.probes.get_or_init(|| Rc::new(self.shared.metrics.requests(&peer, PROBE))).clone()
     }
 
     /// Closes idle connections and forgets what is not dialled any more, for ever.

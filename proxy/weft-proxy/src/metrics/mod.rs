@@ -20,7 +20,7 @@ use crate::error::Code;
 use labels::{Answered, Coded, OVERFLOW, Routed};
 
 pub use handles::{Answer, Connections, Meter, Requests};
-pub use labels::{Peer, Tls};
+pub use labels::{PROBE, Peer, Tls};
 
 /// Seconds; from a local cache to a request that somebody waits for.
 const BUCKETS: [f64; 16] =

@@ -15,6 +15,9 @@ TCP_OPEN = "weft_tcp_open_connections"
 TCP_READ = "weft_tcp_read_bytes_total"
 TCP_WRITTEN = "weft_tcp_written_bytes_total"
 JOB = 'job="weft-proxy"'
+NO_PROBES = 'route!="probe"'
+"""The kubelet's probes are counted apart, and are no traffic."""
+
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 Matchers = tuple[str, ...]
@@ -149,4 +152,6 @@ def _series(question: Question, key: Key, matchers: Matchers) -> Series:
 
 
 def _selected(metric: str, matchers: Matchers) -> str:
+    if metric in {REQUESTS, LATENCY}:
+        matchers = (*matchers, NO_PROBES)
     return f"{metric}{{{','.join(matchers)}}}"
