@@ -1,6 +1,6 @@
 //! Writes `src/generated` from `/proto`: `cargo run -p weft-api --features generate`.
 //!
-//! protox compiles the contracts in pure Rust, so nobody needs a `protoc`.
+//! Channels are made by whoever dials (`build_transport(false)`). protox compiles the contracts in pure Rust, so nobody needs a `protoc`.
 
 use std::path::PathBuf;
 
@@ -13,6 +13,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = std::env::args().nth(1).map_or(here.join("src/generated"), PathBuf::from);
     std::fs::create_dir_all(&out)?;
     let descriptors = protox::compile(&files, [&protos])?;
-    tonic_prost_build::configure().out_dir(&out).compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_transport(false).out_dir(&out).compile_fds(descriptors)?;
     Ok(())
 }

@@ -29,8 +29,10 @@ impl Dns {
         if let Some(resolver) = self.resolver.get() {
             return Ok(resolver);
         }
-        let resolver = TokioResolver::builder_tokio().context("/etc/resolv.conf")?.build();
-        Ok(self.resolver.get_or_init(|| resolver))
+        let mut builder = TokioResolver::builder_tokio().context("/etc/resolv.conf")?;
+        // Asked once for each connection to the control plane: a cache would only keep a "no such name" for too long.
+        builder.options_mut().cache_size = 0;
+        Ok(self.resolver.get_or_init(|| builder.build()))
     }
 }
 
