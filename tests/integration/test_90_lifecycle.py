@@ -47,7 +47,20 @@ def test_helm_installs_the_same_mesh_and_an_upgrade_keeps_the_keys(gone: None) -
     weft("check")
     anchor = secret("weft-trust-anchor")
 
-    run("helm", "upgrade", "weft", CHART, "-n", "weft", *values, "--set", "global.logLevel=debug", "--wait", "--timeout", "4m")
+    run(
+        "helm",
+        "upgrade",
+        "weft",
+        CHART,
+        "-n",
+        "weft",
+        *values,
+        "--set",
+        "global.logLevel=debug",
+        "--wait",
+        "--timeout",
+        "4m",
+    )
     weft("check")
     assert anchor == secret("weft-trust-anchor")
     assert "helm upgrade" in one_line_error(run("weft", "install", check=False))
