@@ -42,8 +42,8 @@ def test_check_says_that_nothing_is_installed(gone: None) -> None:
 
 def test_helm_installs_the_same_mesh_and_an_upgrade_keeps_the_keys(gone: None) -> None:
     """helm install, upgrade, uninstall: as `weft install`, and anchor and issuer survive."""
-    values = ["--set", "viz.enabled=true", "--set", "viz.grafana.enabled=false"]
-    run("helm", "install", "weft", CHART, "-n", "weft", "--create-namespace", *values, "--wait", "--timeout", "4m")
+    values = ["--set", "viz.enabled=true,viz.grafana.enabled=false", "--wait", "--timeout", "4m"]
+    run("helm", "install", "weft", CHART, "-n", "weft", "--create-namespace", *values)
     weft("check")
     anchor = secret("weft-trust-anchor")
 

@@ -56,8 +56,8 @@ def test_from_groups_by_destination() -> None:
 def test_kinds_without_a_label_are_found_by_their_pods_names() -> None:
     """ReplicaSets and Jobs are the beginning of their pods' names."""
     assert now(kind="rs", namespace="a") == (
-        'sum by (namespace, owner) (label_replace(weft_requests_total{direction="inbound",namespace="a",route!="probe"}, '
-        '"owner", "$1", "pod", "(.+)-[^-]+"))'
+        "sum by (namespace, owner) (label_replace("
+        'weft_requests_total{direction="inbound",namespace="a",route!="probe"}, "owner", "$1", "pod", "(.+)-[^-]+"))'
     )
 
 
@@ -81,7 +81,8 @@ def test_up_tells_whether_a_row_was_scraped() -> None:
 def test_routes_are_told_apart_by_route_and_service() -> None:
     """Client side, by route; Jobs are found by their pods' names."""
     assert route_series(parse({"kind": "cj", "name": "audit.x"})).now(REQUESTS) == (
-        'sum by (route, dst_namespace, dst_service) (weft_requests_total{direction="outbound",pod=~"audit[.]x-.+",route!="probe"})'
+        "sum by (route, dst_namespace, dst_service) "
+        '(weft_requests_total{direction="outbound",pod=~"audit[.]x-.+",route!="probe"})'
     )
 
 
