@@ -6,6 +6,8 @@ from panels import board, graph, list_of, number, variable
 RATE = "$__rate_interval"
 LIMITS = (0.9, 0.95)
 FAILED = 'result="failure"'
+TRAFFIC = 'route!="[probe]"'
+"""All but the kubelet's probes."""
 
 
 def selected(*matchers: str) -> str:
@@ -26,12 +28,12 @@ def success(where: str, by: str = "") -> str:
 
 def latency(quantile: float, where: str, by: str = "") -> str:
     """A quantile of the time to the response's head."""
-    buckets = f"rate(weft_response_duration_seconds_bucket{selected(where)}[{RATE}])"
+    buckets = f"rate(weft_response_duration_seconds_bucket{selected(where, TRAFFIC)}[{RATE}])"
     return f"histogram_quantile({quantile}, sum{_by(', '.join(filter(None, (by, 'le'))))} ({buckets}))"
 
 
 def _counted(where: str, by: str, *more: str) -> str:
-    return f"sum{_by(by)} (rate(weft_requests_total{selected(where, *more)}[{RATE}]))"
+    return f"sum{_by(by)} (rate(weft_requests_total{selected(where, TRAFFIC, *more)}[{RATE}]))"
 
 
 def _by(labels: str) -> str:

@@ -55,7 +55,7 @@ def test_the_page_has_each_services_metrics(prefix: str, page: Page) -> None:
 
 def test_the_page_has_the_proxys_metrics(page: Page) -> None:
     """Every name that the proxy registers."""
-    source = (ROOT / "proxy/weft-proxy/src/metrics.rs").read_text()
+    source = "".join(f.read_text() for f in sorted((ROOT / "proxy/weft-proxy/src/metrics").glob("*.rs")))
     names = set(re.findall(r"\.register\(\s*\"(\w+)\"", source))
     assert names
     assert names <= {re.sub(r"_total$|_info$", "", name) for name in page}

@@ -44,6 +44,7 @@ ROUTES = [
     ({"isRetriable": True}, "isRetriable: unknown field; did you mean isRetryable?"),
     ({"name": ""}, "name: must not be empty"),
     ({"name": "x" * 129}, "name: has 129 characters; at most 128 are allowed"),
+    ({"name": "[probe]"}, "name: [probe] is a route of weft's own; choose another name"),
     ({"name": "a\nb"}, "name: holds a character that cannot be printed"),
     ({"condition": None}, "condition: is missing"),
     ({"condition": {}}, 'condition: needs method or pathRegex; for every request say pathRegex: ".*"'),
@@ -124,6 +125,13 @@ def test_what_is_hardly_meant_is_warned_of() -> None:
         'spec.routes[1].condition.pathRegex: never matches: paths begin with "/"; did you mean "/api"?',
         'spec.routes[2].condition.pathRegex: "/*" is any number of slashes; did you mean "/api/.*"?',
         "spec.routes[2].condition: is never reached: routes[0] has the same one",
+    ]
+
+
+def test_what_the_proxies_do_not_do_yet_is_said() -> None:
+    """A retryable route is accepted with a warning: nothing is ignored in silence."""
+    assert [str(warning) for warning in warnings_of(profile({"routes": [route(isRetryable=True)]}))] == [
+        "spec.routes[0].isRetryable: is kept, but this version's proxies do not retry by route yet"
     ]
 
 

@@ -13,17 +13,17 @@ def test_server_side_is_the_inbound_traffic_of_the_own_proxies() -> None:
     """A workload's numbers come from its own proxies, by the labels of the scrape."""
     assert now(kind="deploy", namespace="teahouse") == (
         'sum by (namespace, workload) (weft_requests_total{direction="inbound",namespace="teahouse",'
-        'workload_kind="deployment",workload!="",route!="probe"})'
+        'workload_kind="deployment",workload!="",route!="[probe]"})'
     )
 
 
 def test_pods_and_namespaces_have_labels_of_their_own() -> None:
     """Pods are told apart by the target's pod, namespaces by its namespace."""
     assert now(kind="po", name="web-1") == (
-        'sum by (namespace, pod) (weft_requests_total{direction="inbound",pod="web-1",route!="probe"})'
+        'sum by (namespace, pod) (weft_requests_total{direction="inbound",pod="web-1",route!="[probe]"})'
     )
     assert (
-        now(kind="ns") == 'sum by (namespace) (weft_requests_total{direction="inbound",namespace!="",route!="probe"})'
+        now(kind="ns") == 'sum by (namespace) (weft_requests_total{direction="inbound",namespace!="",route!="[probe]"})'
     )
 
 
@@ -31,7 +31,7 @@ def test_services_are_seen_by_their_clients() -> None:
     """A Service has no proxy: its numbers are what clients sent to it."""
     assert now(kind="svc", namespace="shop", name="web") == (
         "sum by (dst_namespace, dst_service) "
-        '(weft_requests_total{direction="outbound",dst_namespace="shop",dst_service="web",route!="probe"})'
+        '(weft_requests_total{direction="outbound",dst_namespace="shop",dst_service="web",route!="[probe]"})'
     )
 
 
@@ -39,7 +39,7 @@ def test_to_asks_the_clients_proxies() -> None:
     """With `to`, rows are clients, and their proxies' outbound traffic counts."""
     assert now(kind="deploy", namespace="a", to="deploy/db") == (
         'sum by (namespace, workload) (weft_requests_total{direction="outbound",dst_namespace="a",'
-        'dst_workload_kind="deployment",dst_workload="db",namespace="a",workload_kind="deployment",workload!="",route!="probe"})'
+        'dst_workload_kind="deployment",dst_workload="db",namespace="a",workload_kind="deployment",workload!="",route!="[probe]"})'
     )
 
 
@@ -49,7 +49,7 @@ def test_from_groups_by_destination() -> None:
     assert stat_key(question).name == "dst_workload"
     assert stat_series(question).now(REQUESTS) == (
         'sum by (dst_namespace, dst_workload) (weft_requests_total{direction="outbound",namespace="b",'
-        'workload_kind="deployment",workload="web",dst_namespace="a",dst_workload_kind="deployment",dst_workload!="",route!="probe"})'
+        'workload_kind="deployment",workload="web",dst_namespace="a",dst_workload_kind="deployment",dst_workload!="",route!="[probe]"})'
     )
 
 
@@ -57,7 +57,7 @@ def test_kinds_without_a_label_are_found_by_their_pods_names() -> None:
     """ReplicaSets and Jobs are the beginning of their pods' names."""
     assert now(kind="rs", namespace="a") == (
         "sum by (namespace, owner) (label_replace("
-        'weft_requests_total{direction="inbound",namespace="a",route!="probe"}, "owner", "$1", "pod", "(.+)-[^-]+"))'
+        'weft_requests_total{direction="inbound",namespace="a",route!="[probe]"}, "owner", "$1", "pod", "(.+)-[^-]+"))'
     )
 
 
@@ -82,7 +82,7 @@ def test_routes_are_told_apart_by_route_and_service() -> None:
     """Client side, by route; Jobs are found by their pods' names."""
     assert route_series(parse({"kind": "cj", "name": "audit.x"})).now(REQUESTS) == (
         "sum by (route, dst_namespace, dst_service) "
-        '(weft_requests_total{direction="outbound",pod=~"audit[.]x-.+",route!="probe"})'
+        '(weft_requests_total{direction="outbound",pod=~"audit[.]x-.+",route!="[probe]"})'
     )
 
 

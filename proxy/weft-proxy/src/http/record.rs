@@ -12,7 +12,7 @@ use super::body::Source;
 use super::classify::{End, classify, grpc_status, is_grpc};
 use crate::discovery::DstLabels;
 use crate::error::Error;
-use crate::metrics::{Requests, Tls};
+use crate::metrics::{PROBE, Requests, Tls};
 use crate::tap::{Direction, Exchange, Outcome};
 use crate::worker::Worker;
 
@@ -119,8 +119,11 @@ impl Record {
         let outcome = classify(status, self.grpc.then_some(self.grpc_status), end);
         let grpc_status = self.grpc_status.filter(|_| self.grpc);
         self.subject.requests.count((label(outcome), status, grpc_status));
-        let exchange = self.exchange(outcome);
-        self.worker.shared.ring.record(exchange);
+        // A probe that went well says nothing, and there are many.
+        if outcome != Outcome::Success || self.subject.route.as_deref() != Some(PROBE) {
+            let exchange = self.exchange(outcome);
+            self.worker.shared.ring.record(exchange);
+        }
     }
 
     fn exchange(&mut self, outcome: Outcome) -> Exchange {

@@ -6,8 +6,8 @@ use crate::discovery::DstLabels;
 
 /// Stands for all peers, routes and results beyond the limits.
 pub const OVERFLOW: &str = "overflow";
-/// The route of the kubelet's probes.
-pub const PROBE: &str = "probe";
+/// The route of the kubelet's probes; no ServiceProfile may name its routes so.
+pub const PROBE: &str = "[probe]";
 
 /// Whether a connection is encrypted by the mesh, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,6 +10,9 @@ from weft_sp_validator.rules import Fault, boolean, choice, each, kind, number, 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
 MAX_ROUTES = 500
 MAX_NAME = 128
+RESERVED_NAMES = ("[probe]", "overflow")
+"""Routes that the proxy itself gives to metrics."""
+
 MAX_PATTERN = 1000
 
 
@@ -38,6 +41,12 @@ def _pattern(path: str, value: Any) -> Iterator[Fault]:
             yield Fault(path, str(error))
 
 
+def _route_name(path: str, value: Any) -> Iterator[Fault]:
+    yield from text(MAX_NAME)(path, value)
+    if value in RESERVED_NAMES:
+        yield Fault(path, f"{value} is a route of weft's own; choose another name")
+
+
 def _condition(path: str, value: Any) -> Iterator[Fault]:
     yield from record({"method": choice(METHODS), "pathRegex": _pattern})(path, value)
     if isinstance(value, dict) and value.get("method") is None and value.get("pathRegex") is None:
@@ -46,7 +55,7 @@ def _condition(path: str, value: Any) -> Iterator[Fault]:
 
 _ROUTE = record(
     {
-        "name": text(MAX_NAME),
+        "name": _route_name,
         "condition": _condition,
         "isRetryable": boolean,
         "timeout": span("1ms", "24h"),
@@ -99,6 +108,10 @@ def _repeated(routes: list[Any]) -> Iterator[Fault]:
 
 def _route_warnings(place: int, routes: list[Any], route: dict[str, Any]) -> Iterator[Fault]:
     path = f"spec.routes[{place}].condition"
+    if route.get("isRetryable"):
+        yield Fault(
+            f"spec.routes[{place}].isRetryable", "is kept, but this version's proxies do not retry by route yet"
+        )
     pattern = route["condition"].get("pathRegex") or "/"
     if pattern.endswith("/*"):
         yield Fault(f"{path}.pathRegex", f'"/*" is any number of slashes; did you mean "{pattern[:-1]}.*"?')

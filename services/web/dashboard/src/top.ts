@@ -18,8 +18,9 @@ export interface TopRow {
 export function add(rows: Map<string, TopRow>, e: Exchange, limit = 200): void {
   const source = e.direction === "inbound" ? e.peer_identity || e.source.replace(/:\d+$/, "") : e.pod;
   const destination = e.direction === "inbound" ? e.pod : e.dst_workload || e.dst_service || e.destination;
-  const key = [source, destination, e.method, e.path].join(" ");
-  const row = rows.get(key) ?? { key, source, destination, method: e.method, path: e.path, count: 0, best: Infinity, worst: 0, last: 0, success: 0 };
+  const path = e.path.split("?")[0] ?? "";
+  const key = [source, destination, e.method, path].join(" ");
+  const row = rows.get(key) ?? { key, source, destination, method: e.method, path, count: 0, best: Infinity, worst: 0, last: 0, success: 0 };
   row.count += 1;
   row.best = Math.min(row.best, e.latency_us);
   row.worst = Math.max(row.worst, e.latency_us);

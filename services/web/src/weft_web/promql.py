@@ -15,7 +15,7 @@ TCP_OPEN = "weft_tcp_open_connections"
 TCP_READ = "weft_tcp_read_bytes_total"
 TCP_WRITTEN = "weft_tcp_written_bytes_total"
 JOB = 'job="weft-proxy"'
-NO_PROBES = 'route!="probe"'
+NO_PROBES = 'route!="[probe]"'
 """The kubelet's probes are counted apart, and are no traffic."""
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
