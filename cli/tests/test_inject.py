@@ -122,6 +122,14 @@ def test_only_the_mark_is_added() -> None:
     assert transform(expected, "text", remove=True).text == DEPLOYMENT + SERVICE
 
 
+def test_a_read_version_does_not_come_back() -> None:
+    """What was read from a cluster can be applied after its status has moved on; untouched objects keep every byte."""
+    read = DEPLOYMENT.replace("  name: web   # stays\n", "  name: web   # stays\n  resourceVersion: \"42\"\n")
+
+    assert transform(DEPLOYMENT, "-").text == transform(read, "-").text
+    assert transform(SERVICE, "-").text == SERVICE
+
+
 def test_windows_line_ends_stay() -> None:
     """A text with CRLF gets CRLF."""
     text = DEPLOYMENT.replace("\n", "\r\n")

@@ -110,7 +110,8 @@ def _object(text: str, node: yaml.MappingNode, remove: bool, outcome: Outcome) -
         return []
     edits = yamledit.drop(text, template, place) if remove else yamledit.put(text, template, place, "enabled")
     (outcome.changed if edits else outcome.unchanged).append(_name(node))
-    return edits
+    # What was read from a cluster would be refused once its status has moved on (409 Conflict).
+    return edits + (yamledit.drop(text, node, ("metadata", "resourceVersion")) if edits else [])
 
 
 def _injectable(node: yaml.MappingNode, template: yaml.MappingNode, place: tuple[str, ...], outcome: Outcome) -> bool:
