@@ -28,12 +28,15 @@ NODE_IMAGES=$CACHE/node-images-${TOOLS##*-}-$(recipe tools/mkimage.py) # the ima
 export PATH=$ROOT/.venv/bin:$TOOLS/bin:$PATH:$CACHE/uv/bin
 
 logged() { # NAME COMMAND...: its output goes to a log file, whose end is shown when it fails
-  local log=$LOGS/$1.log
+  local log=$LOGS/$1.log status
   shift
-  "$@" >"$log" 2>&1 || {
-    tail -20 "$log" >&2
-    die "failed: $* (log: $log)"
-  }
+  set +e # neither || nor if: in their reach bash would not stop a function at its first failing command
+  (set -e; "$@") >"$log" 2>&1
+  status=$?
+  set -e
+  [ $status = 0 ] && return
+  tail -20 "$log" >&2
+  die "failed: $* (log: $log)"
 }
 
 need() { # COMMAND...: must be there; only said, for what this project cannot install
