@@ -59,6 +59,7 @@ test-dashboard: ## Types and tests of the dashboard
 	$(npm) test
 
 test-proxy: ## The proxy: units, and pairs in network namespaces with real iptables (root)
+	@tests/cluster/tools/debs.sh gcc libc6-dev iproute2 iptables util-linux
 	cd proxy && cargo test --locked
 
 chart-test: manifests ## The chart, as helm renders it
@@ -69,7 +70,7 @@ manifests: ## Render the chart for the CLI's wheel (weft install)
 	PATH="$$(tests/cluster/cluster tools):$$PATH" $(run) python -m weft.render charts/mesh cli/src/weft/manifests
 
 integration: manifests cluster-up ## The user's flow on the cluster that runs, or a new one
-	@tests/cluster/tools/chromium.sh
+	@{ command -v chromium || command -v google-chrome; } >/dev/null || tests/cluster/tools/debs.sh chromium
 	@$(cluster) load $$(tests/cluster/images/build)
 	$(on_cluster) $(run) pytest tests/integration -p no:cacheprovider
 
