@@ -1,6 +1,7 @@
 """The demo application through the mesh."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from lab import api, eventually, get, http, kubectl, run, weft
@@ -87,13 +88,16 @@ def stat_with_traffic(*names: str) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def test_tap_without_the_right_is_403_and_names_what_would_grant_it(teahouse: None) -> None:
-    """The refusal is a ready answer."""
-    path = "/apis/tap.weft.dev/v1alpha1/watch/namespaces/teahouse/deployments/counter/tap"
-    done = run("kubectl", "get", "--raw", path, "--as=mallory", check=False)
+def test_tap_without_the_right_is_refused_and_names_what_would_grant_it(teahouse: None, tmp_path: Path) -> None:
+    """A service account without the right gets one line: what it may not, and the role that would allow it."""
+    config = tmp_path / "kubeconfig"
+    config.write_text(kubectl("config", "view", "--raw", "--minify", "--flatten"))
+    token = kubectl("-n", "teahouse", "create", "token", "menu").strip()
+    kubectl("config", "set-credentials", "menu", f"--token={token}", f"--kubeconfig={config}")
+    kubectl("config", "set-context", "--current", "--user=menu", f"--kubeconfig={config}")
+    done = run("weft", "--kubeconfig", str(config), "-n", "teahouse", "viz", "tap", "deploy/counter", check=False)
 
-    assert done.returncode != 0
-    assert "forbidden" in done.stderr.lower()
+    assert (done.returncode, done.stdout) == (1, "")
     assert "weft-tap-viewer" in done.stderr
 
 

@@ -21,6 +21,7 @@ async def edges(question: Question, catalog: Catalog, prometheus: Prometheus, tr
     expressions = {
         "grown": series.grown(promql.REQUESTS, question.window, "result"),
         "tcp_open": series.now(promql.TCP_OPEN),
+        "tcp_opened": series.grown(promql.TCP_OPENED, question.window),
     }
     try:
         answers = await ask_all(prometheus, expressions)
@@ -28,7 +29,8 @@ async def edges(question: Question, catalog: Catalog, prometheus: Prometheus, tr
         return Edges(question.window, [], [str(error)])
     requests = outcomes(answers["grown"], series.by)
     connections = group(answers["tcp_open"], series.by)
-    merged = _merge(question, requests, connections)
+    opened = group(answers["tcp_opened"], series.by)
+    merged = _merge(question, requests, connections, opened)
     rows = [_edge(key, *found, question.window) for key, found in merged.items()]
     touching = [row for row in rows if _touches(row, question)]
     for row in touching:
@@ -42,9 +44,10 @@ _Key = tuple[Ref, Ref, str, str]
 
 
 def _merge(
-    question: Question, requests: dict[Group, Outcomes], connections: dict[Group, float]
+    question: Question, requests: dict[Group, Outcomes], connections: dict[Group, float], opened: dict[Group, float]
 ) -> dict[_Key, tuple[Outcomes, float]]:
-    """Folds labels that are no part of an edge; what neither sends nor holds a connection now is no edge."""
+    """Folds labels that are no part of an edge; what sent nothing in the window and holds no connection is no edge."""
+    lately = {_ends(question, key) for key, number in opened.items() if number}
     counts: dict[_Key, Outcomes] = defaultdict(Outcomes)
     tcp: dict[_Key, float] = defaultdict(float)
     for group_key, found in requests.items():
@@ -55,7 +58,7 @@ def _merge(
         tcp[_ends(question, group_key)] += open_now
     keys = dict.fromkeys((*counts, *tcp))
     both = {key: (counts.get(key, Outcomes()), tcp.get(key, 0.0)) for key in keys}
-    return {key: (found, opened) for key, (found, opened) in both.items() if sum(found.counts.values()) or opened}
+    return {key: ends for key, ends in both.items() if sum(ends[0].counts.values()) or ends[1] or key in lately}
 
 
 def _ends(question: Question, key: Group) -> _Key:

@@ -12,6 +12,7 @@ from weft_web.question import Peer, Question
 REQUESTS = "weft_requests_total"
 LATENCY = "weft_response_duration_seconds_bucket"
 TCP_OPEN = "weft_tcp_open_connections"
+TCP_OPENED = "weft_tcp_opened_total"
 TCP_READ = "weft_tcp_read_bytes_total"
 TCP_WRITTEN = "weft_tcp_written_bytes_total"
 JOB = 'job="weft-proxy"'
