@@ -33,7 +33,8 @@ class Injector:
     kube: FakeKube
     registry: CollectorRegistry
     client: TestClient[Any, Any]
-    namespace: Meta
+    known: dict[str, Meta]
+    """What the watch has seen."""
 
     async def review(self, pod: Json, *, dry_run: bool = False) -> Json:
         request = {"uid": "r1", "operation": "CREATE", "namespace": "shop", "object": pod, "dryRun": dry_run}
@@ -61,8 +62,9 @@ async def injector(template: Template) -> AsyncIterator[Injector]:
     namespace = Meta(
         "shop", labels={"weft.dev/inject": "enabled"}, annotations={"config.weft.dev/proxy-log-level": "debug"}
     )
+    known = {"shop": namespace}
 
-    async def namespace_of(_: str) -> Meta:
+    async def fetch(_: str) -> Meta:
         return namespace
 
     registry = CollectorRegistry()
@@ -70,11 +72,11 @@ async def injector(template: Template) -> AsyncIterator[Injector]:
     async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
         owners = Owners(api)
         recorder = Recorder(api, owners, metrics)
-        reviewer = Reviewer(template, namespace_of, owners, recorder, metrics)
+        reviewer = Reviewer(template, owners, recorder, metrics, known=known.get, fetch=fetch)
         writing = tasks.create_task(recorder.run())
         server = TestServer(webhook_app(PATH, reviewer.review, fail_open=True))
         async with TestClient(server) as client:
-            yield Injector(kube, registry, client, namespace)
+            yield Injector(kube, registry, client, known)
         writing.cancel()
 
 
@@ -96,6 +98,20 @@ async def test_a_pod_gets_its_patch(injector: Injector, deployment_pod: Json) ->
         "path": "/metadata/annotations/config.weft.dev~1proxy-log-level",
         "value": "debug",
     } in operations
+    assert injector.reviews("injected") == 1
+
+
+@pytest.mark.parametrize("known", [{}, {"shop": Meta("shop")}, {"shop": Meta("shop", labels={"other": "label"})}])
+async def test_a_watch_that_is_behind_hides_no_pod(
+    injector: Injector, deployment_pod: Json, known: dict[str, Meta]
+) -> None:
+    """The API server sends pods of labelled namespaces only: label and options are then read from it."""
+    injector.known.clear()
+    injector.known.update(known)
+
+    response = await injector.review(deployment_pod)
+
+    assert b'"debug"' in base64.b64decode(response["patch"])
     assert injector.reviews("injected") == 1
 
 

@@ -47,13 +47,13 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
         on_error=lambda error: log.warning("watch failed", kind="namespaces", error=str(error)),
     )
 
-    async def namespace(name: str) -> Meta:
-        """From the index, or from the API server while the watch is behind."""
-        return namespaces.get(name) or (await api.get(f"/api/v1/namespaces/{name}", Namespace)).metadata
+    async def fetch(name: str) -> Meta:
+        """From the API server: the watch is behind."""
+        return (await api.get(f"/api/v1/namespaces/{name}", Namespace)).metadata
 
     owners = Owners(api)
     recorder = Recorder(api, owners, metrics)
-    reviewer = Reviewer(template, namespace, owners, recorder, metrics)
+    reviewer = Reviewer(template, owners, recorder, metrics, known=namespaces.get, fetch=fetch)
     certificate = ServingCertificate(api, "injector", [mutating_webhook("weft-injector")], namespace=config.namespace)
     metrics.certificate_expiry.set_function(lambda: certificate.expiry)
     app = webhook_app(PATH, reviewer.review, fail_open=config.fail_open)

@@ -17,18 +17,30 @@ from weft_injector.patch import patch
 from weft_injector.sidecar import Template
 from weft_injector.verdict import RefusedError, Skip, check_conflicts, skip_reason
 
-NamespaceOf = Callable[[str], Awaitable[Meta]]
+Known = Callable[[str], Meta | None]
+Fetch = Callable[[str], Awaitable[Meta]]
 
 
 class Reviewer:
-    """Decides over pods, one template for all."""
+    """Decides over pods, one template for all.
+
+    A namespace's metadata is what the watch has `known`, or what `fetch` asks the API server for.
+    """
 
     def __init__(
-        self, template: Template, namespace: NamespaceOf, owners: Owners, recorder: Recorder, metrics: Metrics
+        self,
+        template: Template,
+        owners: Owners,
+        recorder: Recorder,
+        metrics: Metrics,
+        *,
+        known: Known,
+        fetch: Fetch,
     ) -> None:
         self._template = template
         self._chart = Layer("chart", {CONFIG_PREFIX + name: value for name, value in template.options.items()})
-        self._namespace = namespace
+        self._known = known
+        self._fetch = fetch
         self._owners = owners
         self._recorder = recorder
         self._metrics = metrics
@@ -48,8 +60,8 @@ class Reviewer:
                 raise
 
     async def _decide(self, request: Request, pod: dict[str, Any]) -> Response:
-        namespace = await self._namespace(request.namespace)
-        if skip := skip_reason(pod, namespace.labels):
+        namespace, skip = await self._look(request.namespace, pod)
+        if skip:
             return self._skip(request, pod, skip)
         check_conflicts(pod)
         values = effective(
@@ -63,6 +75,18 @@ class Reviewer:
         self._count(request, "injected", workload=str(workload))
         self._tell(request, pod, "Injected", f"weft added its proxy, version {self._template.version}, to the pods")
         return Response(allowed=True, patch=patch(pod, self._template, values, workload))
+
+    async def _look(self, name: str, pod: dict[str, Any]) -> tuple[Meta, Skip | None]:
+        """The pod's namespace, and why the pod is skipped.
+
+        The API server sends no pod but those of labelled namespaces and those with the annotation: a namespace without
+        the label is one that the watch is behind with.
+        """
+        namespace = self._known(name)
+        if namespace and (skip := skip_reason(pod, namespace.labels)) is not Skip.NOT_ENABLED:
+            return namespace, skip
+        namespace = await self._fetch(name)
+        return namespace, skip_reason(pod, namespace.labels)
 
     def _skip(self, request: Request, pod: dict[str, Any], skip: Skip) -> Response:
         self._count(request, "skipped", skip.value)
