@@ -10,7 +10,7 @@ run = $(uv) run --frozen
 python_units := $(notdir $(patsubst %/__init__.py,%,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py cli/src/*/__init__.py demo/*/src/*/__init__.py)))
 npm = cd services/web/dashboard && npm
 # kubectl, helm and weft as the recipe's own, on the cluster that runs
-on_cluster = eval "$$($(cluster) env)" &&
+on_cluster = exports=$$($(cluster) env) && eval "$$exports" &&
 
 ##@ Start here
 demo: ## From nothing to a meshed demo application with live numbers; prints URLs
@@ -20,6 +20,7 @@ demo-down: ## Stop all of it: demo, forwards, cluster
 	@tests/cluster/demo down
 
 test: ## Everything that CI runs; the integration suite on a cluster (CLUSTER=kind|local|given)
+	@$(MAKE) tools
 	@$(MAKE) lint types gen-check
 	@$(MAKE) test-unit test-dashboard chart-test
 	@$(MAKE) test-proxy
@@ -29,6 +30,11 @@ help: ## This list
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z%-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 ##@ Checks
+tools: ## What the checks need: installed, or named where it cannot be
+	@tests/cluster/tools/debs.sh gcc libc6-dev iproute2 iptables util-linux
+	@tests/cluster/tools/need.sh cargo cargo-clippy rustfmt npm go
+	@{ command -v chromium || command -v google-chrome; } >/dev/null || tests/cluster/tools/debs.sh chromium
+
 lint: ## Style of Python, Rust and shell; who imports whom
 	$(run) ruff check .
 	$(run) ruff format --check .
@@ -58,8 +64,7 @@ test-dashboard: ## Types and tests of the dashboard
 	$(npm) run check
 	$(npm) test
 
-test-proxy: ## The proxy: units, and pairs in network namespaces with real iptables (root)
-	@tests/cluster/tools/debs.sh gcc libc6-dev iproute2 iptables util-linux
+test-proxy: tools ## The proxy: units, and pairs in network namespaces with real iptables (root)
 	cd proxy && cargo test --locked
 
 chart-test: manifests ## The chart, as helm renders it
@@ -69,8 +74,7 @@ manifests: ## Render the chart for the CLI's wheel (weft install)
 	@tests/cluster/tools/build client
 	PATH="$$(tests/cluster/cluster tools):$$PATH" $(run) python -m weft.render charts/mesh cli/src/weft/manifests
 
-integration: manifests cluster-up ## The user's flow on the cluster that runs, or a new one
-	@{ command -v chromium || command -v google-chrome; } >/dev/null || tests/cluster/tools/debs.sh chromium
+integration: tools manifests cluster-up ## The user's flow on the cluster that runs, or a new one
 	@$(cluster) load $$(tests/cluster/images/build)
 	$(on_cluster) $(run) pytest tests/integration -p no:cacheprovider
 
@@ -100,5 +104,5 @@ images: ## Build every image; prints the archive that holds them
 image-%: ## Build one image and load it into the cluster that runs: image-destination
 	@$(cluster) load $$(tests/cluster/images/build $*)
 
-.PHONY: demo demo-down test help lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
+.PHONY: demo demo-down test help tools lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
 	integration cluster-up cluster-down cluster-test env kubeconfig load-image images

@@ -46,6 +46,10 @@ need() { # COMMAND...: must be there; only said, for what this project cannot in
 
 debs() { # PACKAGE...: installed now, or one line that says how
   local p missing=()
+  if ! command -v dpkg-query >/dev/null; then
+    say "not Debian: what these packages hold must be there already: $*"
+    return
+  fi
   for p in "$@"; do dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p"); done
   [ ${#missing[@]} != 0 ] || return 0
   if ! is_root || ! command -v apt-get >/dev/null; then die "these packages are missing, as Debian calls them: ${missing[*]}"; fi
