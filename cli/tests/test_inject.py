@@ -124,7 +124,7 @@ def test_only_the_mark_is_added() -> None:
 
 def test_a_read_version_does_not_come_back() -> None:
     """What was read from a cluster can be applied after its status has moved on; untouched objects keep every byte."""
-    read = DEPLOYMENT.replace("  name: web   # stays\n", "  name: web   # stays\n  resourceVersion: \"42\"\n")
+    read = DEPLOYMENT.replace("  name: web   # stays\n", '  name: web   # stays\n  resourceVersion: "42"\n')
 
     assert transform(DEPLOYMENT, "-").text == transform(read, "-").text
     assert transform(SERVICE, "-").text == SERVICE

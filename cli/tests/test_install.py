@@ -184,6 +184,37 @@ def test_uninstall_deletes_callers_first(weft: Any, kube: FakeKube) -> None:
     assert (0, expected, "") == (result.exit_code, names(result.stdout), result.stderr)
 
 
+@pytest.mark.parametrize(
+    ("gone", "left"),
+    [
+        ("ConfigMap/weft-config", ["MutatingWebhookConfiguration/weft-injector", "Namespace/weft"]),
+        ("Namespace/weft", ["MutatingWebhookConfiguration/weft-injector", "ConfigMap/weft-config"]),
+    ],
+)
+def test_uninstall_of_half_an_installation(weft: Any, kube: FakeKube, gone: str, left: list[str]) -> None:
+    """Whatever is there is deleted, also without the objects by which an installation is known."""
+    for obj in render.parse(CORE):
+        if f"{obj['kind']}/{obj['metadata']['name']}" != gone:
+            kube.put(obj)
+    result = weft("uninstall")
+    assert (0, left, "") == (result.exit_code, names(result.stdout), result.stderr)
+
+
+@pytest.mark.parametrize(("command", "what"), [(["uninstall"], "weft"), (["viz", "uninstall"], "viz")])
+def test_uninstall_of_nothing(weft: Any, kube: FakeKube, command: list[str], what: str) -> None:
+    """CustomResourceDefinitions, which stay by design, are no installation."""
+    apply(kube, CORE.split("---\n")[2])
+    expected = f"weft: {what} is not installed in this cluster. There is nothing to delete.\n"
+    assert (1, "", expected) == told(weft(*command))
+
+
+def test_uninstall_leaves_helm_its_own(weft: Any, kube: FakeKube) -> None:
+    """Any object that carries the mark of a release tells whose the installation is."""
+    apply(kube, CORE.split("---\n")[4], **{"meta.helm.sh/release-name": "mesh"})
+    expected = "weft: this installation belongs to the Helm release 'mesh'. Use `helm uninstall`.\n"
+    assert (1, "", expected) == told(weft("uninstall"))
+
+
 def test_uninstall_refuses_while_in_use(weft: Any, kube: FakeKube, same: Any) -> None:
     """Pods with a proxy would be cut off; --force goes on all the same."""
     apply(kube, CORE)
@@ -209,3 +240,6 @@ def test_viz_uninstall_names_only_what_is_there(weft: Any, kube: FakeKube) -> No
     kube.delete({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "grafana", "namespace": "weft"}})
     expected = ["APIService/v1alpha1.tap.weft.dev", "Service/tap"]
     assert expected == names(weft("viz", "uninstall").stdout)
+    kube.delete({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+                 "metadata": {"name": "v1alpha1.tap.weft.dev"}})  # fmt: skip
+    assert expected[1:] == names(weft("viz", "uninstall").stdout)

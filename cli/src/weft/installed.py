@@ -87,7 +87,13 @@ def trust_bundles(kube: Kube) -> list[Object]:
     return [{**bundle, "apiVersion": "v1", "kind": "ConfigMap"} for bundle in outside]
 
 
-def to_delete(objects: Iterable[Object], kube: Kube | None) -> str:
+def present(objects: Iterable[Object], kube: Kube) -> list[Object]:
+    """Those that an uninstall deletes and the cluster holds, as it holds them."""
+    wanted = (obj for obj in objects if obj["kind"] not in KEPT)
+    return [found for obj in wanted if (found := kube.find(path(obj))) is not None]
+
+
+def to_delete(objects: Iterable[Object]) -> str:
     """The objects as YAML for `kubectl delete -f -`: what calls into weft first.
 
     What lies in other namespaces comes last: identity publishes its bundle anew as long as it runs.
@@ -95,8 +101,7 @@ def to_delete(objects: Iterable[Object], kube: Kube | None) -> str:
     import yaml
 
     wanted = [obj for obj in objects if obj["kind"] not in KEPT]
-    present = [obj for obj in wanted if kube is None or kube.find(path(obj)) is not None]
-    return yaml.safe_dump_all(map(_reference, _deletion_order(present)), explicit_start=True, sort_keys=False)
+    return yaml.safe_dump_all(map(_reference, _deletion_order(wanted)), explicit_start=True, sort_keys=False)
 
 
 def _deletion_order(objects: list[Object]) -> list[Object]:

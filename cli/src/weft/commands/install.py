@@ -10,7 +10,7 @@ from weft.errors import Failure
 from weft.options import Command, Target, pass_target
 
 if TYPE_CHECKING:
-    from weft.cluster import Kube
+    from weft.cluster import Kube, Object
     from weft.render import Manifests
 
 Function = Callable[..., Any]
@@ -58,7 +58,7 @@ def upgrade(target: Target, settings: tuple[str, ...], values: tuple[str, ...], 
     text = manifests.core
     if not ignore_cluster:
         kube = _able_cluster(target)
-        _refuse_helm(_config(kube), "helm upgrade")
+        _refuse_helm([_config(kube)], "helm upgrade")
         text += manifests.viz if installed.tap_service(kube) else ""
     _print(text)
 
@@ -75,12 +75,13 @@ def uninstall(target: Target, force: bool, ignore_cluster: bool) -> None:
     from weft import installed, render
 
     objects = render.parse(render.packaged().core)
-    kube = None if ignore_cluster else target.connect()
-    if kube is not None:
-        _refuse_helm(_config(kube), "helm uninstall")
+    if not ignore_cluster:
+        kube = target.connect()
+        objects = installed.present(objects, kube) + installed.trust_bundles(kube)
+        _refuse_none(objects, "weft")
+        _refuse_helm(objects, "helm uninstall")
         _refuse_in_use(kube, force)
-        objects += installed.trust_bundles(kube)
-    _print(installed.to_delete(objects, kube))
+    _print(installed.to_delete(objects))
 
 
 @click.command("install", cls=Command)
@@ -96,7 +97,7 @@ def viz_install(target: Target, settings: tuple[str, ...], values: tuple[str, ..
     manifests = _manifests(settings, values)
     if not ignore_cluster:
         kube = _able_cluster(target)
-        _refuse_helm(_config(kube), "helm upgrade --set viz.enabled=true")
+        _refuse_helm([_config(kube)], "helm upgrade --set viz.enabled=true")
         if installed.tap_service(kube):
             raise Failure("viz is already installed", "To update it: `weft upgrade | kubectl apply -f -`.")
     _print(manifests.viz)
@@ -113,13 +114,11 @@ def viz_uninstall(target: Target, ignore_cluster: bool) -> None:
     from weft import installed, render
 
     objects = [*render.parse(render.packaged().viz), TAP_SECRET]
-    kube = None if ignore_cluster else target.connect()
-    if kube is not None:
-        service = installed.tap_service(kube)
-        if service is None:
-            raise Failure("viz is not installed", "Nothing to do.")
-        _refuse_helm(service, "helm upgrade --set viz.enabled=false")
-    _print(installed.to_delete(objects, kube))
+    if not ignore_cluster:
+        objects = installed.present(objects, target.connect())
+        _refuse_none(objects, "viz")
+        _refuse_helm(objects, "helm upgrade --set viz.enabled=false")
+    _print(installed.to_delete(objects))
 
 
 def _manifests(settings: tuple[str, ...], values: tuple[str, ...]) -> "Manifests":
@@ -143,7 +142,7 @@ def _able_cluster(target: Target) -> "Kube":
     return kube
 
 
-def _config(kube: "Kube") -> dict[str, Any]:
+def _config(kube: "Kube") -> "Object":
     from weft import installed
 
     config = installed.config(kube)
@@ -162,10 +161,16 @@ def _refuse_installed(kube: "Kube") -> None:
     raise Failure("weft is already installed in namespace weft", f"To change it: `{by}`.")
 
 
-def _refuse_helm(obj: dict[str, Any], command: str) -> None:
+def _refuse_none(objects: "list[Object]", what: str) -> None:
+    if not objects:
+        raise Failure(f"{what} is not installed in this cluster", "There is nothing to delete.")
+
+
+def _refuse_helm(objects: "list[Object]", command: str) -> None:
     from weft import installed
 
-    if release := installed.helm_release(obj):
+    release = next(filter(None, map(installed.helm_release, objects)), None)
+    if release:
         raise Failure(f"this installation belongs to the Helm release {release!r}", f"Use `{command}`.")
 
 
