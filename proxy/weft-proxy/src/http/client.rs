@@ -164,11 +164,13 @@ async fn connect2(worker: &Worker, node: &Rc<Node>) -> Result<(Sender2, Rc<Cell<
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(MAX_HEADER_BYTES)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT);
+        .max_header_list_size(MAX_HEADER_BYTES);
+    // Only a peer proxy is pinged: servers of gRPC close connections that ping often (`too_many_pings`).
     if node.identity().is_some() {
-        builder.initial_max_send_streams(MESH_STREAMS);
+        builder
+            .initial_max_send_streams(MESH_STREAMS)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT);
     }
     let (sender, connection) = builder.handshake(TokioIo::new(io)).await.map_err(|e| unreachable(e, node))?;
     let limit = Rc::new(Cell::new(connection.current_max_send_streams()));
