@@ -121,3 +121,18 @@ def test_version(weft: Any, kube: Any) -> None:
     kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
     expected = '{"client": "0.1.0", "server": "0.2.0", "proxy": "0.2.1"}\n'
     assert expected == weft("version", "-o", "json").stdout
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"), [("table", "Client version: 0.1.0\n"), ("json", '{"client": "0.1.0"}\n')]
+)
+def test_version_without_a_cluster(weft: Any, point_at: Any, output: str, expected: str) -> None:
+    """The client's own is printed all the same; that the other is missing is a failure."""
+    point_at("http://127.0.0.1:1")
+    why = (
+        "weft: cannot reach the cluster at http://127.0.0.1:1: Connection refused. "
+        "Start it, or choose another by --context or --kubeconfig. `--client` asks no cluster.\n"
+    )
+    result = weft("version", "-o", output)
+    assert (1, expected, why) == (result.exit_code, result.stdout, result.stderr)
+    assert weft("version", "--client", "-o", output).exit_code == 0

@@ -13,16 +13,14 @@ from weft.options import Command, Target, output_option, pass_target
 @pass_target
 def version(target: Target, client: bool, output: str) -> None:
     """Print versions of CLI and control plane."""
-    import json
-
     versions = {"client": cli_version()}
-    if not client:
-        versions |= _server(target)
-    if output == "json":
-        click.echo(json.dumps(versions))
-        return
-    for name, value in versions.items():
-        click.echo(f"{name.capitalize()} version: {value}")
+    try:
+        versions |= {} if client else _server(target)
+    except Failure as failure:
+        _print(versions, output)
+        failure.step = f"{failure.step} `--client` asks no cluster.".strip()
+        raise
+    _print(versions, output)
 
 
 @click.command(cls=Command)
@@ -41,15 +39,21 @@ def completion(context: click.Context, shell: str) -> None:
     click.echo(complete(context.find_root().command, {}, "weft", "_WEFT_COMPLETE").source())
 
 
+def _print(versions: dict[str, str], output: str) -> None:
+    import json
+
+    if output == "json":
+        click.echo(json.dumps(versions))
+        return
+    for name, value in versions.items():
+        click.echo(f"{name.capitalize()} version: {value}")
+
+
 def _server(target: Target) -> dict[str, str]:
-    """What the cluster has; that there is none is told, and no failure."""
+    """What the cluster has."""
     from weft import installed
 
-    try:
-        config = installed.config(target.connect())
-    except Failure as failure:
-        click.echo(f"weft: {failure.format_message()}", err=True)
-        return {"server": "unavailable"}
+    config = installed.config(target.connect())
     if config is None:
         return {"server": "not installed"}
     data = config.get("data") or {}
