@@ -109,6 +109,25 @@ async fn head_keeps_its_length() {
     web.expect("weft_requests_total", &["result=\"success\""], 2.0).await;
 }
 
+/// Responses without a body leave their connection to the application open for the next request.
+#[tokio::test]
+async fn bodiless_responses_keep_the_connection() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    let answers = tokio::spawn(async move {
+        let (mut stream, _) = app.accept().await.unwrap();
+        for _ in 0..3 {
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        }
+    });
+    let mut client = http1(web.connect().await).await;
+    for _ in 0..3 {
+        assert_eq!(StatusCode::NO_CONTENT, client.send_request(get("/")).await.unwrap().status());
+    }
+    answers.await.unwrap();
+}
+
 /// A client that waits for `100 Continue` gets it, and its body arrives.
 #[tokio::test]
 async fn continue_is_said() {

@@ -162,11 +162,12 @@ impl Body {
     pub fn stream(
         incoming: Incoming,
         mut record: Record,
-        lease: Lease,
+        mut lease: Lease,
         deadline: Option<Pin<Box<Sleep>>>,
     ) -> Self {
         if incoming.is_end_stream() {
             record.finish(End::Complete);
+            lease.give_back();
             return Body::Fixed(None);
         }
         Body::Stream(Box::new(Stream { incoming, record, lease, deadline, over: false }))
