@@ -159,6 +159,28 @@ async fn bulk_passes_whole() {
     assert_eq!(sent, response.into_body().collect().await.unwrap().to_bytes());
 }
 
+/// Downloads that nobody reads hold up no other request on their connection.
+#[tokio::test]
+async fn unread_responses_block_nobody() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    let bulk = Bytes::from(vec![b'x'; 64 << 20]);
+    serve(app, false, move |request: Request<_>| {
+        let body = if request.uri().path() == "/bulk" { bulk.clone() } else { "small".into() };
+        std::future::ready(Response::new(full(body)))
+    });
+    let mut unread = Vec::new();
+    for _ in 0..8 {
+        let mut client = http1(web.connect().await).await;
+        unread.push((client.send_request(get("/bulk")).await.unwrap(), client));
+    }
+    let mut client = http1(web.connect().await).await;
+    for _ in 0..50 {
+        assert_eq!("small", text(client.send_request(get("/small")).await.unwrap()).await);
+    }
+    assert_eq!(1.0, web.metric("weft_tcp_opened_total", &[API]));
+}
+
 /// gRPC: HTTP/2 to the server, trailers to the client, and the status is a label.
 #[tokio::test]
 async fn grpc_keeps_its_trailers() {

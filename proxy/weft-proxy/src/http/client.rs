@@ -20,13 +20,15 @@ use crate::identity::ALPN_H2;
 use crate::io::Io;
 use crate::worker::Worker;
 
-pub const STREAM_WINDOW: u32 = 1 << 20;
-pub const CONNECTION_WINDOW: u32 = 4 << 20;
+/// What one stream may send that nobody reads yet.
+pub const STREAM_WINDOW: u32 = 256 * 1024;
+/// Requests at once on one connection; a peer proxy brings those of its whole pod.
+pub const MAX_STREAMS: u32 = 1024;
+/// Room for every stream: those that nobody reads must not hold up the others.
+pub const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS;
 pub const MAX_HEADER_BYTES: u32 = 64 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// Streams opened before the peer proxy's settings are known; it allows more.
-const MESH_STREAMS: usize = 1000;
 /// A connection from the pool may be closing just now: then another one is taken, but not for ever.
 const MAX_STALE: u32 = 8;
 
@@ -165,10 +167,10 @@ async fn connect2(worker: &Worker, node: &Rc<Node>) -> Result<(Sender2, Rc<Cell<
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADER_BYTES);
-    // Only a peer proxy is pinged: servers of gRPC close connections that ping often (`too_many_pings`).
+    // A peer proxy allows as much before its settings are known. Only it is pinged: servers of gRPC close connections that ping often (`too_many_pings`).
     if node.identity().is_some() {
         builder
-            .initial_max_send_streams(MESH_STREAMS)
+            .initial_max_send_streams(MAX_STREAMS as usize)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT);
     }

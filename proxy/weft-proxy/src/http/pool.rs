@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::{http1, http2};
 
 use super::body::RequestBody;
+use super::client::MAX_STREAMS;
 use crate::error::Error;
 
 pub type Sender1 = http1::SendRequest<RequestBody>;
 pub type Sender2 = http2::SendRequest<RequestBody>;
 
-/// Requests at once on one connection of HTTP/2, if its server allows as many.
-const MAX_STREAMS: usize = 1000;
 /// Idle HTTP/1 connections end before servers commonly end them, lest a request meets a closing one.
 const IDLE_HTTP1: Duration = Duration::from_millis(1500);
 const IDLE_HTTP2: Duration = Duration::from_secs(60);
@@ -58,7 +57,7 @@ impl Pool {
     pub fn http2(&self) -> Option<(Sender2, Active)> {
         let mut all = self.http2.borrow_mut();
         all.retain(|c| !c.sender.is_closed());
-        let room = |c: &&Shared| c.active.get() < MAX_STREAMS.min(c.limit.get());
+        let room = |c: &&Shared| c.active.get() < c.limit.get().min(MAX_STREAMS as usize);
         let found = all.iter().find(room)?;
         found.used.set(Instant::now());
         Some((found.sender.clone(), Active::new(&found.active)))

@@ -10,12 +10,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::body::{Body, BoxError};
-use super::client::{CONNECTION_WINDOW, LocalExec, MAX_HEADER_BYTES, STREAM_WINDOW};
+use super::client::{CONNECTION_WINDOW, LocalExec, MAX_HEADER_BYTES, MAX_STREAMS, STREAM_WINDOW};
 use crate::drain::Live;
 use crate::io::Io;
-
-/// Requests at once on one connection; a peer proxy brings those of its whole pod.
-const MAX_STREAMS: u32 = 4096;
 
 /// Serves a connection until it ends; when the proxy leaves, requests under way are finished first.
 pub async fn serve<F, R>(io: Io, http2: bool, live: Live, answer: F) -> Result<(), BoxError>
