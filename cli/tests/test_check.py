@@ -136,6 +136,26 @@ def test_json_is_one_document(weft: Any, kube: FakeKube) -> None:
     assert {"id", "description", "result", "error", "hint", "seconds"} == set(found["categories"][0]["checks"][0])
 
 
+@pytest.mark.parametrize("options", [[], ["--pre"], ["-o", "json"]], ids=" ".join)
+def test_no_cluster(weft: Any, point_at: Callable[[str], None], options: list[str]) -> None:
+    """Besides the report on stdout, one line on stderr: cause and next step."""
+    point_at("http://127.0.0.1:1")
+    result = weft("check", *options)
+    assert (result.exit_code, "k8s-query" in result.stdout, len(result.stderr.splitlines())) == (1, True, 1)
+    assert result.stderr.startswith("weft: cannot reach the cluster at http://127.0.0.1:1: Connection refused. Start")
+
+
+def test_old_kubernetes_is_one_line(weft: Any, kube: FakeKube) -> None:
+    """What stops an installation is told on stderr, too."""
+    kube.on_request("GET", "/version", lambda _: {"major": "1", "minor": "28"})
+    result = weft("check", "--pre")
+    expected = (
+        "weft: Kubernetes is 1.28, and native sidecars need 1.29. "
+        "Upgrade the cluster: the proxy is a native sidecar, on by default since Kubernetes 1.29.\n"
+    )
+    assert (1, expected) == (result.exit_code, result.stderr)
+
+
 def test_pre_and_proxy_exclude_each_other(weft: Any) -> None:
     """One line."""
     assert weft("check", "--pre", "--proxy").exit_code == 1

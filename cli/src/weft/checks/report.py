@@ -28,9 +28,14 @@ def entry(result: Result) -> str:
     return "\n".join(lines)
 
 
+def first_error(results: Sequence[Result]) -> Result | None:
+    """The check to repair first; warnings are no errors."""
+    return next((result for result in results if result.result == "error"), None)
+
+
 def succeeded(results: Sequence[Result]) -> bool:
-    """Whether there is no error; warnings are no errors."""
-    return all(result.result != "error" for result in results)
+    """Whether there is no error."""
+    return first_error(results) is None
 
 
 def summary(results: Sequence[Result]) -> str:

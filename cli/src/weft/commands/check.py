@@ -37,7 +37,8 @@ def check(target: Target, pre: bool, proxy: bool, wait: float, output: str) -> N
             _print(result, results)
         results.append(result)
     click.echo(report.document(results) if output == "json" else _ending(results, output))
-    sys.exit(0 if report.succeeded(results) else 1)
+    if failed := report.first_error(results):
+        raise Failure(failed.error.partition("\n")[0], failed.hint)
 
 
 @click.command(cls=Command)
