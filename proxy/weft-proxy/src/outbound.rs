@@ -1,6 +1,7 @@
 //! What the application sends: original destination → resolve → detect → route → balance → connect → copy or forward.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::connect;
 use crate::copy;
 use crate::detect::{self, Found, Kind, Patience, SILENCE};
 use crate::discovery::Protocol;
+use crate::drain::Drain;
 use crate::error::{Code, Error};
 use crate::http::client::chain;
 use crate::http::{respond, server};
@@ -86,18 +88,25 @@ async fn refuse(worker: &Rc<Worker>, stream: TcpStream, error: Error) -> Result<
         detect::detect(&stream, &mut buf, Patience::Silence(SILENCE)).await
     {
         let io = Io::tcp(stream).prefixed(buf.freeze());
-        let told = error.clone();
+        // Discovery may know more by the next connection: this one ends with its first answer.
+        let (answered, mut leaving) = (Drain::default(), worker.shared.drain.live());
+        let (told, done) = (error.clone(), answered.clone());
         let answer = move |request: http::Request<hyper::body::Incoming>| {
             let grpc = crate::http::classify::is_grpc(request.headers());
             let mut response = respond::error(&told, grpc);
+            done.start();
             if request.version() < http::Version::HTTP_2 {
-                // Discovery may know more by the next connection.
                 let close = http::HeaderValue::from_static("close");
                 response.headers_mut().insert(http::header::CONNECTION, close);
             }
             std::future::ready(Ok(response))
         };
-        let _ = server::serve(io, kind == Kind::Http2, worker.shared.drain.live(), answer).await;
+        let mut served = pin!(server::serve(io, kind == Kind::Http2, answered.live(), answer));
+        tokio::select! {
+            _ = &mut served => return Err(error),
+            () = leaving.ending() => answered.start(),
+        }
+        let _ = served.await;
     }
     Err(error)
 }

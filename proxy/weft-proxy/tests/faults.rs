@@ -188,6 +188,25 @@ async fn unknown_addresses_are_refused() {
     assert_eq!((StatusCode::SERVICE_UNAVAILABLE, true), (status, error.starts_with("E102 ")), "{error}");
 }
 
+/// A connection of HTTP/2 that was refused ends, so that its client asks again.
+#[tokio::test]
+async fn refused_connections_do_not_last() {
+    let mesh = Mesh::start();
+    let web = mesh.pod(2, "web");
+    web.dial("10.2.0.1:80".parse().unwrap());
+    let mut client = http2(web.connect().await).await;
+    let request = Request::get("http://api/").body(full("")).unwrap();
+    let response = client.send_request(request).await.unwrap();
+    assert!(response.headers()["weft-error"].to_str().unwrap().starts_with("E102 "));
+    text(response).await;
+    let ended = async {
+        while client.ready().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap();
+}
+
 /// Outside the cluster's networks everything goes on as dialled.
 #[tokio::test]
 async fn the_world_outside_is_reached_as_dialled() {
