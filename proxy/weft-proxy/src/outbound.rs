@@ -166,6 +166,7 @@ async fn serve_silent(
     let by_client = tokio::select! {
         biased;
         _ = stream.readable() => true,
+        // Its end, if it is one, shows when copying.
         _ = io.read_buf(&mut words) => false,
     };
     let mut client = stream;
@@ -176,7 +177,9 @@ async fn serve_silent(
             return serve_http(worker, target, client, source, buf, kind).await;
         }
     } else {
-        target.server_first.set(true);
+        if !words.is_empty() && !target.spoke_http.get() {
+            target.server_first.set(true);
+        }
         client.write_all(&words).await.map_err(failed)?;
     }
     drop(words);
