@@ -146,9 +146,29 @@ def test_empty_stat_says_why(weft: Any, forwarded: None, answers: Answers) -> No
     answers[path] = (200, {"rows": [], "warnings": []})
     result = weft("viz", "stat", "deploy", "-n", "x")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no deployments in namespace x\n")
-    answers[path] = (200, {"rows": [], "warnings": ["Prometheus does not answer"]})
-    result = weft("viz", "stat", "deploy", "-n", "x")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "‼ Prometheus does not answer\n")
+
+
+@pytest.mark.parametrize("command", ["stat", "edges", "routes"])
+def test_an_incomplete_answer_is_a_failure(weft: Any, forwarded: None, answers: Answers, command: str) -> None:
+    """What there is is printed; then one line says what is missing."""
+    down = {"rows": [], "warnings": ["Prometheus does not answer"]}
+    answers[f"/api/v1/{command}?kind=deployment&namespace=teahouse&window=60s"] = (200, down)
+    expected = "weft: Prometheus does not answer. See `weft check`.\n"
+    result = weft("viz", command, "deploy")
+    assert (1, "", expected) == (result.exit_code, result.stdout, result.stderr)
+    result = weft("viz", command, "deploy", "-o", "json")
+    assert (1, down, expected) == (result.exit_code, json.loads(result.stdout), result.stderr)
+
+
+def test_stat_of_what_is_not_there_is_a_failure(weft: Any, forwarded: None, answers: Answers) -> None:
+    """An object that was named is missing; the others' numbers are printed all the same."""
+    why = "there is no deployment 'nosuch' in namespace teahouse"
+    for name, rows, warnings in (("counter", [ROW], []), ("nosuch", [], [why])):
+        path = f"/api/v1/stat?kind=deployment&name={name}&namespace=teahouse&window=60s"
+        answers[path] = (200, {"rows": rows, "warnings": warnings})
+    result = weft("viz", "stat", "deploy", "counter", "nosuch")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 2)
+    assert result.stderr == f"weft: {why}. `weft viz stat deployment -A` shows what there is.\n"
 
 
 @pytest.mark.parametrize(("command", "what"), [("edges", "no traffic from or to"), ("routes", "sent no HTTP")])

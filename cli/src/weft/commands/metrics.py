@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from weft.errors import Failure
 from weft.options import Command, Target, output_option, pass_target
 
 if TYPE_CHECKING:
-    from weft.client import Client, Stat
+    from weft.client import Client, StatRow
     from weft.cluster import Kube
     from weft.resources import Resource
 
@@ -50,18 +51,18 @@ def stat(
     scope = _scope(target, kube, all_namespaces)
     query = {"namespace": scope, **_filters(options)}
     client = _client(kube)
-    answers = [_stat(client, one, query) for one in wanted]
+    answers = [client.stat(one.kind, name=one.name, **query) for one in wanted]
     groups = [answer["rows"] for answer in answers]
+    warnings = list(dict.fromkeys(warning for answer in answers for warning in answer["warnings"]))
     if output == "json":
         rows = [row for rows in groups for row in rows]
-        click.echo(table.document({**answers[0], "rows": rows}))
-        return
-    several = len({one.kind for one in wanted}) > 1
-    shown = groups if several else [[row for rows in groups for row in rows]]
-    tables = [metrics.stat_table(rows, several, all_namespaces, output == "wide") for rows in shown if rows]
-    click.echo("\n\n".join(tables), nl=bool(tables))
-    for note in metrics.notes(row for rows in groups for row in rows):
-        click.echo(note, err=True)
+        click.echo(table.document({**answers[0], "rows": rows, "warnings": warnings}))
+    else:
+        _print_stat(groups, len({one.kind for one in wanted}) > 1, all_namespaces, output == "wide")
+    _fail_stat(list(zip(wanted, groups, strict=True)), warnings, scope)
+    if output != "json":
+        for note in metrics.notes(row for rows in groups for row in rows):
+            click.echo(note, err=True)
 
 
 @click.command(cls=Command)
@@ -77,13 +78,13 @@ def edges(target: Target, resource: tuple[str, ...], all_namespaces: bool, windo
     kube = target.connect()
     scope = _scope(target, kube, all_namespaces)
     answer = _client(kube).edges(one.kind, namespace=scope, name=one.name, window=window)
-    _warn(answer["warnings"])
     if output == "json":
         click.echo(table.document(answer))
     elif answer["rows"]:
         click.echo(metrics.edges_table(answer["rows"], output == "wide"))
-    else:
+    elif not answer["warnings"]:
         _none(f"no traffic from or to {one}", scope, window)
+    _fail_warned(answer["warnings"])
 
 
 @click.command(cls=Command)
@@ -99,13 +100,13 @@ def routes(target: Target, resource: tuple[str, ...], all_namespaces: bool, wind
     kube = target.connect()
     scope = _scope(target, kube, all_namespaces)
     answer = _client(kube).routes(one.kind, namespace=scope, name=one.name, window=window)
-    _warn(answer["warnings"])
     if output == "json":
         click.echo(table.document(answer))
     elif answer["rows"]:
         click.echo(metrics.routes_table(answer["rows"]))
-    else:
+    elif not answer["warnings"]:
         _none(f"{one} sent no HTTP requests", scope, window)
+    _fail_warned(answer["warnings"])
 
 
 def _client(kube: "Kube") -> "Client":
@@ -128,13 +129,26 @@ def _filters(options: dict[str, str | None]) -> dict[str, str]:
     return {name: str(resources.named([value])) if name in ("to", "from") else value for name, value in given.items()}
 
 
-def _stat(client: "Client", one: "Resource", query: dict[str, str]) -> "Stat":
-    answer = client.stat(one.kind, name=one.name, **query)
-    _warn(answer["warnings"])
-    if not answer["rows"] and not answer["warnings"]:
-        where = "any namespace" if query["namespace"] == "*" else f"namespace {query['namespace']}"
+def _print_stat(groups: "list[list[StatRow]]", several: bool, all_namespaces: bool, wide: bool) -> None:
+    """One table, or with several kinds one for each."""
+    from weft.views import metrics
+
+    shown = groups if several else [[row for rows in groups for row in rows]]
+    tables = [metrics.stat_table(rows, several, all_namespaces, wide) for rows in shown if rows]
+    click.echo("\n\n".join(tables), nl=bool(tables))
+
+
+def _fail_stat(found: "list[tuple[Resource, list[StatRow]]]", warnings: list[str], scope: str) -> None:
+    """A failure if numbers are missing, or an object that was named; a kind of which there is none is none."""
+    where = "any namespace" if scope == "*" else f"namespace {scope}"
+    empty = [one for one, rows in found if not rows]
+    missing = [one for one in empty if one.name]
+    if missing:
+        causes = warnings or [f"there is no {one} in {where}" for one in missing]
+        raise Failure("; ".join(causes), f"`weft viz stat {missing[0].kind} -A` shows what there is.")
+    _fail_warned(warnings)
+    for one in empty:
         click.echo(f"no {one.plural} in {where}", err=True)
-    return answer
 
 
 def _none(what: str, scope: str, window: str) -> None:
@@ -142,6 +156,7 @@ def _none(what: str, scope: str, window: str) -> None:
     click.echo(f"{what}{where} within the last {window}", err=True)
 
 
-def _warn(warnings: list[str]) -> None:
-    for warning in warnings:
-        click.echo(f"‼ {warning}", err=True)
+def _fail_warned(warnings: list[str]) -> None:
+    """What web could not find out makes an answer incomplete, so the command fails after printing it."""
+    if warnings:
+        raise Failure("; ".join(warnings), "See `weft check`.")
