@@ -5,14 +5,15 @@ import base64
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 import msgspec
 import structlog
 from weft_kube.api import ApiError, KubeApi
-from weft_kube.objects import Object
+from weft_kube.objects import Meta, Object
 
-from weft_identity.issuer import SecretData, Trust, make_anchor, make_issuer, read_trust
+from weft_identity.issuer import ANCHOR_KEY, SecretData, Trust, issuer_due, make_anchor, make_issuer, read_trust
 from weft_identity.metrics import Metrics
 
 ANCHOR = "weft-trust-anchor"
@@ -27,6 +28,7 @@ class Secret(Object):
     """v1 Secret; msgspec decodes its base64."""
 
     data: dict[str, bytes] = msgspec.field(default_factory=dict)
+    type: str = "Opaque"
 
 
 class Anchors:
@@ -72,7 +74,8 @@ class Anchors:
 
     async def refresh(self) -> None:
         """Takes over what the Secrets hold, if it is new and sound; else keeps what is in use."""
-        read = await self._get(ANCHOR), await self._get(ISSUER)
+        anchor, issuer = await self._get(ANCHOR), await self._get(ISSUER)
+        read = anchor.data if anchor else None, issuer.data if issuer else None
         if read == self._used:
             return
         try:
@@ -83,20 +86,19 @@ class Anchors:
             self._used = read
             self._use(trust)
 
-    async def create_missing(self) -> None:
-        """Makes anchor and issuer where absent: on the first start only. For the Lease's holder."""
+    async def provide(self) -> None:
+        """Makes the anchor at the first start only, the issuer when it is absent or due. For the Lease's holder."""
         anchor, issuer = await self._get(ANCHOR), await self._get(ISSUER)
-        if self.trust or issuer is not None:
-            return
         if anchor is None:
-            anchor = make_anchor(self._trust_domain, self._now())
-            await self._create(ANCHOR, "Opaque", anchor)
-        try:
-            made = make_issuer(anchor, self._trust_domain, self._now())
-        except ValueError as error:
-            self._log.error("issuer not made", reason=str(error))
+            if self.trust or issuer:
+                return
+            anchor = _secret(ANCHOR, "Opaque", make_anchor(self._trust_domain, self._now()))
+            await self._create(anchor)
+        if issuer is None:
+            issuer = _secret(ISSUER, "kubernetes.io/tls", {})
+        elif not anchor.data.get(ANCHOR_KEY) or not issuer_due(issuer.data, self._now()):
             return
-        await self._create(ISSUER, "kubernetes.io/tls", made)
+        await self._issue(anchor.data, issuer)
 
     def _use(self, trust: Trust) -> None:
         self.trust = trust
@@ -117,22 +119,47 @@ class Anchors:
         self._metrics.issuer_refused.inc()
         self._log.error("changed issuer refused, the old one is kept", reason=reason)
 
-    async def _get(self, name: str) -> SecretData | None:
+    async def _get(self, name: str) -> Secret | None:
         try:
-            return (await self._api.get(f"{self._collection}/{name}", Secret)).data
+            return await self._api.get(f"{self._collection}/{name}", Secret)
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
 
-    async def _create(self, name: str, kind: str, data: SecretData) -> None:
+    async def _issue(self, anchor: SecretData, secret: Secret) -> None:
+        """A new issuer into the Secret; one without a version is not in the cluster yet."""
+        try:
+            secret.data = make_issuer(anchor, self._trust_domain, self._now())
+            read_trust(anchor, secret.data, self._now())
+        except ValueError as error:
+            self._log.error("issuer not made", reason=str(error))
+            return
+        if secret.metadata.resource_version:
+            await self._api.request("PUT", f"{self._collection}/{ISSUER}", body=_body(secret))
+            self._log.info("issuer renewed", secret=ISSUER)
+        else:
+            await self._create(secret)
+
+    async def _create(self, secret: Secret) -> None:
         """A conflict is an error like any other: the next round reads what another one made."""
-        labels = {"app.kubernetes.io/part-of": "weft", "weft.dev/component": "identity"}
-        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
-        meta = {"name": name, "labels": labels}
-        body = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": kind, "data": encoded}
-        await self._api.create(self._collection, body)
-        self._log.info("secret made", secret=name)
+        await self._api.create(self._collection, _body(secret))
+        self._log.info("secret made", secret=secret.metadata.name)
+
+
+def _secret(name: str, kind: str, data: dict[str, bytes]) -> Secret:
+    labels = {"app.kubernetes.io/part-of": "weft", "weft.dev/component": "identity"}
+    return Secret(Meta(name, labels=labels), data, kind)
+
+
+def _body(secret: Secret) -> dict[str, Any]:
+    """As the API server takes it; with its version, so that a write upon another one's is a conflict."""
+    kept = secret.metadata
+    meta: dict[str, Any] = {"name": kept.name, "labels": kept.labels, "annotations": kept.annotations}
+    if kept.resource_version:
+        meta["resourceVersion"] = kept.resource_version
+    encoded = {key: base64.b64encode(value).decode() for key, value in secret.data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": secret.type, "data": encoded}
 
 
 class Touch:

@@ -7,13 +7,16 @@ from datetime import datetime, timedelta
 from weft_pki.bundle import bundle_hash, bundle_pem, parse_certificates
 from weft_pki.csr import requested_key
 from weft_pki.issue import Authority, der, new_anchor, new_issuer, workload_leaf
-from weft_pki.keys import key_pem, load_key
+from weft_pki.keys import key_pem, load_key, public_bytes
 from weft_pki.verify import load_authority
 
 SecretData = Mapping[str, bytes]
 
 ANCHOR_CERTIFICATE, ANCHOR_KEY = "ca.crt", "ca.key"
 ISSUER_CERTIFICATE, ISSUER_KEY = "tls.crt", "tls.key"
+
+RENEW_AFTER = 2 / 3
+"""An issuer is renewed after this part of its life."""
 
 
 class IssuerExpiredError(Exception):
@@ -76,10 +79,29 @@ def make_anchor(trust_domain: str, now: datetime) -> dict[str, bytes]:
 
 def make_issuer(anchor: SecretData, trust_domain: str, now: datetime) -> dict[str, bytes]:
     """Data of a new issuer's Secret, signed by the anchor; ValueError when the anchor's key is not at hand."""
-    certificate = parse_certificates(_field(anchor, ANCHOR_CERTIFICATE, "trust anchor"))[0]
-    signer = Authority(certificate, load_key(_field(anchor, ANCHOR_KEY, "trust anchor")))
-    issuer = new_issuer(signer, now, trust_domain=trust_domain)
+    issuer = new_issuer(_signer(anchor), now, trust_domain=trust_domain)
     return {ISSUER_CERTIFICATE: bundle_pem([issuer.certificate]), ISSUER_KEY: key_pem(issuer.key)}
+
+
+def issuer_due(issuer: SecretData, now: datetime) -> bool:
+    """Is it time for a new issuer? Not when the Secret holds none: that is for a person to look at."""
+    try:
+        certificate = parse_certificates(_field(issuer, ISSUER_CERTIFICATE, "issuer"))[0]
+    except ValueError:
+        return False
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return now >= start + (end - start) * RENEW_AFTER
+
+
+def _signer(anchor: SecretData) -> Authority:
+    """The anchor whose key is at hand: while anchors are rotated there are two certificates."""
+    certificates = parse_certificates(_field(anchor, ANCHOR_CERTIFICATE, "trust anchor"))
+    key = load_key(_field(anchor, ANCHOR_KEY, "trust anchor"))
+    public = public_bytes(key.public_key())
+    for certificate in certificates:
+        if public_bytes(certificate.public_key()) == public:  # type: ignore[arg-type]
+            return Authority(certificate, key)
+    raise ValueError("the trust anchor's ca.key belongs to no certificate of its ca.crt")
 
 
 def _field(data: SecretData, name: str, what: str) -> bytes:

@@ -1,4 +1,7 @@
-"""Keeps ConfigMap `weft-trust-bundle` in every namespace equal to the anchor. Work of the Lease's holder."""
+"""Keeps the issuer young, and ConfigMap `weft-trust-bundle` in every namespace equal to the anchor.
+
+Work of the Lease's holder.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,6 +16,9 @@ from weft_identity.bundle import Copies, Namespaces, lacking
 from weft_identity.metrics import Metrics
 
 RETRY_SECONDS = 3.0
+RENEW_SECONDS = 60.0
+"""The issuer's age is looked at this often."""
+
 MANAGER = "weft-identity"
 
 
@@ -38,9 +44,19 @@ class Publisher:
         self._log = structlog.get_logger()
 
     async def run(self, changed: asyncio.Event, synced: Iterable[asyncio.Event]) -> None:
-        """Makes the Secrets if absent, then publishes for ever; `synced`: the indexes know all there is."""
+        """Makes the Secrets if absent, then renews and publishes for ever; `synced`: the indexes know all there is."""
         while not await self._prepared():
             await self._sleep(RETRY_SECONDS)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_prepared())
+            tasks.create_task(self._keep_published(changed, synced))
+
+    async def _keep_prepared(self) -> None:
+        while True:
+            await self._sleep(RENEW_SECONDS)
+            await self._prepared()
+
+    async def _keep_published(self, changed: asyncio.Event, synced: Iterable[asyncio.Event]) -> None:
         for event in synced:
             await event.wait()
         while True:
@@ -52,7 +68,7 @@ class Publisher:
 
     async def _prepared(self) -> bool:
         try:
-            await self._anchors.create_missing()
+            await self._anchors.provide()
             await self._anchors.refresh()
         except FAILURES as error:
             self._log.warning("trust not made", reason=str(error) or type(error).__name__)
