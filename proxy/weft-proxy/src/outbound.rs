@@ -119,7 +119,6 @@ async fn serve_http(
     buf: BytesMut,
     kind: Kind,
 ) -> Result<(), Error> {
-    target.spoke_http.set(true);
     let io = Io::tcp(stream).prefixed(buf.freeze());
     let live = worker.shared.drain.live();
     let conn = Rc::new(request::Conn { worker, target, source });

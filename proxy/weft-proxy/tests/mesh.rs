@@ -253,6 +253,25 @@ async fn servers_may_speak_first() {
     }
 }
 
+/// Who asks a server that speaks first for HTTP does not spoil it for its proper clients.
+#[tokio::test]
+async fn a_request_line_alone_makes_no_http() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = app.accept().await.unwrap();
+            let _ = stream.write_all(b"220 ready\r\n").await;
+            tokio::spawn(async move { tokio::io::copy(&mut stream.split().0, &mut tokio::io::sink()).await });
+        }
+    });
+    let response = http1(web.connect().await).await.send_request(get("/")).await.unwrap();
+    assert_eq!(StatusCode::BAD_GATEWAY, response.status());
+    let mut greeting = [0; 11];
+    web.connect().await.read_exact(&mut greeting).await.unwrap();
+    assert_eq!(b"220 ready\r\n", &greeting);
+}
+
 /// A client of HTTP that is slow to speak is still a client of HTTP.
 #[tokio::test]
 async fn slow_clients_are_still_http() {

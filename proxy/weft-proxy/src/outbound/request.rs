@@ -48,7 +48,10 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Respon
     let mut deadline = chosen.timeout.map(|limit| Box::pin(sleep(limit)));
     let sent = in_time(attempts(&conn, &plan, &chosen, &mut record, head), deadline.as_mut()).await;
     Ok(match sent {
-        Ok(sent) => forward::pass_on(sent, record, version, deadline),
+        Ok(sent) => {
+            conn.target.heard(&sent.0);
+            forward::pass_on(sent, record, version, deadline)
+        }
         Err(error) => forward::fail(&error, record),
     })
 }
@@ -161,7 +164,10 @@ async fn answer_upgrade(
             Ok(io) => {
                 let request = Request::from_parts(head, incoming);
                 return match upgrade::send(io, request, worker.shared.drain.live()).await {
-                    Ok(response) => forward::pass_on_upgrade(response, record, Lease::new(node)),
+                    Ok(response) => {
+                        conn.target.heard(&response);
+                        forward::pass_on_upgrade(response, record, Lease::new(node))
+                    }
                     Err(error) => forward::fail(&error, record),
                 };
             }

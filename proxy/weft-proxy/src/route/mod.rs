@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::Response;
 use http::request::Parts;
 use tokio::sync::watch;
 
@@ -15,6 +16,7 @@ use crate::discovery::{
     WeightedBackend,
 };
 use crate::error::Error;
+use crate::http::headers;
 use crate::metrics::{Metrics, Peer, Requests, Tls};
 use crate::worker::Worker;
 
@@ -89,6 +91,13 @@ impl Target {
             }
         }
         self.plan.borrow().clone()
+    }
+
+    /// A response came: the server's own, and not what a proxy has to say, shows that the port speaks HTTP.
+    pub fn heard<B>(&self, response: &Response<B>) {
+        if !response.headers().contains_key(headers::ERROR) {
+            self.spoke_http.set(true);
+        }
     }
 
     /// Closes idle connections to its endpoints.
