@@ -33,6 +33,11 @@ from weft_testkit.wait import until
 KEY = new_key()
 TOKEN = "shop-token"
 SHOP = "spiffe://cluster.local/ns/teahouse/sa/shop"
+ROLE = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRole",
+    "metadata": {"name": "weft-identity", "uid": "role-1"},
+}
 SECRETS = "/api/v1/namespaces/weft/secrets"
 
 
@@ -88,6 +93,11 @@ class Running:
         response: CertifyResponse = await self.stub.Certify(request, wait_for_ready=True)  # type: ignore[misc]
         return response
 
+    def owners(self, name: str) -> list[str]:
+        """Uids of the bundle's owners in a namespace."""
+        config_map = self.kube.get(f"/api/v1/namespaces/{name}/configmaps/weft-trust-bundle")
+        return [owner["uid"] for owner in config_map["metadata"].get("ownerReferences", [])]
+
     def bundle(self, name: str) -> bytes:
         """The trust bundle in a namespace; empty while there is none."""
         try:
@@ -111,6 +121,7 @@ class Running:
 async def identity(prepare: Callable[[FakeKube], object] = lambda _: None) -> AsyncIterator[Running]:
     """A cluster with namespaces `weft` and `teahouse`, and identity in it, once it has published."""
     async with FakeKube() as kube, KubeApi(kube.cluster) as api:
+        kube.put(ROLE)
         kube.put(namespace("weft"))
         kube.put(namespace("teahouse"))
         kube.on_request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", token_review)
@@ -168,6 +179,33 @@ async def test_a_damaged_bundle_is_repaired() -> None:
         await until(lambda: running.bundle("teahouse") == sound)
         running.kube.delete({**config_map, "apiVersion": "v1", "kind": "ConfigMap"})
         await until(lambda: running.bundle("teahouse") == sound)
+
+
+async def test_bundles_go_when_weft_goes() -> None:
+    """Their owner is identity's ClusterRole, so that the garbage collector takes them; copies without it get it."""
+
+    def prepare(kube: FakeKube) -> None:
+        meta = {"name": "weft-trust-bundle", "namespace": "teahouse"}
+        kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"ca.crt": "old"}})
+
+    async with identity(prepare) as running:
+        await until(lambda: running.owners("teahouse") == ["role-1"])
+        assert running.owners("weft") == ["role-1"]
+
+
+async def test_bundles_follow_a_new_role() -> None:
+    """The collector deletes what belongs to the former one: the next write names the one that is there."""
+    async with identity() as running:
+        running.kube.put({**ROLE, "metadata": {"name": "weft-identity", "uid": "role-2"}})
+        running.kube.put(namespace("fresh"))
+        await until(lambda: running.bundle("fresh") and running.owners("weft") == ["role-2"])
+        assert running.owners("fresh") == ["role-2"]
+
+
+async def test_without_its_owner_the_bundle_is_published_all_the_same() -> None:
+    """A role that may not be read keeps nobody from the mesh."""
+    async with identity(lambda kube: kube.delete(ROLE)) as running:
+        assert running.owners("teahouse") == []
 
 
 async def test_a_changed_issuer_is_used() -> None:

@@ -2,10 +2,11 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from weft_identity.bundle import ConfigMap, Copies, Namespaces, lacking
-from weft_kube.objects import Meta, Namespace
+from weft_identity.bundle import ConfigMap, Copies, Copy, Namespaces, lacking
+from weft_kube.objects import Meta, Namespace, OwnerReference
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
+NEW = Copy("new")
 TEXTS = st.sampled_from(["new", "old", ""])
 
 
@@ -24,7 +25,7 @@ def test_absent_and_different_copies_are_due() -> None:
     namespaces, copies = Namespaces(), Copies()
     namespaces.reset([namespace("a"), namespace("b"), namespace("c"), namespace("d", leaving=True)])
     copies.reset([copy("a", "new"), copy("b", "old")])
-    assert lacking(namespaces, copies, "new") == ["b", "c"]
+    assert lacking(namespaces, copies, NEW) == ["b", "c"]
 
 
 def test_a_changed_copy_is_due_again() -> None:
@@ -34,9 +35,19 @@ def test_a_changed_copy_is_due_again() -> None:
     copies.reset([copy("a", "new"), copy("b", "new")])
     copies.apply(copy("a", "edited"))
     copies.delete(("b", "weft-trust-bundle"))
-    assert lacking(namespaces, copies, "new") == ["a", "b"]
+    assert lacking(namespaces, copies, NEW) == ["a", "b"]
     namespaces.apply(namespace("b", leaving=True))
-    assert lacking(namespaces, copies, "new") == ["a"]
+    assert lacking(namespaces, copies, NEW) == ["a"]
+
+
+def test_a_copy_without_its_owner_is_due() -> None:
+    """It would outlive weft; owners that others have set are no harm."""
+    namespaces, copies = Namespaces(), Copies()
+    namespaces.reset([namespace("a"), namespace("b"), namespace("c")])
+    owned = copy("b", "new")
+    owned.metadata.owner_references = [OwnerReference("ClusterRole", "weft-identity", uid) for uid in ("old", "now")]
+    copies.reset([copy("a", "new"), owned])
+    assert lacking(namespaces, copies, Copy("new", frozenset(["now"]))) == ["a", "c"]
 
 
 @given(st.lists(st.tuples(NAMES, TEXTS | st.none())), st.sets(NAMES))
@@ -50,4 +61,4 @@ def test_any_order_of_events_ends_as_a_list_would(events: list[tuple[str, str | 
         else:
             followed.apply(copy(name, text))
     listed.reset([copy(name, text) for name, text in dict(events).items() if text is not None])
-    assert lacking(namespaces, followed, "new") == lacking(namespaces, listed, "new")
+    assert lacking(namespaces, followed, NEW) == lacking(namespaces, listed, NEW)

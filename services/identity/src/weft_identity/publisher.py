@@ -10,9 +10,10 @@ from typing import Any
 import structlog
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.names import TRUST_BUNDLE, TRUST_BUNDLE_KEY
+from weft_kube.objects import Object
 
 from weft_identity.anchors import FAILURES, Anchors
-from weft_identity.bundle import Copies, Namespaces, lacking
+from weft_identity.bundle import Copies, Copy, Namespaces, lacking
 from weft_identity.metrics import Metrics
 
 RETRY_SECONDS = 3.0
@@ -20,6 +21,11 @@ RENEW_SECONDS = 60.0
 """The issuer's age is looked at this often."""
 
 MANAGER = "weft-identity"
+
+OWNER = "weft-identity"
+"""The ClusterRole that owns every copy: when weft is uninstalled, the garbage collector takes them away with it."""
+
+_OWNER_PATH = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{OWNER}"
 
 
 class Publisher:
@@ -78,27 +84,54 @@ class Publisher:
         """One look at every namespace; false when something is left to do later."""
         if (trust := self._anchors.trust) is None:
             return False
-        wanted = trust.bundle.decode()
+        try:
+            wanted = Copy(trust.bundle.decode(), await self._owners())
+        except FAILURES as error:
+            self._log.warning("bundles not looked at", reason=str(error) or type(error).__name__)
+            return False
         missing = lacking(self._namespaces, self._copies, wanted)
         written = [await self._write(namespace, wanted) for namespace in missing]
         self._metrics.namespaces_lacking.set(written.count(False))
         return all(written)
 
-    async def _write(self, namespace: str, wanted: str) -> bool:
-        body = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": TRUST_BUNDLE, "labels": {"app.kubernetes.io/part-of": "weft"}},
-            "data": {TRUST_BUNDLE_KEY: wanted},
-        }
+    async def _owners(self) -> frozenset[str]:
+        """The owner's uid, asked anew each time: the collector deletes what a former one of that name owned.
+
+        Without the owner, or the right to see it, there is none: the bundle matters more than its end.
+        """
         try:
-            await self._api.apply(f"/api/v1/namespaces/{namespace}/configmaps/{TRUST_BUNDLE}", body, MANAGER)
+            return frozenset([(await self._api.get(_OWNER_PATH, Object)).metadata.uid])
+        except ApiError as error:
+            if error.status not in (403, 404):
+                raise
+            self._log.warning("bundles have no owner", reason=str(error))
+            return frozenset()
+
+    async def _write(self, namespace: str, wanted: Copy) -> bool:
+        try:
+            await self._api.apply(
+                f"/api/v1/namespaces/{namespace}/configmaps/{TRUST_BUNDLE}", _config_map(wanted), MANAGER
+            )
         except FAILURES as error:
             if isinstance(error, ApiError) and (error.status == 404 or "being terminated" in str(error)):
                 self._namespaces.names.discard(namespace)
                 return True
             self._log.warning("bundle not published", namespace=namespace, reason=str(error) or type(error).__name__)
             return False
-        self._copies.texts[namespace] = wanted
+        self._copies.found[namespace] = wanted
         self._log.info("bundle published", namespace=namespace)
         return True
+
+
+def _config_map(wanted: Copy) -> dict[str, Any]:
+    owner = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "name": OWNER}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": TRUST_BUNDLE,
+            "labels": {"app.kubernetes.io/part-of": "weft"},
+            "ownerReferences": [{**owner, "uid": uid} for uid in wanted.owners],
+        },
+        "data": {TRUST_BUNDLE_KEY: wanted.text},
+    }
