@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::server::Acceptor;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::StartHandshake;
@@ -31,6 +31,8 @@ pub mod request;
 /// A ClientHello is complete within this many bytes and this long.
 const MAX_HELLO: usize = 32 * 1024;
 const HELLO: Duration = Duration::from_secs(5);
+/// A peer's ClientHello may be so late when its machine is busy.
+const LATE_HELLO: Duration = Duration::from_secs(1);
 const FIRST_WORDS: usize = 1024;
 
 /// Serves one connection from outside the pod until it ends.
@@ -122,6 +124,7 @@ impl Conn {
         let (_, session) = tls.get_ref();
         let id: Option<Arc<str>> = session.peer_certificates().and_then(peer_id).map(Into::into);
         let Some(id) = id else { return Err(Error::new(Code::Tls, "the client's certificate names nobody")) };
+        self.worker.set_outsider(self.source.ip(), false);
         let raw = session.alpn_protocol() == Some(ALPN_TCP);
         let io = Io::tls_server(tls);
         if raw {
@@ -161,31 +164,47 @@ impl Conn {
     }
 
     /// The client waits: whoever speaks first, it or the application, shows what this is.
-    async fn serve_silent(self, mut stream: TcpStream, mut buf: BytesMut) -> Result<(), Error> {
+    async fn serve_silent(self, stream: TcpStream, mut buf: BytesMut) -> Result<(), Error> {
         let mut server = connect::open(&self.worker, &self.app, ALPN_TCP, None).await?;
         let mut words = BytesMut::with_capacity(FIRST_WORDS);
         let by_client = tokio::select! {
             biased;
             _ = stream.readable() => true,
-            _ = server.read_buf(&mut words) => false,
+            _ = server.read_buf(&mut words) => !words.is_empty() && self.is_late(&stream).await,
         };
-        if by_client {
-            return match detect::detect(&stream, &mut buf, Patience::Spoken).await.map_err(failed)? {
-                Found::Kind(kind @ (Kind::Tls | Kind::Http1 | Kind::Http2)) => {
-                    drop(server);
-                    self.serve_plain(stream, buf, kind).await
-                }
-                _ => {
-                    let client = Io::tcp(stream).prefixed(buf.freeze());
-                    self.copy_between(client, server, Tls::NoIdentity, None).await;
-                    Ok(())
-                }
-            };
+        let found = if by_client {
+            detect::detect(&stream, &mut buf, Patience::Spoken).await.map_err(failed)?
+        } else {
+            Found::Silent
+        };
+        match found {
+            Found::Kind(Kind::Tls) => {
+                drop(server);
+                self.serve_tls(stream, buf).await
+            }
+            Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) if words.is_empty() => {
+                drop(server);
+                self.serve_plain(stream, buf, kind).await
+            }
+            _ => {
+                let client = Io::tcp(stream).prefixed(buf.freeze());
+                let server = server.prefixed(words.freeze());
+                self.copy_between(client, server, Tls::NoIdentity, None).await;
+                Ok(())
+            }
         }
-        stream.write_all(&words).await.map_err(failed)?;
-        drop(words);
-        self.copy_between(Io::tcp(stream), server, Tls::NoIdentity, None).await;
-        Ok(())
+    }
+
+    /// Whether the client speaks after all. The greeting may be meant for a peer whose ClientHello is only late, and
+    /// goes in plain text to nobody who may be one: who stays silent is outside the mesh, and not waited for again.
+    async fn is_late(&self, stream: &TcpStream) -> bool {
+        let ip = self.source.ip();
+        if self.worker.is_outsider(ip) {
+            return false;
+        }
+        let late = tokio::time::timeout(LATE_HELLO, stream.readable()).await.is_ok();
+        self.worker.set_outsider(ip, !late);
+        late
     }
 
     fn metered(&self, io: Io, tls: Tls, id: Option<&str>) -> Io {

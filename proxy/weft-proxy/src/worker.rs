@@ -1,7 +1,7 @@
 //! What one worker thread keeps to itself, and what all of them share.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -27,6 +27,7 @@ pub type OriginalDst = Arc<dyn Fn(&TcpStream) -> io::Result<SocketAddr> + Send +
 /// Dialled addresses and endpoint sets unused for this long are forgotten.
 const KEEP: Duration = Duration::from_secs(600);
 const SWEEP: Duration = Duration::from_millis(500);
+const MAX_OUTSIDERS: usize = 1024;
 
 /// Shared by all threads.
 pub struct Shared {
@@ -80,6 +81,7 @@ pub struct Worker {
     apps: RefCell<HashMap<SocketAddr, Rc<Node>>>,
     callers: RefCell<HashMap<(Tls, Option<Arc<str>>), Rc<Requests>>>,
     probes: OnceCell<Rc<Requests>>,
+    outsiders: RefCell<HashSet<IpAddr>>,
 }
 
 impl Worker {
@@ -92,6 +94,7 @@ impl Worker {
             apps: RefCell::default(),
             callers: RefCell::default(),
             probes: OnceCell::new(),
+            outsiders: RefCell::default(),
         })
     }
 
@@ -142,6 +145,23 @@ impl Worker {
     pub fn probes(&self) -> Rc<Requests> {
         let peer = self.caller_peer(Tls::NoIdentity, None);
         self.probes.get_or_init(|| Rc::new(self.shared.metrics.requests(&peer, PROBE))).clone()
+    }
+
+    /// Whether clients at `ip` were outside the mesh when last heard of.
+    pub fn is_outsider(&self, ip: IpAddr) -> bool {
+        self.outsiders.borrow().contains(&ip)
+    }
+
+    pub fn set_outsider(&self, ip: IpAddr, is: bool) {
+        let mut outsiders = self.outsiders.borrow_mut();
+        if !is {
+            outsiders.remove(&ip);
+            return;
+        }
+        if outsiders.len() >= MAX_OUTSIDERS {
+            outsiders.clear();
+        }
+        outsiders.insert(ip);
     }
 
     /// Closes idle connections and forgets what is not dialled any more, for ever.

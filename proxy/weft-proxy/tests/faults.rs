@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use weft_api::discovery as api;
 use weft_proxy::identity::testing::spiffe;
+use weft_proxy::identity::{ALPN_TCP, SNI};
 
 /// An address of the loopback where nobody listens.
 async fn nobody() -> std::net::SocketAddr {
@@ -295,6 +296,30 @@ async fn greetings_reach_plain_clients() {
     let mut greeting = String::new();
     TcpStream::connect(api.inbound).await.unwrap().read_to_string(&mut greeting).await.unwrap();
     assert_eq!("hello", greeting);
+}
+
+/// A peer that is slow to begin its handshake hears the greeting in mesh TLS, and nothing in plain text.
+#[tokio::test]
+async fn greetings_wait_for_late_peers() {
+    let mesh = Mesh::start();
+    let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+    let app = api.app().await;
+    let (greeted, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = app.accept().await.unwrap();
+            stream.write_all(b"hello").await.unwrap();
+            greeted.send(()).unwrap();
+        }
+    });
+    let stream = TcpStream::connect(api.inbound).await.unwrap();
+    heard.recv().await.unwrap();
+    let config = web.shared.identity.client_config(api.shared.identity.id(), ALPN_TCP).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(config);
+    let mut tls = connector.connect(SNI.try_into().unwrap(), stream).await.unwrap();
+    let mut greeting = [0; 5];
+    tls.read_exact(&mut greeting).await.unwrap();
+    assert_eq!(b"hello", &greeting);
 }
 
 /// A pod that is its own endpoint reaches itself.
