@@ -74,10 +74,10 @@ impl Pool {
     /// An idle connection of HTTP/1, the latest used first; one that still ends its last response is left.
     pub fn http1(&self) -> Option<Sender1> {
         let mut idle = self.http1.borrow_mut();
-        let mut at = idle.len();
+        let (mut at, now) = (idle.len(), Instant::now());
         while at > 0 {
             at -= 1;
-            if idle[at].0.is_closed() {
+            if idle[at].0.is_closed() || now - idle[at].1 >= IDLE_HTTP1 {
                 idle.remove(at);
             } else if idle[at].0.is_ready() {
                 return Some(idle.remove(at).0);
