@@ -156,6 +156,13 @@ def test_old_kubernetes_is_one_line(weft: Any, kube: FakeKube) -> None:
     assert (1, expected) == (result.exit_code, result.stderr)
 
 
+def test_pre_asks_for_every_right(scene: Scene, kube: FakeKube) -> None:
+    """What viz consists of is asked for, too; the chart's tests compare the list with the chart."""
+    kube.on_request("POST", ".*/selfsubjectaccessreviews", lambda _: {"status": {"allowed": False}})
+    refused = outcomes(preinstall.CATEGORY, scene)["pre-permissions"].removeprefix("you may not create ")
+    assert {"roles.rbac.authorization.k8s.io", "apiservices.apiregistration.k8s.io"} <= set(refused.split(", "))
+
+
 def test_pre_and_proxy_exclude_each_other(weft: Any) -> None:
     """One line."""
     assert weft("check", "--pre", "--proxy").exit_code == 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from weft import installed
 from weft_injector.options import Layer, effective
 from weft_injector.sidecar import Template
 from weft_kube import names
@@ -95,6 +96,11 @@ def test_labels_and_names_are_those_of_libs_kube(mesh: Any) -> None:
         "--proxy-uid": str(names.PROXY_UID),
         "--skip-inbound-ports": f"{names.PORT_TAP},{names.PORT_ADMIN}",
     }
+
+
+def test_the_cli_asks_for_the_right_to_create_each_kind(mesh: Any) -> None:
+    """`weft check --pre` looks at what an installation consists of, and at nothing else."""
+    assert {installed.plural(obj["kind"]) for obj in mesh} == {resource for _, resource in installed.NEEDED}
 
 
 def test_options_of_the_chart_are_the_injectors(mesh: Any) -> None:

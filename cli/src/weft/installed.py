@@ -22,21 +22,28 @@ NEEDED = (
     ("apps", "deployments"),
     ("rbac.authorization.k8s.io", "clusterroles"),
     ("rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("rbac.authorization.k8s.io", "roles"),
+    ("rbac.authorization.k8s.io", "rolebindings"),
     ("apiextensions.k8s.io", "customresourcedefinitions"),
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+    ("apiregistration.k8s.io", "apiservices"),
 )
-"""Group and resource of what an installation creates."""
+"""Group and resource of what an installation with viz creates."""
 
 
 def path(obj: Object) -> str:
     """The API path of an object."""
     group, kind, metadata = obj["apiVersion"], obj["kind"], obj["metadata"]
     root = f"/apis/{group}" if "/" in group else f"/api/{group}"
-    plural = IRREGULAR.get(kind, kind.lower() + ("es" if kind.endswith("s") else "s"))
     if kind in CLUSTER_SCOPED:
-        return f"{root}/{plural}/{metadata['name']}"
-    return f"{root}/namespaces/{metadata.get('namespace', NAMESPACE)}/{plural}/{metadata['name']}"
+        return f"{root}/{plural(kind)}/{metadata['name']}"
+    return f"{root}/namespaces/{metadata.get('namespace', NAMESPACE)}/{plural(kind)}/{metadata['name']}"
+
+
+def plural(kind: str) -> str:
+    """A kind as paths of the API spell it."""
+    return IRREGULAR.get(kind, kind.lower() + ("es" if kind.endswith("s") else "s"))
 
 
 def config(kube: Kube) -> Object | None:
