@@ -104,6 +104,15 @@ def test_the_injector_starts_anew_when_the_template_changes(helm: Any) -> None:
     assert before != after
 
 
+def test_prometheus_stays_within_its_volume(mesh: Any) -> None:
+    """A volume above its limit ends the pod, and all history with it: blocks go before that."""
+    spec = mesh.pods()["prometheus"]
+    (limit,) = [volume["emptyDir"]["sizeLimit"] for volume in spec["volumes"] if volume["name"] == "data"]
+    sizes = [a.partition("=")[2] for c in spec["containers"] for a in c["args"] if "retention.size" in a]
+
+    assert (sizes, limit) == (["3GB"], "4Gi")
+
+
 def proxy_template(mesh: Any) -> Template:
     """As the injector reads it."""
     text = mesh.one("ConfigMap", "weft-proxy-template")["data"]["template.json"]
