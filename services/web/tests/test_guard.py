@@ -6,6 +6,7 @@ import pytest
 from weft_web.guard import refusal
 
 HOSTS = frozenset({"weft.example"})
+BROKEN = ["[::1", "[x]:80", "[]"]
 
 
 @pytest.mark.parametrize("host", ["localhost:50750", "127.0.0.1", "[::1]:8084", "weft.example"])
@@ -15,16 +16,23 @@ def test_known_hosts_may(host: str) -> None:
     assert refusal(host, f"http://{host}", HOSTS) == ""
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "10.0.0.1", "", "127.0.0.1.nip.io"])
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "10.0.0.1", "", "127.0.0.1.nip.io", *BROKEN])
 def test_other_hosts_may_not(host: str) -> None:
     """DNS rebinding brings a foreign name in Host."""
     assert refusal(host, None, HOSTS)
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:3000"])
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:3000", "http://[::1", "http://[x]"])
 def test_pages_of_other_origins_may_not(origin: str) -> None:
     """Only this server's own pages."""
     assert refusal("localhost:50750", origin, HOSTS)
+
+
+@pytest.mark.parametrize("headers", [*({"Host": host} for host in BROKEN), {"Origin": "http://[::1"}])
+async def test_a_broken_header_is_refused_with_a_message(lab: Any, headers: dict[str, str]) -> None:
+    """Not with an error of the server's own."""
+    async with lab.session.get("/api/v1/version", headers=headers) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (403, "forbidden_host")
 
 
 async def test_every_answer_has_the_strict_headers(lab: Any) -> None:

@@ -1,7 +1,7 @@
 """Who may ask: this server's own pages, against DNS rebinding and pages of other sites. Sets strict headers too."""
 
 import ipaddress
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -23,12 +23,20 @@ HEADERS = {
 
 def refusal(host: str, origin: str | None, hosts: frozenset[str]) -> str:
     """Why a request with these headers is refused; empty when it is not."""
-    name = urlsplit(f"//{host}").hostname or ""
+    name = _parts(f"//{host}").hostname or ""
     if name not in hosts and not _loopback(name):
-        return f"this server is not called {name!r}"
-    if origin is not None and urlsplit(origin).netloc != host:
+        return f"this server is not called {name or host!r}"
+    if origin is not None and _parts(origin).netloc != host:
         return f"pages of {origin} may not ask"
     return ""
+
+
+def _parts(url: str) -> SplitResult:
+    """Of what is no URL ("http://[::1"), empty ones."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _loopback(name: str) -> bool:
