@@ -75,8 +75,8 @@ pub fn pass_on_upgrade(mut response: Response<Incoming>, mut record: Record, lea
 pub fn fail(error: &Error, mut record: Record) -> Response<Body> {
     tracing::debug!(%error, uri = %record.head.uri, "failed");
     let response = respond::error(error, record.is_grpc());
-    record.head(&response);
     record.failed(error);
+    record.head(&response);
     record.finish(End::Complete);
     response
 }

@@ -43,6 +43,8 @@ pub struct Record {
     response_bytes: u64,
     response_headers: HeaderMap,
     error: Option<String>,
+    /// A peer proxy is told that its request was not delivered: it sends it elsewhere, and counts it.
+    elsewhere: bool,
     over: bool,
 }
 
@@ -61,6 +63,7 @@ impl Record {
             response_bytes: 0,
             response_headers: HeaderMap::new(),
             error: None,
+            elsewhere: false,
             over: false,
         }
     }
@@ -73,7 +76,9 @@ impl Record {
     pub fn head<B>(&mut self, response: &http::Response<B>) {
         let latency = self.started.elapsed();
         self.latency = Some(latency);
-        self.subject.requests.observe(latency);
+        if !self.elsewhere {
+            self.subject.requests.observe(latency);
+        }
         self.status = Some(response.status());
         if self.grpc {
             self.grpc_status = grpc_status(response.headers());
@@ -97,6 +102,8 @@ impl Record {
     pub fn failed(&mut self, error: &Error) {
         self.worker.shared.metrics.error(error.code);
         self.error = Some(error.to_string());
+        let from_peer = self.subject.direction == Direction::Inbound && self.subject.tls == Tls::True;
+        self.elsewhere = from_peer && error.code.is_undelivered();
     }
 
     /// The proxy breaks a response off that has begun; gRPC gets the trailers returned.
@@ -118,7 +125,9 @@ impl Record {
         let status = self.status.map_or(0, |s| s.as_u16());
         let outcome = classify(status, self.grpc.then_some(self.grpc_status), end);
         let grpc_status = self.grpc_status.filter(|_| self.grpc);
-        self.subject.requests.count((label(outcome), status, grpc_status));
+        if !self.elsewhere {
+            self.subject.requests.count((label(outcome), status, grpc_status));
+        }
         // A probe that went well says nothing, and there are many.
         if outcome != Outcome::Success || self.subject.route.as_deref() != Some(PROBE) {
             let exchange = self.exchange(outcome);
