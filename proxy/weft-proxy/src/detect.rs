@@ -48,7 +48,13 @@ pub fn classify(bytes: &[u8]) -> Option<Kind> {
     }
 }
 
+/// Servers skip empty lines before a request line, so they hide none from this proxy either.
 fn classify_line(bytes: &[u8]) -> Option<Kind> {
+    let start = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+    let bytes = &bytes[start..];
+    if bytes.is_empty() {
+        return (start > MAX_LINE).then_some(Kind::Opaque);
+    }
     let method = bytes.iter().take_while(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_')).count();
     let is_method = (1..=MAX_METHOD).contains(&method) && bytes.get(method).is_none_or(|b| *b == b' ');
     if !is_method {
@@ -128,9 +134,11 @@ mod tests {
     /// Every prefix of a request either waits or is already right: more bytes never change an answer.
     #[test]
     fn prefixes_never_mislead() {
-        let cases: [(&[u8], Kind); 9] = [
+        let cases: [(&[u8], Kind); 11] = [
             (b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n", Kind::Http1),
             (b"PURGE /a HTTP/1.0\n", Kind::Http1),
+            (b"\r\n\nGET /a HTTP/1.1\r\n", Kind::Http1),
+            (b"\r\nSET key value\r\n", Kind::Opaque),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0", Kind::Http2),
             (b"PRINT /x HTTP/1.1\r\n", Kind::Http1),
             (b"\x16\x03\x01\x02\x00\x01", Kind::Tls),

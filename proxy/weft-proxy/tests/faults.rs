@@ -255,11 +255,18 @@ async fn plain_clients_are_served() {
     let request = Request::get("/").header("host", "a").header("weft-client-id", "spiffe://forged");
     let response = client.send_request(request.body(full("")).unwrap()).await.unwrap();
     assert_eq!("GET / HTTP/1.1\nhost: a\n\n", text(response).await);
+    let mut client = TcpStream::connect(api.inbound).await.unwrap();
+    let hidden =
+        "\r\nGET / HTTP/1.1\r\nhost: a\r\nweft-client-id: spiffe://forged\r\nconnection: close\r\n\r\n";
+    client.write_all(hidden.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    client.read_to_string(&mut response).await.unwrap();
+    assert!(response.ends_with("\r\n\r\nGET / HTTP/1.1\nhost: a\n\n"), "{response}");
     serve(api.app().await, true, mirror);
     let mut client = http2(TcpStream::connect(api.inbound).await.unwrap()).await;
     let response = client.send_request(Request::get("http://a/").body(full("")).unwrap()).await.unwrap();
     assert!(text(response).await.starts_with("GET http://a/ HTTP/2.0\n"));
-    api.expect("weft_requests_total", &["tls=\"no_identity\"", "peer_identity=\"\""], 2.0).await;
+    api.expect("weft_requests_total", &["tls=\"no_identity\"", "peer_identity=\"\""], 3.0).await;
 }
 
 /// TLS that is not the mesh's passes byte by byte.
