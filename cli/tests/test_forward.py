@@ -5,14 +5,18 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 from weft import forward
 from weft.client import Client
+from weft.cluster import Kube
 from weft.errors import Failure
 from weft.forward import Connect
+from weft_testkit.fake_kube import FakeKube
+from weft_testkit.objects import pod
 
 Answers = dict[str, tuple[int, Any]]
 ROW: dict[str, Any] = {
@@ -101,6 +105,49 @@ def test_local_forwarder(web: Connect, answers: Answers) -> None:
         with urlopen(f"http://127.0.0.1:{local.port}/") as response:
             assert answers["/"][1] == response.read()
     local.close()
+
+
+def test_each_connection_goes_to_a_pod_that_is_ready(kube: FakeKube, tmp_path: Path) -> None:
+    """A pod that was rolled out since, or is on its way out, gets none."""
+    cluster = Kube.connect(str(tmp_path / "kubeconfig"), None)
+    cluster.forward = lambda *address: address  # type: ignore[method-assign]
+    connect = forward.to_component(cluster, "web", 8084)
+    with pytest.raises(Failure, match="no pod of web is ready"):
+        connect()
+    web = pod("weft", "web-1", labels={"weft.dev/component": "web"})
+    web["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    kube.put(web)
+    assert connect() == ("weft", "web-1", 8084)
+    kube.put(web | {"metadata": web["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    kube.put(web | {"metadata": web["metadata"] | {"name": "web-2"}})
+    assert connect() == ("weft", "web-2", 8084)
+
+
+def test_a_broken_forward_is_told_once(web: Connect, answers: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+    """Until it has worked again, however often a browser tries; the port goes on."""
+    answers["/"] = (200, b"x")
+    broken = Failure("no pod of web is ready", "See `weft check`.")
+    outcomes = iter([broken, broken, None, broken])
+
+    def connect() -> Any:
+        if failure := next(outcomes):
+            raise failure
+        return web()
+
+    local = forward.LocalForwarder(connect, 0)
+    got = [fetched(local.port) for _ in range(4)]
+    local.close()
+    assert got == [b"", b"", b"x", b""]
+    assert capsys.readouterr().err == "weft: no pod of web is ready. See `weft check`.\n" * 2
+
+
+def fetched(port: int) -> bytes:
+    """What a browser gets; nothing when the connection is closed at once."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/") as response:
+            return bytes(response.read())
+    except OSError:
+        return b""
 
 
 def test_port_in_use() -> None:

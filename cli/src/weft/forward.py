@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from weft.errors import Failure
 from weft.names import COMPONENT, NAMESPACE
 
@@ -34,23 +36,27 @@ class ForwardedHTTP(http.client.HTTPConnection):
 
 
 def to_component(kube: "Kube", component: str, port: int) -> Connect:
-    """Connections to a ready pod of one of weft's components, which is looked up once."""
-    found = find_component(kube, component, port)
-    if found is None:
-        raise Failure(
-            f"no pod of {component} is ready in namespace {NAMESPACE}",
-            "See `weft check`; if viz is not installed, run `weft viz install | kubectl apply -f -`.",
-        )
-    return found
+    """Connections to a ready pod of one of weft's components; each looks it up, since pods come and go."""
+
+    def connect() -> Any:
+        pod = ready_pod(kube, component)
+        if pod is None:
+            raise Failure(
+                f"no pod of {component} is ready in namespace {NAMESPACE}",
+                "See `weft check`; if viz is not installed, run `weft viz install | kubectl apply -f -`.",
+            )
+        return kube.forward(NAMESPACE, pod, port)
+
+    return connect
 
 
-def find_component(kube: "Kube", component: str, port: int) -> Connect | None:
-    """The same; None without a ready pod."""
+def ready_pod(kube: "Kube", component: str) -> str | None:
+    """The name of a pod of the component that is ready and stays."""
     from weft.cluster import is_ready
 
     pods = kube.list(f"/api/v1/namespaces/{NAMESPACE}/pods", labelSelector=f"{COMPONENT}={component}")
-    ready = [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
-    return (lambda: kube.forward(NAMESPACE, ready[0], port)) if ready else None
+    ready = (pod["metadata"] for pod in pods if is_ready(pod))
+    return next((metadata["name"] for metadata in ready if "deletionTimestamp" not in metadata), None)
 
 
 def get_json(open_socket: Connect, path: str, name: str) -> tuple[int, Any]:
@@ -72,6 +78,7 @@ class LocalForwarder:
 
     def __init__(self, open_socket: Connect, port: int) -> None:
         self._open_socket = open_socket
+        self._told = ""
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name=f"forward :{self.port}", daemon=True).start()
@@ -92,15 +99,24 @@ class LocalForwarder:
     def _serve(self, client: socket.socket) -> None:
         try:
             remote = self._open_socket()
-        except (Failure, OSError):
+        except (Failure, OSError) as error:
+            self._tell(error)
             client.close()
             return
+        self._told = ""
         back = threading.Thread(target=_pump, args=(remote, client), daemon=True)
         back.start()
         _pump(client, remote)
         back.join()
         client.close()
         remote.close()
+
+    def _tell(self, error: Failure | OSError) -> None:
+        """Say once what fails: browsers try again and again."""
+        text = error.format_message() if isinstance(error, Failure) else str(error)
+        if text != self._told:
+            self._told = text
+            click.echo(f"weft: {text}", err=True)
 
 
 def listen(open_socket: Connect, preferred: int, strict: bool) -> LocalForwarder:

@@ -32,8 +32,8 @@ def dashboard(target: Target, port: int | None, show: str, browser: bool | None)
     local = forward.listen(web, port or PORT, strict=port is not None)
     urls = {"weft": f"http://localhost:{local.port}"}
     click.echo(f"weft dashboard: {urls['weft']}")
-    grafana = forward.find_component(kube, "grafana", names.PORT_GRAFANA)
-    if grafana:
+    if forward.ready_pod(kube, "grafana"):
+        grafana = forward.to_component(kube, "grafana", names.PORT_GRAFANA)
         wanted = _port(version.get("grafana_url"))
         opened = forward.listen(grafana, wanted, strict=False).port
         urls["grafana"] = f"http://localhost:{opened}"
