@@ -16,13 +16,17 @@ def test_known_hosts_may(host: str) -> None:
     assert refusal(host, f"http://{host}", HOSTS) == ""
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "10.0.0.1", "", "127.0.0.1.nip.io", *BROKEN])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "10.0.0.1", "", "127.0.0.1.nip.io", *BROKEN]
+)
 def test_other_hosts_may_not(host: str) -> None:
     """DNS rebinding brings a foreign name in Host."""
     assert refusal(host, None, HOSTS)
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:3000", "http://[::1", "http://[x]"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://localhost:3000", "http://[::1", "http://[x]"]
+)
 def test_pages_of_other_origins_may_not(origin: str) -> None:
     """Only this server's own pages."""
     assert refusal("localhost:50750", origin, HOSTS)

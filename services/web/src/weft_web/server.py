@@ -91,8 +91,11 @@ class Streams:
             await response.prepare(request)
             if first:
                 await response.write(first)
-            async for data in events:
-                await response.write(data)
+            try:
+                async for data in events:
+                    await response.write(data)
+            except Fault as fault:
+                await response.write(failure(_body(fault)))
         return response
 
 
@@ -140,8 +143,12 @@ def _faults(metrics: Metrics) -> Middleware:
     return middleware
 
 
+def _body(fault: Fault) -> bytes:
+    return msgspec.json.encode(Error(ErrorBody(fault.code, fault.message, fault.hint)))
+
+
 async def _refuse(request: web.Request, fault: Fault) -> web.StreamResponse:
-    body = msgspec.json.encode(Error(ErrorBody(fault.code, fault.message, fault.hint)))
+    body = _body(fault)
     if "text/event-stream" not in request.headers.get("Accept", ""):
         return _json(fault.status, body)
     response = _event_stream()

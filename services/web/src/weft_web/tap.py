@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 
+import aiohttp
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.workloads import parse_kind
 
@@ -28,7 +29,7 @@ def tap_path(query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
 
 
 async def tap_lines(api: KubeApi, query: Mapping[str, str]) -> AsyncIterator[bytes]:
-    """Events as JSON, one each; Fault when the API refuses."""
+    """Events as JSON, one each; Fault when the API refuses, is not reached, or breaks off."""
     path, filters = tap_path(query)
     try:
         async with api.stream("GET", path, filters) as response:
@@ -37,6 +38,9 @@ async def tap_lines(api: KubeApi, query: Mapping[str, str]) -> AsyncIterator[byt
                     yield line.strip()
     except ApiError as error:
         raise Fault(error.status, "tap_refused", str(error), _hint(error.status)) from error
+    except (aiohttp.ClientError, OSError) as error:
+        cause = f"Kubernetes cannot be asked: {str(error) or type(error).__name__}"
+        raise Fault(503, "tap_unreachable", cause, _hint(503)) from error
 
 
 def _hint(status: int) -> str:

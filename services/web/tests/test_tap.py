@@ -1,0 +1,60 @@
+"""Taps when the way to the aggregated API is broken."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from weft_kube.api import Cluster, KubeApi
+from weft_web.catalog import Catalog
+from weft_web.metrics import Metrics
+from weft_web.model import Version
+from weft_web.prometheus import Prometheus
+from weft_web.server import application
+from weft_web.static import Static
+from weft_web.views import Views
+
+ONE_LINE = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n'
+TAP = {"namespace": "shop", "kind": "deploy", "name": "web"}
+
+
+@asynccontextmanager
+async def web_before(answer: bytes) -> AsyncIterator[TestClient[Any, Any]]:
+    """Web, whose API server sends these bytes and breaks off."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, aiohttp.ClientSession() as session:
+        port = server.sockets[0].getsockname()[1]
+        async with KubeApi(Cluster(f"http://127.0.0.1:{port}")) as api:
+            told = Version("1.2.3", None, True)
+            views = Views(Catalog(()), Prometheus(session, "http://unused"), told, "weft", "cluster.local")
+            app = application(views, api, Static(Path("/nowhere")), Metrics("1.2.3"))
+            async with TestClient(TestServer(app)) as client:
+                yield client
+
+
+async def test_an_unreachable_api_is_a_fault() -> None:
+    """Nothing was sent yet: the answer has the status."""
+    async with web_before(b"") as client, client.get("/api/v1/tap", params=TAP) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (503, "tap_unreachable")
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "*/*"])
+async def test_a_stream_that_breaks_says_so_at_its_end(accept: str) -> None:
+    """What came first stays; the last event is the failure."""
+    headers = {"Accept": accept}
+    async with web_before(ONE_LINE) as client, client.get("/api/v1/tap", params=TAP, headers=headers) as response:
+        first, last, _ = (await response.read()).split(b"\n\n")
+
+    assert first == b'data: {"a":1}'
+    assert last.startswith(b"event: failure\ndata: ")
+    assert msgspec.json.decode(last.partition(b"data: ")[2])["error"]["code"] == "tap_unreachable"
