@@ -1,5 +1,8 @@
 """Options in front of subcommands, names shared with the mesh, durations and resources."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import click
@@ -88,6 +91,16 @@ def test_unexpected_errors_are_one_line(monkeypatch: pytest.MonkeyPatch, weft: A
     result = weft("explain", "x")
     assert (1, "", expected) == (result.exit_code, result.stdout, result.stderr)
     assert isinstance(weft("--verbose", "explain", "x").exception, RuntimeError)
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    """`weft … | head` ends as kubectl does: no message, and the code of SIGPIPE."""
+    unread, stdout = os.pipe()
+    os.close(unread)
+    command = [sys.executable, "-c", "from weft.main import main; main()", "completion", "bash"]
+    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, check=False)
+    os.close(stdout)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,7 +1,8 @@
 """Entry point: the root group, and the one place where failures are printed."""
 
+import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -13,6 +14,9 @@ from weft.commands.viz import viz
 from weft.errors import Failure
 from weft.options import Group, Target
 
+SIGPIPE_CODE = 141
+"""128 + 13, by which shells know a process that SIGPIPE ended."""
+
 
 class Root(Group):
     """The root group; turns what nobody expected into one line, too."""
@@ -21,7 +25,9 @@ class Root(Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError, KeyboardInterrupt):
+        except BrokenPipeError:
+            _end_unread()
+        except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt):
             raise
         except Exception as error:
             if ctx.ensure_object(Target).verbose:
@@ -29,6 +35,12 @@ class Root(Group):
             raise Failure(
                 f"unexpected {type(error).__name__}: {error}", "Run again with --verbose and report the traceback."
             ) from error
+
+
+def _end_unread() -> NoReturn:
+    """End as kubectl does when the reader of a pipe went away (`weft viz tap deploy/web | head`): quietly."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered is for nobody
+    sys.exit(SIGPIPE_CODE)
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "obj": None})
