@@ -163,7 +163,11 @@ impl Discovery {
         }
     }
 
+    /// While the control plane is away nothing is forgotten: it could not be learnt again.
     fn sweep(&self, now: Instant) {
+        if !self.is_connected() {
+            return;
+        }
         self.state().forget_idle(now, KEEP_IDLE);
     }
 }
