@@ -27,6 +27,8 @@ pub type OriginalDst = Arc<dyn Fn(&TcpStream) -> io::Result<SocketAddr> + Send +
 /// Dialled addresses and endpoint sets unused for this long are forgotten.
 const KEEP: Duration = Duration::from_secs(600);
 const SWEEP: Duration = Duration::from_millis(500);
+/// Dialled addresses that are remembered. Beyond, the older half of those not in use is forgotten.
+const MAX_TARGETS: usize = 2048;
 const MAX_OUTSIDERS: usize = 1024;
 
 /// Shared by all threads.
@@ -106,7 +108,20 @@ impl Worker {
         }
         let updates = self.shared.discovery.outbound(dst).await.map_err(unknown)?;
         let made = Rc::new(Target::new(self, dst, updates).await?);
+        if self.targets.borrow().len() >= MAX_TARGETS {
+            self.forget_older();
+        }
         Ok(self.targets.borrow_mut().entry(dst).or_insert(made).clone())
+    }
+
+    fn forget_older(&self) {
+        let mut targets = self.targets.borrow_mut();
+        let mut used: Vec<_> =
+            targets.values().filter(|t| Rc::strong_count(t) == 1).map(|t| t.used.get()).collect();
+        used.sort_unstable();
+        if let Some(middle) = used.get(used.len() / 2) {
+            targets.retain(|_, target| Rc::strong_count(target) > 1 || target.used.get() > *middle);
+        }
     }
 
     /// The endpoints of a Service port; asked of discovery once.

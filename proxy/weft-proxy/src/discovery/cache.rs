@@ -153,6 +153,11 @@ impl Cache {
         self.outbound.0.len() + self.endpoints.0.len() + self.inbound.0.len()
     }
 
+    /// Whether the port is one of at most `max` own ports that are held, or there is room for it.
+    pub fn has_port(&self, port: u16, max: usize) -> bool {
+        self.inbound.0.len() < max || self.inbound.0.contains_key(&port)
+    }
+
     /// Every target with the version that is held, "" for none: what a new stream asks for.
     pub fn held(&self) -> Vec<(Target, String)> {
         let outbound = self.outbound.held().map(|(key, version)| (Target::Outbound(*key), version));

@@ -29,6 +29,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEP_IDLE: Duration = Duration::from_secs(300);
 /// Targets on one stream. An application that dials more (a port scan) pushes out what is not in use.
 const MAX_TARGETS: usize = 4096;
+/// Own ports that are asked for; a port scan from outside may dial all there are.
+const MAX_PORTS: usize = 256;
 
 /// Nothing is known of the target, and the destination service did not say within the time limit.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -52,6 +54,8 @@ struct Shared {
     /// Addresses outside are not in the mesh and never asked for; empty: all are asked for.
     networks: Vec<IpNet>,
     outside: watch::Sender<Arc<Outbound>>,
+    /// Own ports beyond those that are asked for.
+    unasked: watch::Sender<Arc<Inbound>>,
     state: Mutex<State>,
     connected: AtomicBool,
 }
@@ -62,16 +66,20 @@ struct State {
     /// To the open stream; none while there is none.
     requests: Option<mpsc::UnboundedSender<api::Request>>,
     connected_until: Instant,
+    /// Above so many targets those that are not in use are forgotten.
+    room: usize,
 }
 
 impl Discovery {
     /// `networks`: the pod and Service networks of the cluster. `stream::run` connects it to the control plane.
     pub fn new(networks: Vec<IpNet>) -> Self {
-        let state = State { cache: Cache::new(), requests: None, connected_until: Instant::now() };
+        let state =
+            State { cache: Cache::new(), requests: None, connected_until: Instant::now(), room: MAX_TARGETS };
         Self {
             shared: Arc::new(Shared {
                 networks,
                 outside: watch::Sender::new(Arc::new(Outbound::not_in_mesh())),
+                unasked: watch::Sender::default(),
                 state: Mutex::new(state),
                 connected: AtomicBool::new(false),
             }),
@@ -99,6 +107,9 @@ impl Discovery {
 
     /// What is known of a port of the own pod; the default until the control plane answers.
     pub fn inbound(&self, port: u16) -> watch::Receiver<Arc<Inbound>> {
+        if !self.state().cache.has_port(port, MAX_PORTS) {
+            return self.shared.unasked.subscribe();
+        }
         self.ask(Target::Inbound(port), |cache| cache.inbound(port)).value
     }
 
@@ -181,7 +192,7 @@ impl State {
     }
 
     fn make_room(&mut self) {
-        if self.cache.len() > MAX_TARGETS {
+        if self.cache.len() > self.room {
             self.forget_idle(Instant::now(), Duration::ZERO);
         }
     }
@@ -190,6 +201,8 @@ impl State {
         for target in self.cache.sweep(now, keep) {
             self.send(api::Request { kind: Some(api::request::Kind::Unwatch(target.encode())) });
         }
+        // Those in use are not looked through again for each new one.
+        self.room = MAX_TARGETS.max(2 * self.cache.len());
     }
 }
 

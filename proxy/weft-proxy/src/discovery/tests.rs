@@ -20,3 +20,29 @@ fn nothing_is_forgotten_while_disconnected() {
     };
     assert_eq!((1, 0), (left(false), left(true)));
 }
+
+/// A scan of the pod's ports is not asked for port by port; known ports stay.
+#[test]
+fn own_ports_are_bounded() {
+    let discovery = Discovery::new(vec![]);
+    let opaque = Inbound { protocol: Protocol::Opaque, ..Inbound::default() };
+    discovery.put_inbound(1, opaque);
+    (2..2000).for_each(|port| drop(discovery.inbound(port)));
+    assert_eq!(MAX_PORTS, discovery.state().cache.len());
+    assert_eq!(Protocol::Opaque, discovery.inbound(1).borrow().protocol);
+}
+
+/// A scan of the network pushes out what is not in use, and only that.
+#[tokio::test]
+async fn targets_are_bounded() {
+    let discovery = Discovery::new(vec![]);
+    discovery.put_outbound(address(1), Outbound::not_in_mesh());
+    let _used = discovery.outbound(address(1)).await.unwrap();
+    for port in 1..=20_000 {
+        let dst = SocketAddr::from(([10, 1, 0, 1], port));
+        discovery.ask(Target::Outbound(dst), |cache| cache.outbound(dst));
+    }
+    let state = discovery.state();
+    assert!(state.cache.len() <= MAX_TARGETS, "{}", state.cache.len());
+    assert!(state.cache.held().iter().any(|(target, _)| *target == Target::Outbound(address(1))));
+}
