@@ -181,13 +181,15 @@ def test_command_reads_folders(weft: Any, tmp_path: Path) -> None:
 
 
 def test_host_network_is_refused(weft: Any) -> None:
-    """No YAML at all, so that nothing half done is applied."""
+    """No YAML at all, so that nothing half done is applied; in a List, what could be injected is not either."""
     text = DEPLOYMENT.replace("    spec:\n", "    spec:\n      hostNetwork: true\n")
+    items = [*load(DEPLOYMENT.replace("web ", "shop ")), *load(text)]
     expected = (
         "weft: nothing was injected: deployment/web: hostNetwork is enabled, so the proxy cannot take its traffic. "
         "Take these out and try again.\n"
     )
-    assert (1, "", expected) == outcome_of(weft("inject", "-", input=text))
+    for source in (text, f"{SERVICE}---\n{text}", json.dumps({"apiVersion": "v1", "kind": "List", "items": items})):
+        assert (1, "", expected) == outcome_of(weft("inject", "-", input=source))
 
 
 def test_already_marked_is_told(weft: Any, same: Any) -> None:
@@ -206,7 +208,9 @@ def test_pods_with_the_proxy_are_refused(weft: Any) -> None:
         "Pods cannot be changed: inject the workload that makes them, if it is not marked yet.\n"
     )
     assert outcome_of(weft("inject", "-", input=meshed)) == (1, "", expected)
-    assert weft("inject", "-", input=f"{DEPLOYMENT}---\n{meshed}").stdout.endswith(meshed)
+    among_others = weft("inject", "-", input=f"{DEPLOYMENT}---\n{meshed}")
+    assert (among_others.exit_code, among_others.stdout.endswith(meshed)) == (0, True)
+    assert 'pod "web-1" already meshed (it holds the proxy itself), left as it is\n' in among_others.stderr
 
 
 @pytest.mark.parametrize(

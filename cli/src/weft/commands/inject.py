@@ -25,7 +25,9 @@ def inject(sources: tuple[str, ...]) -> None:
 
     Prints the YAML of workloads and namespaces with the mark:
     `kubectl get deploy -o yaml | weft inject - | kubectl apply -f -`.
-    What it does not touch stays as it is, byte for byte.
+    What it does not touch stays as it is, byte for byte; what became of each object is told on stderr.
+    A workload marked already stays as it is, so it can be run again. A hostNetwork workload cannot be
+    injected: then nothing is printed, and the exit code is 1.
     """
     outcome = _transform(sources, remove=False)
     if outcome.errors:
@@ -35,7 +37,7 @@ def inject(sources: tuple[str, ...]) -> None:
             f"already meshed: {', '.join(outcome.meshed)}",
             "Pods cannot be changed: inject the workload that makes them, if it is not marked yet.",
         )
-    _print(outcome, done="injected", already="already meshed")
+    _print(outcome, done="injected", already="already meshed (it is marked), left as it is")
 
 
 @click.command(cls=Command)
@@ -45,7 +47,7 @@ def uninject(sources: tuple[str, ...]) -> None:
     outcome = _transform(sources, remove=True)
     if outcome.errors:
         raise Failure(f"nothing was uninjected: {'; '.join(outcome.errors)}", "Change these by hand and try again.")
-    _print(outcome, done="uninjected", already="was not injected")
+    _print(outcome, done="uninjected", already="was not marked, left as it is")
 
 
 def _transform(sources: tuple[str, ...], remove: bool) -> "Outcome":
@@ -109,8 +111,9 @@ def report(outcome: "Outcome", done: str, already: str) -> str:
     lines = [f"‼ {warning}" for warning in outcome.warnings]
     for names, what in (
         (outcome.changed, done),
-        (outcome.unchanged + outcome.meshed, already),
-        (outcome.skipped, "skipped"),
+        (outcome.unchanged, already),
+        (outcome.meshed, "already meshed (it holds the proxy itself), left as it is"),
+        (outcome.skipped, "skipped (not a workload)"),
     ):
         lines += [f'{kind} "{name}" {what}' for kind, _, name in (full.partition("/") for full in names)]
     return "\n".join(["", *lines, ""])
