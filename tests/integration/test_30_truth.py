@@ -1,6 +1,7 @@
 """What weft prints is true: counters against a load generator that knows what it sent."""
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
@@ -25,8 +26,8 @@ def inbound(app: str) -> dict[str, float]:
 
 def test_counters_stat_and_the_public_api_agree_with_the_load_generator(teahouse: None, web: str) -> None:
     """After a bounded run every number is the generator's own; rates are within 5 % over a minute."""
+    earlier = eventually(lambda: settled(web), 30)
     before = inbound("counter")
-    earlier = row(web)["totals"]
     with running("truth", RATE, COUNT, CHAOS_SLOW="0"):
         sent = totals("truth")
         expected = by_status(sent)
@@ -47,6 +48,18 @@ def test_counters_stat_and_the_public_api_agree_with_the_load_generator(teahouse
     assert rps == pytest.approx(RATE, rel=0.05)
 
 
+def settled(web: str) -> dict[str, float]:
+    """The API's totals, once they are what the proxies count now: nothing is under way or not yet scraped."""
+    shown: dict[str, float] = row(web)["totals"]
+    pods = get("pods", "-n", "teahouse", "-l", "app=counter")["items"]
+    metrics = [proxy_metrics("teahouse", pod["metadata"]["name"]) for pod in pods]
+    for result, total in shown.items():
+        labels = {"direction": "inbound", "result": result}
+        probes = sum(counted(m, "weft_requests_total", route="[probe]", **labels) for m in metrics)
+        assert total == sum(counted(m, "weft_requests_total", **labels) for m in metrics) - probes
+    return shown
+
+
 def row(web: str) -> dict[str, Any]:
     """counter's row of the public API."""
     rows = api(web, "stat?kind=deployment&namespace=teahouse&name=counter&window=60s")["rows"]
@@ -56,8 +69,6 @@ def row(web: str) -> dict[str, Any]:
 
 def test_top_counts_every_request(teahouse: None) -> None:
     """top's counts add up to what was sent while it looked."""
-    import subprocess
-
     command = [
         "weft",
         "-n",
@@ -89,7 +100,8 @@ def test_a_rollout_under_load_loses_no_request(teahouse: None) -> None:
         for name in ("counter", "kettle", "menu"):
             kubectl("-n", "teahouse", "rollout", "restart", f"deploy/{name}")
             kubectl("-n", "teahouse", "rollout", "status", f"deploy/{name}", "--timeout=120s")
-        assert by_status(totals("rolling")) == {"200": 2500}
+        sent = totals("rolling")
+        assert (by_status(sent), sent["failures"]) == ({"200": 2500}, {})
 
 
 def test_traffic_goes_on_without_the_control_plane(teahouse: None) -> None:
@@ -97,7 +109,8 @@ def test_traffic_goes_on_without_the_control_plane(teahouse: None) -> None:
     with running("alone", rate=20, count=600, OOLONG="0"):
         kubectl("-n", "weft", "scale", "deploy/destination", "deploy/identity", "--replicas=0")
         try:
-            assert by_status(totals("alone")) == {"200": 600}
+            sent = totals("alone")
+            assert (by_status(sent), sent["failures"]) == ({"200": 600}, {})
         finally:
             kubectl("-n", "weft", "scale", "deploy/destination", "deploy/identity", "--replicas=1")
             for name in ("identity", "destination"):

@@ -18,6 +18,7 @@ from teahouse.teas import TEAS
 
 REPORT_SECONDS = 10.0
 SLOWEST_SECONDS = 10.0
+KINDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +53,30 @@ class Totals:
     """What came back: by method and path without query, by status ("0": no answer)."""
 
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    """What failed answers said; at most KINDS of them."""
 
-    def add(self, call: Call, status: int) -> None:
-        """Counts one answer."""
+    def add(self, call: Call, status: int, said: str = "") -> None:
+        """Counts one answer; of a failed one, what it said."""
         self.seen[f"{call.method} {call.path.partition('?')[0]}", str(status)] += 1
+        if status >= 500 or status == 0:
+            self.failures[said[:200] if len(self.failures) < KINDS else "…"] += 1
 
     def as_json(self) -> str:
-        """{"requests": n, "by": {"GET /api/menu": {"200": n}}}"""
+        """{"requests": n, "by": {"GET /api/menu": {"200": n}}, "failures": {"what was said": n}}"""
         by: dict[str, dict[str, int]] = {}
         for (name, status), count in sorted(self.seen.items()):
             by.setdefault(name, {})[status] = count
-        return json.dumps({"requests": sum(self.seen.values()), "by": by})
+        return json.dumps({"requests": sum(self.seen.values()), "by": by, "failures": self.failures})
 
 
 async def make(session: aiohttp.ClientSession, base: str, call: Call, totals: Totals) -> None:
     """One request, counted when its answer is read."""
     try:
         async with session.request(call.method, base + call.path) as response:
-            await response.read()
-            totals.add(call, response.status)
-    except (aiohttp.ClientError, TimeoutError):
-        totals.add(call, 0)
+            totals.add(call, response.status, await response.text())
+    except (aiohttp.ClientError, TimeoutError) as error:
+        totals.add(call, 0, repr(error))
 
 
 async def crowd(base: str, plan: Plan, stop: asyncio.Event) -> Totals:
