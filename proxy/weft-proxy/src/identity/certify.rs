@@ -37,10 +37,31 @@ pub async fn run(identity: Arc<Identity>, settings: Settings) {
     let mut keeper = Keeper::new(identity, settings);
     loop {
         keeper.follow_bundle();
-        if Instant::now() >= keeper.renew_at {
+        if keeper.renew_at.is_past() {
             keeper.renew().await;
         }
-        sleep_until(keeper.renew_at.min(Instant::now() + BUNDLE_POLL)).await;
+        sleep_until(keeper.renew_at.running.min(Instant::now() + BUNDLE_POLL)).await;
+    }
+}
+
+/// A time on both clocks, past when it is on either: one stands still while the machine is suspended, the other is set.
+#[derive(Clone, Copy)]
+struct Due {
+    running: Instant,
+    wall: SystemTime,
+}
+
+impl Due {
+    fn after(wait: Duration) -> Self {
+        Self { running: Instant::now() + wait, wall: SystemTime::now() + wait }
+    }
+
+    fn is_past(self) -> bool {
+        Instant::now() >= self.running || SystemTime::now() >= self.wall
+    }
+
+    fn min(self, other: Self) -> Self {
+        Self { running: self.running.min(other.running), wall: self.wall.min(other.wall) }
     }
 }
 
@@ -49,7 +70,7 @@ struct Keeper {
     settings: Settings,
     dns: Dns,
     backoff: Backoff,
-    renew_at: Instant,
+    renew_at: Due,
     /// Said once, not every 5 seconds.
     bundle_problem: Option<String>,
 }
@@ -57,7 +78,7 @@ struct Keeper {
 impl Keeper {
     fn new(identity: Arc<Identity>, settings: Settings) -> Self {
         let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-        let renew_at = Instant::now();
+        let renew_at = Due::after(Duration::ZERO);
         Self { identity, settings, dns: Dns::default(), backoff, renew_at, bundle_problem: None }
     }
 
@@ -83,7 +104,7 @@ impl Keeper {
         self.identity.set_bundle(bundle)?;
         let soon =
             if self.identity.is_ready() { jittered(RENEW_AFTER_BUNDLE, 0.0..1.0) } else { Duration::ZERO };
-        self.renew_at = self.renew_at.min(Instant::now() + soon);
+        self.renew_at = self.renew_at.min(Due::after(soon));
         Ok(())
     }
 
@@ -92,11 +113,11 @@ impl Keeper {
         match result {
             Ok(wait) => {
                 self.backoff.reset();
-                self.renew_at = Instant::now() + wait;
+                self.renew_at = Due::after(wait);
             }
             Err(error) => {
                 tracing::warn!(error = %format!("{error:#}"), server = %self.settings.address, "no certificate");
-                self.renew_at = Instant::now() + self.backoff.next_delay();
+                self.renew_at = Due::after(self.backoff.next_delay());
             }
         }
     }
@@ -139,4 +160,19 @@ fn request(id: &str) -> anyhow::Result<(PrivateKeyDer<'static>, Vec<u8>)> {
 
 fn certificates(answer: CertifyResponse) -> Vec<CertificateDer<'static>> {
     std::iter::once(answer.leaf).chain(answer.chain).map(CertificateDer::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine that slept past the time renews when it wakes: only the wall clock went on.
+    #[test]
+    fn either_clock_is_enough() {
+        let hour = Duration::from_secs(3600);
+        let later = Due::after(hour);
+        let slept = Due { wall: SystemTime::now() - hour, ..later };
+        assert_eq!((false, true), (later.is_past(), slept.is_past()));
+        assert!(Due::after(Duration::ZERO).is_past() && later.min(slept).is_past());
+    }
 }
