@@ -1,5 +1,6 @@
 """tap and top against an API server that streams."""
 
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -7,9 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from rich.console import Console
 from weft import taps
+from weft.commands.live import rich_table
 from weft.errors import ApiError, Failure
 from weft.resources import Resource
+from weft.views.exchange import Exchange
+from weft.views.top import Top
 
 TAP = "/apis/tap.weft.dev/v1alpha1/watch/namespaces/teahouse"
 EVENT = {
@@ -176,6 +181,18 @@ def test_top_once(weft: Any, tap: Tap, same: Callable[[str, str], None]) -> None
     assert [f"{TAP}/deployments/counter/tap?max_rps=10000"] == tap.paths
 
 
+def test_a_failed_probe_is_shown_like_any_request(weft: Any, tap: Tap) -> None:
+    """The mesh sends the kubelet's probes only when they fail, which is just what one looks for."""
+    tap.lines = [
+        EVENT | {"route": "[probe]", "path": "/ready", "status": 503, "peer_identity": "", "tls": "no_identity"}
+    ]
+    line = weft("viz", "tap", "deploy/counter", "-o", "wide").stdout
+    assert line.split("  ")[2:5] == ["10.1.0.5 → counter-6b", "GET /ready", "503"]
+    assert "route=[probe]" in line
+    row = weft("viz", "top", "deploy/counter", "--once").stdout.splitlines()[1]
+    assert row.split()[:4] == ["10.1.0.5", "counter-6b", "GET", "/ready"]
+
+
 def test_top_json(weft: Any, tap: Tap) -> None:
     """One document; what was left out is told."""
     tap.lines = [EVENT, EVENT | {"skipped": 4}]
@@ -189,3 +206,14 @@ def test_top_without_requests(weft: Any, tap: Tap) -> None:
     result = weft("viz", "top", "deploy/counter", "--once")
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
     assert result.stderr == "no request came while top was looking\n"
+
+
+def test_top_on_a_terminal() -> None:
+    """The same rows, as many as fit; paths are shown as they are, whatever they look like to rich."""
+    totals = Top()
+    for path in ("/[red]", "/b", "/c"):
+        totals.add(Exchange.parse(EVENT | {"path": path, "route": "[probe]"}))
+    console = Console(width=120, file=io.StringIO())
+    console.print(rich_table(totals, height=6))
+    shown = [line.split()[3] for line in console.file.getvalue().splitlines()[:-1]]  # type: ignore[attr-defined]
+    assert shown == ["Path", "/[red]", "/b"]
