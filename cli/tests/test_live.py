@@ -187,7 +187,7 @@ def test_a_failed_probe_is_shown_like_any_request(weft: Any, tap: Tap) -> None:
         EVENT | {"route": "[probe]", "path": "/ready", "status": 503, "peer_identity": "", "tls": "no_identity"}
     ]
     line = weft("viz", "tap", "deploy/counter", "-o", "wide").stdout
-    assert line.split("  ")[2:5] == ["10.1.0.5 → counter-6b", "GET /ready", "503"]
+    assert line.split("  ")[2:5] == [" 10.1.0.5 → counter-6b", "GET /ready", "503"]
     assert "route=[probe]" in line
     row = weft("viz", "top", "deploy/counter", "--once").stdout.splitlines()[1]
     assert row.split()[:4] == ["10.1.0.5", "counter-6b", "GET", "/ready"]
