@@ -116,6 +116,8 @@ impl Conn {
         };
         let config = self.worker.shared.identity.server_config();
         let config = config.ok_or_else(|| Error::new(Code::Tls, "this proxy has no certificate yet"))?;
+        // First, so that an application that cannot be reached fails the handshake, and the peer goes elsewhere.
+        let raw = if is_raw(&accepted.client_hello()) { Some(self.open().await?) } else { None };
         let handshake = StartHandshake::from_parts(accepted, stream).into_stream(config);
         let refused =
             |e: std::io::Error| Error::new(Code::Tls, format!("client {}: {}", self.source, chain(&e)));
@@ -125,13 +127,12 @@ impl Conn {
         let id: Option<Arc<str>> = session.peer_certificates().and_then(peer_id).map(Into::into);
         let Some(id) = id else { return Err(Error::new(Code::Tls, "the client's certificate names nobody")) };
         self.worker.set_outsider(self.source.ip(), false);
-        let raw = session.alpn_protocol() == Some(ALPN_TCP);
         let io = Io::tls_server(tls);
-        if raw {
-            self.copy(io, Tls::True, Some(id)).await
-        } else {
-            self.serve_http(io, true, Tls::True, Some(id)).await
+        if let Some(server) = raw {
+            self.copy(io, server, Tls::True, Some(id)).await;
+            return Ok(());
         }
+        self.serve_http(io, true, Tls::True, Some(id)).await
     }
 
     async fn serve_http(self, io: Io, http2: bool, tls: Tls, id: Option<Arc<str>>) -> Result<(), Error> {
@@ -146,16 +147,17 @@ impl Conn {
     }
 
     async fn serve_tcp(self, stream: TcpStream, buf: BytesMut, tls: Tls) -> Result<(), Error> {
-        self.copy(Io::tcp(stream).prefixed(buf.freeze()), tls, None).await
-    }
-
-    async fn copy(self, client: Io, tls: Tls, id: Option<Arc<str>>) -> Result<(), Error> {
-        let server = connect::open(&self.worker, &self.app, ALPN_TCP, None).await?;
-        self.copy_between(client, server, tls, id).await;
+        let server = self.open().await?;
+        self.copy(Io::tcp(stream).prefixed(buf.freeze()), server, tls, None).await;
         Ok(())
     }
 
-    async fn copy_between(&self, client: Io, mut server: Io, tls: Tls, id: Option<Arc<str>>) {
+    /// A connection to the application.
+    async fn open(&self) -> Result<Io, Error> {
+        connect::open(&self.worker, &self.app, ALPN_TCP, None).await
+    }
+
+    async fn copy(&self, client: Io, mut server: Io, tls: Tls, id: Option<Arc<str>>) {
         let _live = self.worker.shared.drain.live();
         let mut client = self.metered(client, tls, id.as_deref());
         if let Err(error) = copy::both(&mut client, &mut server).await {
@@ -165,7 +167,7 @@ impl Conn {
 
     /// The client waits: whoever speaks first, it or the application, shows what this is.
     async fn serve_silent(self, stream: TcpStream, mut buf: BytesMut) -> Result<(), Error> {
-        let mut server = connect::open(&self.worker, &self.app, ALPN_TCP, None).await?;
+        let mut server = self.open().await?;
         let mut words = BytesMut::with_capacity(FIRST_WORDS);
         let by_client = tokio::select! {
             biased;
@@ -189,7 +191,7 @@ impl Conn {
             _ => {
                 let client = Io::tcp(stream).prefixed(buf.freeze());
                 let server = server.prefixed(words.freeze());
-                self.copy_between(client, server, Tls::NoIdentity, None).await;
+                self.copy(client, server, Tls::NoIdentity, None).await;
                 Ok(())
             }
         }
@@ -239,4 +241,9 @@ async fn read_hello(
 fn is_mesh(hello: &rustls::server::ClientHello<'_>) -> bool {
     let ours = |p: &[u8]| p == ALPN_H2 || p == ALPN_TCP;
     hello.server_name() == Some(SNI) && hello.alpn().is_some_and(|mut all| all.any(ours))
+}
+
+/// Whether a peer brings bytes and no HTTP, which this side would prefer.
+fn is_raw(hello: &rustls::server::ClientHello<'_>) -> bool {
+    hello.alpn().is_none_or(|mut all| all.all(|p| p != ALPN_H2))
 }

@@ -126,6 +126,32 @@ async fn dead_endpoints_are_passed_over() {
     assert_eq!(0.0, web.metric("weft_requests_total", &["result=\"failure\""]));
 }
 
+/// A bare connection is not given to a pod whose application does not listen, although its proxy does.
+#[tokio::test]
+async fn dead_applications_are_passed_over_by_bytes() {
+    let mesh = Mesh::start();
+    let (web, api, app) = mesh.pair().await;
+    let gone = mesh.pod(4, "api");
+    *gone.serves.lock().unwrap() = nobody().await;
+    mesh.service(vec![gone.endpoint(), api.endpoint()]);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = app.accept().await.unwrap();
+            tokio::spawn(async move {
+                let (mut from, mut to) = stream.split();
+                tokio::io::copy(&mut from, &mut to).await.unwrap();
+            });
+        }
+    });
+    for _ in 0..10 {
+        let mut client = web.connect().await;
+        client.write_all(b"*1\r\n").await.unwrap();
+        let mut echo = [0; 4];
+        client.read_exact(&mut echo).await.unwrap();
+        assert_eq!(b"*1\r\n", &echo);
+    }
+}
+
 /// A route's name is a label, and its timeout holds: for the head, and for what follows it.
 #[tokio::test]
 async fn routes_have_names_and_timeouts() {
