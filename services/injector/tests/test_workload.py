@@ -3,9 +3,7 @@
 from typing import Any
 
 import pytest
-from weft_injector.workload import Workload, workload_of
-
-LONG = "n" * 70
+from weft_injector.workload import workload_of
 
 
 def owned(kind: str, name: str, **labels: str) -> dict[str, Any]:
@@ -32,11 +30,3 @@ def owned(kind: str, name: str, **labels: str) -> dict[str, Any]:
 def test_a_pod_belongs_to_its_controller(metadata: dict[str, Any], workload: str) -> None:
     """A ReplicaSet that a Deployment made stands for the Deployment."""
     assert str(workload_of(metadata)) == workload
-
-
-def test_a_long_name_fits_a_label() -> None:
-    """Labels hold 63 characters; two long names stay two."""
-    labels = {Workload("deployment", LONG + end).label for end in "ab"}
-
-    assert {len(label) for label in labels} == {63}
-    assert len(labels) == 2

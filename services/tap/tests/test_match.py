@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from weft_api.tap.v1.tap_pb2 import DIRECTION_INBOUND, Match
+from weft_kube.workloads import label_value
 from weft_tap.faults import Fault
 from weft_tap.match import MAX_RPS, Filter, parse
+
+LONG = "n" * 70
 
 
 def test_nothing_asked_matches_everything() -> None:
@@ -29,6 +32,7 @@ def test_nothing_asked_matches_everything() -> None:
         ({"header": "x-a"}, Match(header_name="x-a")),
         ({"direction": "inbound"}, Match(direction=DIRECTION_INBOUND)),
         ({"to": "deploy/db"}, Match(dst_namespace="shop", dst_workload_kind="deployment", dst_workload="db")),
+        ({"to": f"po/{LONG}"}, Match(dst_namespace="shop", dst_workload_kind="pod", dst_workload=label_value(LONG))),
         ({"to": "svc/db", "to_namespace": "data"}, Match(dst_namespace="data", dst_service="db")),
         ({"to": "ns/data"}, Match(dst_namespace="data")),
         ({"to_namespace": "data"}, Match(dst_namespace="data")),

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from weft_kube.workloads import label_value
 from weft_testkit.objects import namespace, pod
 from weft_web import model
 from weft_web.openapi import OPERATIONS
@@ -145,6 +146,21 @@ async def test_edges_have_both_identities(lab: Any) -> None:
             "tcp_open_connections": 2,
         }
     ]
+
+
+async def test_long_names_have_numbers_too(lab: Any) -> None:
+    """Metrics know them cut; answers have them whole, in rows and in edges."""
+    long = "n" * 70
+    label = {"namespace": "shop", "workload": label_value(long)}
+    lab.prometheus.series = {
+        "dst_workload": [(EDGE | label | {"result": "success"}, 60)],
+        "(weft_requests_total": [(label | {"result": "success"}, 5)],
+        "max by": [(label, 1)],
+    }
+    await lab.has(deployment(long))
+    (row,) = (await lab.get("stat", namespace="shop"))["rows"]
+    (edge,) = (await lab.get("edges", namespace="shop", name=long))["rows"]
+    assert (row["name"], row["totals"]["success"], edge["src"]["name"]) == (long, 5, long)
 
 
 async def test_routes_are_by_route_and_service(lab: Any) -> None:

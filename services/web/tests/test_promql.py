@@ -1,7 +1,10 @@
 """PromQL from questions."""
 
+from weft_kube.workloads import label_value
 from weft_web.promql import REQUESTS, edge_series, route_series, stat_key, stat_series, up_series
 from weft_web.question import parse
+
+LONG = "n" * 70
 
 
 def now(**query: str) -> str:
@@ -33,6 +36,15 @@ def test_services_are_seen_by_their_clients() -> None:
         "sum by (dst_namespace, dst_service) "
         '(weft_requests_total{direction="outbound",dst_namespace="shop",dst_service="web",route!="[probe]"})'
     )
+
+
+def test_a_long_name_is_asked_for_as_the_label_holds_it() -> None:
+    """Labels of pods hold 63 characters, those of a workload's own name are cut alike; pods' names are not."""
+    label = label_value(LONG)
+    assert f'workload="{label}"' in now(kind="deploy", name=LONG)
+    assert f'dst_workload="{label}"' in now(kind="deploy", to=f"deploy/{LONG}")
+    assert f'workload="{label}"' in now(**{"kind": "deploy", "from": f"deploy/{LONG}"})
+    assert f'pod="{LONG}"' in now(kind="pod", name=LONG)
 
 
 def test_to_asks_the_clients_proxies() -> None:

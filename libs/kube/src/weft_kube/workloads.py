@@ -1,5 +1,6 @@
 """Kinds of workloads: their names, paths and short forms, and which workloads a pod belongs to."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ KINDS = (
     Kind("service", "services", "svc"),
 )
 _BY_WORD = {word: kind for kind in KINDS for word in (kind.name, kind.plural, kind.short)}
+LABEL_MAX = 63
 _CRON_RUN = re.compile(r"(.+)-\d{8,}")
 
 
@@ -60,6 +62,13 @@ def owners(pod: Meta) -> list[tuple[str, str]]:
     elif owner.kind == "Job" and (run := _CRON_RUN.fullmatch(owner.name)):
         chain.append(("cronjob", run[1]))
     return chain
+
+
+def label_value(name: str) -> str:
+    """A workload's name as a label holds it, of pods and of metrics: a longer one is cut and ends in its hash."""
+    if len(name) <= LABEL_MAX:
+        return name
+    return f"{name[: LABEL_MAX - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def in_mesh(pod: Pod) -> bool:

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from weft_kube import names, objects
-from weft_kube.workloads import owners
+from weft_kube.workloads import label_value, owners
 
 from weft_destination import model
 from weft_destination.model import Ports
@@ -98,7 +98,8 @@ def pod(obj: objects.Pod, trust_domain: str) -> model.Pod:
 
 
 def _workload(meta: objects.Meta) -> tuple[str, str]:
-    """By the injector's labels; else the outermost owner, as far as the pod alone tells it."""
+    """By the injector's labels; else the outermost owner, as far as the pod alone tells it, named as a label would."""
     if names.WORKLOAD in meta.labels:
         return meta.labels.get(names.WORKLOAD_KIND, ""), meta.labels[names.WORKLOAD]
-    return [("pod", meta.name), *owners(meta)][-1]
+    kind, name = [("pod", meta.name), *owners(meta)][-1]
+    return kind, label_value(name)

@@ -34,7 +34,7 @@ def _sidecar(template: Template, values: Mapping[str, str], workload: Workload) 
     sidecar = Sidecar.of(template)
     for name, value in values.items():
         OPTIONS[name].apply(sidecar, value)
-    sidecar.set_env("WEFT_WORKLOAD", str(workload))
+    sidecar.set_env("WEFT_WORKLOAD", f"{workload.kind}/{workload.label}")
     return sidecar
 
 

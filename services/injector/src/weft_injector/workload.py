@@ -1,14 +1,11 @@
 """Which workload a pod belongs to, and the objects that made it. Pure."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Self
 
 import msgspec
 from weft_kube.objects import Meta
-from weft_kube.workloads import owners
-
-LABEL_MAX = 63
+from weft_kube.workloads import label_value, owners
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +20,8 @@ class Workload:
 
     @property
     def label(self) -> str:
-        """The name as a label's value: a longer one is cut and ends in its hash."""
-        if len(self.name) <= LABEL_MAX:
-            return self.name
-        return f"{self.name[: LABEL_MAX - 9]}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+        """The name as a label's value."""
+        return label_value(self.name)
 
 
 @dataclass(frozen=True, slots=True)

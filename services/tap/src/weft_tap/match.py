@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from weft_api.tap.v1 import tap_pb2
-from weft_kube.workloads import parse_kind
+from weft_kube.workloads import label_value, parse_kind
 
 from weft_tap.faults import Fault
 
@@ -122,7 +122,7 @@ def _destination(match: tap_pb2.Match, query: Mapping[str, str], namespace: str)
     elif kind == "namespace":
         match.dst_namespace = name
     else:
-        match.dst_workload_kind, match.dst_workload = kind, name
+        match.dst_workload_kind, match.dst_workload = kind, label_value(name)
 
 
 def _count(query: Mapping[str, str], name: str, default: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 from weft_kube.objects import Object, Pod
-from weft_kube.workloads import in_mesh, owners, running
+from weft_kube.workloads import LABEL_MAX, in_mesh, label_value, owners, running
 
 from weft_web.model import Meshed
 
@@ -51,6 +51,13 @@ class Catalog:
         source = self.pod_store.objects if kind == "pod" else self.stores[kind].objects
         named = [obj for key, obj in source.items() if namespace in ("", key[0] or key[1])]
         return sorted(named, key=lambda obj: obj.key)
+
+    def full_name(self, kind: str, namespace: str, label: str) -> str:
+        """The name of the object that metrics know by this label: long ones are cut there."""
+        if len(label) < LABEL_MAX or kind not in self.stores:
+            return label
+        names = (obj.metadata.name for obj in self.of(kind, namespace))
+        return next((name for name in names if label_value(name) == label), label)
 
     def pods(self, kind: str, namespace: str, name: str) -> list[Pod]:
         """Pods of a workload, a namespace, or the pod itself."""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from msgspec.structs import replace
 from weft_kube.names import spiffe_id
 from weft_kube.objects import Pod
 
@@ -31,7 +32,7 @@ async def edges(question: Question, catalog: Catalog, prometheus: Prometheus, tr
     connections = group(answers["tcp_open"], series.by)
     opened = group(answers["tcp_opened"], series.by)
     merged = _merge(question, requests, connections, opened)
-    rows = [_edge(key, *found, question.window) for key, found in merged.items()]
+    rows = [_edge(_full(key, catalog), *found, question.window) for key, found in merged.items()]
     touching = [row for row in rows if _touches(row, question)]
     for row in touching:
         if row.tls == "true":
@@ -70,6 +71,12 @@ def _ends(question: Question, key: Group) -> _Key:
     if question.kind.name == "namespace":
         src, dst = Ref(namespace, "namespace", namespace), Ref(dst_namespace, "namespace", dst_namespace)
     return src, dst, identity, tls
+
+
+def _full(key: _Key, catalog: Catalog) -> _Key:
+    """Both ends by their names, not by those cut to fit labels."""
+    src, dst = (replace(end, name=catalog.full_name(end.kind, end.namespace, end.name)) for end in key[:2])
+    return src, dst, *key[2:]
 
 
 def _edge(key: _Key, found: Outcomes, opened: float, window: int) -> Edge:

@@ -7,6 +7,8 @@ failure of a kind: a series born in the window, while its proxy was already bein
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from weft_kube.workloads import label_value
+
 from weft_web.question import Peer, Question
 
 REQUESTS = "weft_requests_total"
@@ -42,6 +44,14 @@ class Key:
     matchers: Matchers = ()
     owned: str = ""
     """A regular expression that takes the object's name out of the pod's, into the label `owner`."""
+
+    def value(self, name: str) -> str:
+        """What the label holds of an object with this name: names of workloads are cut."""
+        return label_value(name) if self.name in ("workload", "dst_workload") else name
+
+    def named(self, name: str) -> str:
+        """The matcher of one object."""
+        return equals(self.name, self.value(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +150,7 @@ def _peer_matchers(peer: Peer | None, key_of: Callable[[str], Key]) -> Matchers:
         return ()
     key = key_of(peer.kind or "namespace")
     space = (equals(key.namespace, peer.namespace),) if peer.namespace else ()
-    return (*space, *key.matchers, equals(key.name, peer.name)) if peer.name else space
+    return (*space, *key.matchers, key.named(peer.name)) if peer.name else space
 
 
 def _series(question: Question, key: Key, matchers: Matchers) -> Series:
@@ -148,7 +158,7 @@ def _series(question: Question, key: Key, matchers: Matchers) -> Series:
     by = tuple(dict.fromkeys((key.namespace, key.name)))
     if key.owned:
         return Series(matchers + space, by, key.owned)
-    name = equals(key.name, question.name) if question.name else f'{key.name}!=""'
+    name = key.named(question.name) if question.name else f'{key.name}!=""'
     return Series((*matchers, *space, *key.matchers, name), by)
 
 

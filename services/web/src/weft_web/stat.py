@@ -10,7 +10,7 @@ from weft_web import notes, promql
 from weft_web.catalog import Catalog, meshed, status
 from weft_web.model import Latency, Row, Stat, Totals
 from weft_web.prometheus import Prometheus, PrometheusError
-from weft_web.promql import stat_key, stat_series, up_series
+from weft_web.promql import server_key, stat_key, stat_series, up_series
 from weft_web.question import Question
 from weft_web.selector import selects
 from weft_web.table import Group, Outcomes, Sample, group, latencies, outcomes
@@ -110,7 +110,7 @@ def fill(row: Row, numbers: Numbers, window: int, *, client_side: bool) -> None:
 
     Where a proxy was scraped, no series means zero; where none was, the number is unknown.
     """
-    key = (row.namespace, row.name)
+    key = (row.namespace, server_key(row.kind).value(row.name))
     scraped = numbers.up.get(key)
     known = bool(scraped) or key in numbers.totals or key in numbers.tcp_open
     if known:
