@@ -16,15 +16,23 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.option("--pre", is_flag=True, help="Whether weft can be installed here.")
-@click.option("--proxy", is_flag=True, help="Also the proxies: of namespace -n, or of all.")
+@click.option("--pre", is_flag=True, help="Check whether weft can be installed here.")
+@click.option("--proxy", is_flag=True, help="Check the proxies, too: of namespace -n, or of all.")
 @click.option(
-    "--wait", callback=durations.option, default="5m", metavar="TIME", help="Wait for what may become true (5m)."
+    "--wait",
+    callback=durations.option,
+    default="5m",
+    metavar="TIME",
+    help="Wait so long for what may still become ready (default: 5m).",
 )
 @output_option("table", "json", "short")
 @pass_target
 def check(target: Target, pre: bool, proxy: bool, wait: float, output: str) -> None:
-    """Check cluster, control plane and proxies."""
+    """Check cluster, control plane and proxies.
+
+    Without options it checks an installation, viz included if it is there. The exit code is 1 if a check
+    fails (×); warnings (‼) do not count. `weft explain ID` says more about a check.
+    """  # noqa: RUF002
     from weft.checks import report
     from weft.checks.model import Scene
 
@@ -44,7 +52,10 @@ def check(target: Target, pre: bool, proxy: bool, wait: float, output: str) -> N
 @click.command(cls=Command)
 @click.argument("check_id", metavar="ID")
 def explain(check_id: str) -> None:
-    """Say what to do when a check fails (offline)."""
+    """Say what to do when a check fails (offline).
+
+    `weft check` prints the ID below each check that fails.
+    """
     from weft.checks.plan import every_check
 
     checks = every_check()

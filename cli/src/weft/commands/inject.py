@@ -43,7 +43,10 @@ def inject(sources: tuple[str, ...]) -> None:
 @click.command(cls=Command)
 @click.argument("sources", nargs=-1, required=True, metavar="FILE|FOLDER|URL|-…")
 def uninject(sources: tuple[str, ...]) -> None:
-    """Take the mark of `weft inject` away."""
+    """Take the mark of `weft inject` away.
+
+    `kubectl get deploy -o yaml | weft uninject - | kubectl apply -f -`: new pods have no proxy any more.
+    """
     outcome = _transform(sources, remove=True)
     if outcome.errors:
         raise Failure(f"nothing was uninjected: {'; '.join(outcome.errors)}", "Change these by hand and try again.")

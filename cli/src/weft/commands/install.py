@@ -21,9 +21,17 @@ TAP_SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "weft-t
 def rendering_options(function: Function) -> Function:
     """--set, --values and --ignore-cluster."""
     for option in (
-        click.option("--ignore-cluster", is_flag=True, help="Render without looking at the cluster."),
-        click.option("-f", "--values", multiple=True, metavar="FILE", help="Values of the chart (needs helm)."),
-        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One value of it (needs helm)."),
+        click.option(
+            "--ignore-cluster",
+            is_flag=True,
+            help="Do not look at the cluster: not whether weft is installed, nor whether you may install.",
+        ),
+        click.option(
+            "-f", "--values", multiple=True, metavar="FILE", help="File of values for the chart (needs helm)."
+        ),
+        click.option(
+            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="One value for the chart (needs helm)."
+        ),
     ):
         function = option(function)
     return function
@@ -35,7 +43,7 @@ def rendering_options(function: Function) -> Function:
 def install(target: Target, settings: tuple[str, ...], values: tuple[str, ...], ignore_cluster: bool) -> None:
     """Print the control plane's manifests.
 
-    `weft install | kubectl apply -f -`
+    `weft install | kubectl apply -f -` installs it; `weft check` then tells when it is ready.
     """
     manifests = _manifests(settings, values)
     if not ignore_cluster:
@@ -64,13 +72,14 @@ def upgrade(target: Target, settings: tuple[str, ...], values: tuple[str, ...], 
 
 
 @click.command(cls=Command)
-@click.option("--force", is_flag=True, help="Even though pods still have a proxy, or viz is installed.")
+@click.option("--force", is_flag=True, help="Go on even though pods still have a proxy, or viz is installed.")
 @click.option("--ignore-cluster", is_flag=True, help="Print all that an installation may hold, without looking.")
 @pass_target
 def uninstall(target: Target, force: bool, ignore_cluster: bool) -> None:
     """Print the objects to delete.
 
-    `weft uninstall | kubectl delete -f -`. CustomResourceDefinitions and their objects stay.
+    `weft uninstall | kubectl delete -f -` deletes what of weft is there, also after half an installation.
+    CustomResourceDefinitions and their objects stay.
     """
     from weft import installed, render
 
@@ -109,7 +118,7 @@ def viz_install(target: Target, settings: tuple[str, ...], values: tuple[str, ..
 def viz_uninstall(target: Target, ignore_cluster: bool) -> None:
     """Print the objects of viz to delete.
 
-    `weft viz uninstall | kubectl delete -f -`
+    `weft viz uninstall | kubectl delete -f -` deletes what of it is there.
     """
     from weft import installed, render
 

@@ -23,19 +23,25 @@ TOP_RPS = "10000"
 
 def filter_options(function: Function) -> Function:
     """The resource and what of its requests is wanted."""
-    for option in (
-        click.argument("resource", nargs=-1, required=True, metavar="TYPE/NAME"),
-        click.option("--method", metavar="GET", help="Only this method."),
-        click.option("--path", metavar="PREFIX", help="Only paths that begin so."),
-        click.option("--authority", metavar="HOST", help="Only this authority."),
-        click.option("--status", metavar="5xx", help="Only this status: 500, 5xx or 400-499."),
-        click.option("--min-latency", metavar="200ms", help="Only what took at least so long."),
-        click.option("--header", metavar="NAME[=VALUE]", help="Only with this header."),
-        click.option("--identity", metavar="SPIFFE-ID", help="Only with this identity on the other side."),
-        click.option("--to", metavar="TYPE/NAME", help="Only requests to it."),
-        click.option("--to-namespace", metavar="NAME", help="Its namespace."),
-        click.option("--direction", type=click.Choice(["inbound", "outbound"]), help="Only one direction."),
-        click.option("--max-rps", metavar="N", help="At most so many a second (tap: 100)."),
+    for option in reversed(
+        (
+            click.argument("resource", nargs=-1, required=True, metavar="TYPE/NAME"),
+            click.option("--method", metavar="GET", help="Only this method."),
+            click.option("--path", metavar="PREFIX", help="Only paths that begin so."),
+            click.option("--authority", metavar="HOST", help="Only this authority."),
+            click.option("--status", metavar="5xx", help="Only this status: 500, 5xx or 400-499."),
+            click.option("--min-latency", metavar="200ms", help="Only what took at least so long."),
+            click.option("--header", metavar="NAME[=VALUE]", help="Only requests with this header."),
+            click.option("--identity", metavar="SPIFFE-ID", help="Only if the other side has this identity."),
+            click.option("--to", metavar="TYPE/NAME", help="Only requests to it."),
+            click.option("--to-namespace", metavar="NAME", help="Namespace of --to (default: -n)."),
+            click.option(
+                "--direction",
+                type=click.Choice(["inbound", "outbound"]),
+                help="Only what the tapped pods receive, or send.",
+            ),
+            click.option("--max-rps", metavar="N", help="At most so many a second (default: 100; top: 10000)."),
+        )
     ):
         function = option(function)
     return function
@@ -52,7 +58,8 @@ def tap(
 ) -> None:
     """Show requests as they happen.
 
-    `weft viz tap deploy/web` prints a line when a request has ended, until Ctrl-C.
+    `weft viz tap deploy/web` prints a line when a request has ended, until Ctrl-C: the time it began,
+    in or out of the tapped pod, source → destination, request, status, latency, and 🔒 for mutual TLS.
     -o json writes one JSON object a line.
     """
     from weft.views.exchange import Exchange, line
@@ -75,7 +82,9 @@ def tap(
 @click.command(cls=Command)
 @filter_options
 @click.option("--once", is_flag=True, help="Print one table at the end (what happens anyway when piped).")
-@click.option("--duration", callback=durations.option, metavar="TIME", help="End after so long (once: 10s).")
+@click.option(
+    "--duration", callback=durations.option, metavar="TIME", help="End after so long (default: never; once: 10s)."
+)
 @output_option("table", "json")
 @pass_target
 def top(

@@ -19,7 +19,7 @@ Function = Callable[..., Any]
 def scope_options(function: Function) -> Function:
     """The resource, all namespaces, the time window."""
     for option in (
-        click.argument("resource", nargs=-1, required=True, metavar="TYPE[/NAME]…"),
+        click.argument("resource", nargs=-1, required=True, metavar="TYPE[/NAME]"),
         click.option("-A", "--all-namespaces", is_flag=True, help="Every namespace."),
         click.option("-t", "--window", default="60s", metavar="TIME", help="The last 15s … 6h (default: 60s)."),
     ):
@@ -30,9 +30,9 @@ def scope_options(function: Function) -> Function:
 @click.command(cls=Command)
 @scope_options
 @click.option("--to", metavar="TYPE/NAME", help="Only requests to it.")
-@click.option("--to-namespace", metavar="NAME", help="Its namespace (default: -n).")
+@click.option("--to-namespace", metavar="NAME", help="Namespace of --to (default: -n).")
 @click.option("--from", "from_", metavar="TYPE/NAME", help="Only requests from it.")
-@click.option("--from-namespace", metavar="NAME", help="Its namespace (default: -n).")
+@click.option("--from-namespace", metavar="NAME", help="Namespace of --from (default: -n).")
 @click.option("-l", "--selector", metavar="LABELS", help="Only objects with these labels.")
 @output_option("table", "wide", "json")
 @pass_target
@@ -41,7 +41,10 @@ def stat(
 ) -> None:
     """Show success rates, requests and latencies.
 
-    `weft viz stat deploy`, `weft viz stat po -A`, `weft viz stat deploy/web --to deploy/db`.
+    `weft viz stat deploy`, `weft viz stat ns -A`, `weft viz stat deploy/web sts/db`, `weft viz stat po --to svc/db`.
+
+    MESHED: pods with a proxy / all that run. SUCCESS, RPS: of the requests in the window.
+    LATENCY: until the response began. TCP_CONN: connections open now. "-": no data.
     """
     from weft import resources
     from weft.views import metrics, table
@@ -70,7 +73,10 @@ def stat(
 @output_option("table", "wide", "json")
 @pass_target
 def edges(target: Target, resource: tuple[str, ...], all_namespaces: bool, window: str, output: str) -> None:
-    """Show who talks with whom, and how secured."""
+    """Show who talks with whom, and how secured.
+
+    `weft viz edges deploy`. SECURED: √ is the mesh's mutual TLS, anything else says why there is none.
+    """
     from weft import resources
     from weft.views import metrics, table
 
@@ -92,7 +98,10 @@ def edges(target: Target, resource: tuple[str, ...], all_namespaces: bool, windo
 @output_option("table", "json")
 @pass_target
 def routes(target: Target, resource: tuple[str, ...], all_namespaces: bool, window: str, output: str) -> None:
-    """Show what a workload sends, by route."""
+    """Show what a workload sends, by route.
+
+    `weft viz routes deploy/web`. Routes are those of ServiceProfiles; [default]: none of them matched.
+    """
     from weft import resources
     from weft.views import metrics, table
 
