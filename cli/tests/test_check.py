@@ -142,7 +142,10 @@ def test_no_cluster(weft: Any, point_at: Callable[[str], None], options: list[st
     point_at("http://127.0.0.1:1")
     result = weft("check", *options)
     assert (result.exit_code, "k8s-query" in result.stdout, len(result.stderr.splitlines())) == (1, True, 1)
-    assert result.stderr.startswith("weft: cannot reach the cluster at http://127.0.0.1:1: Connection refused. Start")
+    expected = (
+        "weft: cannot reach the cluster at http://127.0.0.1:1: Connection refused. Start it, or choose another by "
+    )
+    assert result.stderr == f"{expected}--context or --kubeconfig.\n"
 
 
 def test_old_kubernetes_is_one_line(weft: Any, kube: FakeKube) -> None:

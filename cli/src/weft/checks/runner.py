@@ -33,32 +33,33 @@ def run(
             progress(check.description)
             started = clock.now()
             try:
-                error = _attempt(check, scene, deadline, progress, clock)
+                error, hint = _attempt(check, scene, deadline, progress, clock)
             except CheckSkippedError:
                 continue
-            yield _result(category.name, check, error, clock.now() - started)
+            yield _result(category.name, check, error, hint, clock.now() - started)
             if error and check.fatal:
                 return
 
 
-def _attempt(check: Check, scene: Scene, deadline: float, progress: Callable[[str], None], clock: Clock) -> str:
-    """Why the check fails, or nothing."""
+def _attempt(
+    check: Check, scene: Scene, deadline: float, progress: Callable[[str], None], clock: Clock
+) -> tuple[str, str]:
+    """Why the check fails and what to do, or nothing; what could not even be looked at has a nearer next step."""
     while True:
         try:
             check.probe(scene)
         except CheckFailedError as failed:
-            error = str(failed)
+            error, hint = str(failed), check.hint
         except Failure as failure:
-            error = failure.format_message()
+            error, hint = failure.message, failure.step or check.hint
         else:
-            return ""
+            return "", ""
         if not check.retry or clock.now() >= deadline:
-            return error
+            return error, hint
         progress(f"{check.description}: {error}")
         clock.sleep(RETRY_SECONDS)
 
 
-def _result(category: str, check: Check, error: str, seconds: float) -> Result:
+def _result(category: str, check: Check, error: str, hint: str, seconds: float) -> Result:
     outcome = "success" if not error else "warning" if check.warning else "error"
-    hint = check.hint if error else ""
     return Result(category, check.id, check.description, outcome, error, hint, round(seconds, 3))
