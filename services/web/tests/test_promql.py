@@ -1,5 +1,8 @@
 """PromQL from questions."""
 
+import re
+
+import pytest
 from weft_kube.workloads import label_value
 from weft_web.promql import REQUESTS, edge_series, route_series, stat_key, stat_series, up_series
 from weft_web.question import parse
@@ -66,11 +69,45 @@ def test_from_groups_by_destination() -> None:
 
 
 def test_kinds_without_a_label_are_found_by_their_pods_names() -> None:
-    """ReplicaSets and Jobs are the beginning of their pods' names."""
+    """ReplicaSets are the beginning of their pods' names."""
     assert now(kind="rs", namespace="a") == (
         "sum by (namespace, owner) (label_replace("
         'weft_requests_total{direction="inbound",namespace="a",route!="[probe]"}, "owner", "$1", "pod", "(.+)-[^-]+"))'
     )
+
+
+def test_cronjobs_are_workloads() -> None:
+    """The injector looks up who made a Job: a run's pods have the CronJob's label."""
+    assert now(kind="cj", namespace="a") == (
+        'sum by (namespace, workload) (weft_requests_total{direction="inbound",namespace="a",'
+        'workload_kind="cronjob",workload!="",route!="[probe]"})'
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "job"),
+    [
+        ("job/migrate/migrate-x2x7q", "migrate"),
+        ("job/migrate/migrate-0-x2x7q", "migrate"),
+        ("job/backup-20261122-01/backup-20261122-01-x2x7q", "backup-20261122-01"),
+        ("cronjob/audit/audit-29000000-x2x7q", "audit-29000000"),
+        ("cronjob/audit/audit-29000000-11-x2x7q", "audit-29000000"),
+        ("cronjob/audit/by-hand-x2x7q", "by-hand"),
+    ],
+)
+def test_jobs_are_workloads_or_runs_of_cronjobs(made: str, job: str) -> None:
+    """The workload's label names them, or for a CronJob's runs the pods' names; Indexed Jobs' have an index more."""
+    expression = now(kind="job", namespace="a")
+    found = re.fullmatch(
+        r'sum by \(namespace, owner\) \(label_replace\(label_join\(weft_requests_total{direction="inbound",'
+        r'namespace="a",workload_kind=~"job\|cronjob",route!="\[probe\]"}, "made", "/", "workload_kind", "workload", '
+        r'"pod"\), "owner", "\$1\$2\$3", "made", "(.+)"\)\)',
+        expression,
+    )
+    assert found
+    owner = re.fullmatch(found[1], made)
+    assert owner
+    assert "".join(owner.groups(default="")) == job
 
 
 def test_growth_counts_series_born_in_the_window() -> None:
@@ -91,10 +128,10 @@ def test_up_tells_whether_a_row_was_scraped() -> None:
 
 
 def test_routes_are_told_apart_by_route_and_service() -> None:
-    """Client side, by route; Jobs are found by their pods' names."""
-    assert route_series(parse({"kind": "cj", "name": "audit.x"})).now(REQUESTS) == (
-        "sum by (route, dst_namespace, dst_service) "
-        '(weft_requests_total{direction="outbound",pod=~"audit[.]x-.+",route!="[probe]"})'
+    """Client side, by route; Jobs are found by their pods' names, and not those whose names only begin alike."""
+    assert route_series(parse({"kind": "job", "name": "audit.x"})).now(REQUESTS) == (
+        'sum by (route, dst_namespace, dst_service) (weft_requests_total{direction="outbound",'
+        'workload_kind=~"job|cronjob",pod=~"audit[.]x(-[0-9]+)?-[^-]+",route!="[probe]"})'
     )
 
 

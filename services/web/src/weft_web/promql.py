@@ -26,8 +26,30 @@ QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 Matchers = tuple[str, ...]
 """Label matchers as PromQL spells them."""
 
-_OWNED_PODS = {"replicaset": "(.+)-[^-]+", "job": "(.+)-[^-]+", "cronjob": "(.+)-[0-9]+-[^-]+"}
-"""Kinds that are no label of the metrics: their names are the beginning of their pods' names."""
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A kind that is not always a label of the metrics: its name is then the beginning of its pods' names."""
+
+    named: str
+    """PromQL around a series (%s): sets the label `owner`."""
+    suffix: str
+    """A regular expression of what its pods' names have more."""
+    matchers: tuple[str, ...] = ()
+
+
+# The pods of Job NAME are NAME-xxxxx, or NAME-INDEX-xxxxx. Its name is the workload's, unless a CronJob made it:
+# then it is NAME-MINUTES, or what somebody called it who made it from the CronJob by hand.
+_JOB = "job/([^/]+)/.+|cronjob/[^/]+/(.+-[0-9]{8,})(?:-[0-9]+)?-[^-]+|cronjob/[^/]+/(.+)-[^-]+"
+_OWNED = {
+    "replicaset": Owned('label_replace(%s, "owner", "$1", "pod", "(.+)-[^-]+")', "-[^-]+"),
+    "job": Owned(
+        'label_replace(label_join(%s, "made", "/", "workload_kind", "workload", "pod"), '
+        f'"owner", "$1$2$3", "made", "{_JOB}")',
+        "(-[0-9]+)?-[^-]+",
+        ('workload_kind=~"job|cronjob"',),
+    ),
+}
 
 
 def equals(label: str, value: str) -> str:
@@ -42,8 +64,8 @@ class Key:
     namespace: str
     name: str
     matchers: Matchers = ()
-    owned: str = ""
-    """A regular expression that takes the object's name out of the pod's, into the label `owner`."""
+    owned: Owned | None = None
+    """How the label `owner` gets the object's name."""
 
     def value(self, name: str) -> str:
         """What the label holds of an object with this name: names of workloads are cut."""
@@ -60,7 +82,7 @@ class Series:
 
     matchers: Matchers
     by: tuple[str, ...]
-    owned: str = ""
+    owned: Owned | None = None
 
     def grown(self, metric: str, window: int, *more: str) -> str:
         """How much a counter grew, by row and the labels `more`."""
@@ -82,7 +104,7 @@ class Series:
 
     def _folded(self, fold: str, inner: str, *more: str) -> str:
         if self.owned:
-            inner = f'label_replace({inner}, "owner", "$1", "pod", "{self.owned}")'
+            inner = self.owned.named % inner
         return f"{fold} by ({', '.join((*self.by, *more))}) ({inner})"
 
 
@@ -92,8 +114,8 @@ def server_key(kind: str) -> Key:
         return Key("namespace", "namespace")
     if kind == "pod":
         return Key("namespace", "pod")
-    if kind in _OWNED_PODS:
-        return Key("namespace", "owner", owned=_OWNED_PODS[kind])
+    if owned := _OWNED.get(kind):
+        return Key("namespace", "owner", owned.matchers, owned)
     return Key("namespace", "workload", (equals("workload_kind", kind),))
 
 
@@ -132,7 +154,7 @@ def route_series(question: Question) -> Series:
     series = _series(question, key, (equals("direction", "outbound"),))
     matchers = series.matchers
     if key.owned and question.name:
-        matchers += (f'pod=~"{question.name.replace(".", "[.]")}-.+"',)
+        matchers += (f'pod=~"{question.name.replace(".", "[.]")}{key.owned.suffix}"',)
     return Series(matchers, ("route", "dst_namespace", "dst_service"))
 
 
@@ -157,7 +179,7 @@ def _series(question: Question, key: Key, matchers: Matchers) -> Series:
     space = (equals(key.namespace, question.namespace),) if question.namespace else ()
     by = tuple(dict.fromkeys((key.namespace, key.name)))
     if key.owned:
-        return Series(matchers + space, by, key.owned)
+        return Series((*matchers, *space, *key.matchers), by, key.owned)
     name = key.named(question.name) if question.name else f'{key.name}!=""'
     return Series((*matchers, *space, *key.matchers, name), by)
 
