@@ -25,7 +25,7 @@ fn nothing_is_forgotten_while_disconnected() {
 #[test]
 fn own_ports_are_bounded() {
     let discovery = Discovery::new(vec![]);
-    let opaque = Inbound { protocol: Protocol::Opaque, ..Inbound::default() };
+    let opaque = Inbound { protocol: Protocol::Opaque };
     discovery.put_inbound(1, opaque);
     (2..2000).for_each(|port| drop(discovery.inbound(port)));
     assert_eq!(MAX_PORTS, discovery.state().cache.len());
