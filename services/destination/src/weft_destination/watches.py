@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from weft_kube import objects
 from weft_kube.api import KubeApi
+from weft_kube.objects import ServiceProfile
 from weft_kube.watch import Reflector, Resource
 
 from weft_destination import index, model, translate
@@ -47,17 +48,29 @@ class Feed(Generic[O, F]):
         self._changed()
 
 
-class Profiles:
-    """Reads profiles; tells each profile's faults once, and again when they change."""
+class Profiles(Feed[ServiceProfile, model.Profile]):
+    """A feed that tells each profile's faults once, and again when they change or the profile comes back."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: index.Table[model.Profile], changed: Callable[[], None]) -> None:
+        super().__init__(self._read, table, changed)
         self._told: dict[model.Key, tuple[str, ...]] = {}
 
-    def __call__(self, obj: objects.ServiceProfile) -> model.Profile:
+    def delete(self, key: tuple[str, str]) -> None:
+        """The profile is gone."""
+        self._told.pop(key, None)
+        super().delete(key)
+
+    def reset(self, objects: Sequence[ServiceProfile]) -> None:
+        """These are all."""
+        left = {obj.key for obj in objects}
+        self._told = {key: faults for key, faults in self._told.items() if key in left}
+        super().reset(objects)
+
+    def _read(self, obj: ServiceProfile) -> model.Profile:
         profile, faults = read_profile(obj.key, obj.spec)
-        if faults != self._told.get(obj.key, ()):
-            self._told[obj.key] = faults
+        if faults and faults != self._told.get(obj.key):
             log.warning("profile has faults", profile="/".join(obj.key), faults=faults)
+        self._told[obj.key] = faults
         return profile
 
 
@@ -70,7 +83,7 @@ def reflectors(
         "services": _reflector(api, "services", SERVICES, Feed(translate.service, into.services, changed)),
         "slices": _reflector(api, "slices", SLICES, Feed(translate.endpoint_slice, into.slices, changed)),
         "pods": _reflector(api, "pods", PODS, Feed(pod, into.pods, changed)),
-        "profiles": _reflector(api, "profiles", PROFILES, Feed(Profiles(), into.profiles, changed)),
+        "profiles": _reflector(api, "profiles", PROFILES, Profiles(into.profiles, changed)),
     }
 
 
