@@ -178,3 +178,10 @@ def test_a_pair_is_due_at_two_thirds_of_its_life() -> None:
     pair = read_pair(new_pair("tap", ["tap.weft.svc"], now).data())
     days = [timedelta(days=days) for days in (0, 19, 21, -1)]
     assert [pair.due(now + day) for day in days] == [False, False, True, True]
+
+
+def test_a_pair_of_a_replica_whose_clock_is_early_is_kept() -> None:
+    """Two replicas would else renew each other's certificates for ever; ten minutes are allowed."""
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    pair = read_pair(new_pair("tap", ["tap.weft.svc"], now).data())
+    assert [pair.due(now - timedelta(minutes=minutes)) for minutes in (1, 9, 11)] == [False, False, True]

@@ -13,6 +13,8 @@ from weft_pki.keys import key_pem, load_key, new_key, public_bytes
 
 LIFETIME = timedelta(days=30)
 RENEW_AFTER = 2 / 3
+CLOCK_SKEW = timedelta(minutes=10)
+"""Replicas' clocks may differ by this much: else the late one would renew again and again what the early one made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,9 @@ class Pair:
     not_after: datetime
 
     def due(self, now: datetime) -> bool:
-        """Is it time for a new one? Also when it claims to come from the future."""
+        """Is it time for a new one? Also when it claims to come from a future beyond skew of clocks."""
         renew_at = self.not_before + (self.not_after - self.not_before) * RENEW_AFTER
-        return not self.not_before <= now < renew_at
+        return not self.not_before - CLOCK_SKEW <= now < renew_at
 
     def data(self) -> dict[str, bytes]:
         """As data of a Secret of type kubernetes.io/tls."""
