@@ -98,6 +98,14 @@ def test_labels_and_names_are_those_of_libs_kube(mesh: Any) -> None:
     }
 
 
+def test_a_path_regex_is_as_long_everywhere(mesh: Any) -> None:
+    """What the API server takes, sp-validator does not refuse and destination does not skip."""
+    (version,) = mesh.one("CustomResourceDefinition", "serviceprofiles.weft.dev")["spec"]["versions"]
+    route = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["routes"]["items"]
+
+    assert route["properties"]["condition"]["properties"]["pathRegex"]["maxLength"] == names.PATH_REGEX_MAX
+
+
 def test_the_cli_asks_for_the_right_to_create_each_kind(mesh: Any) -> None:
     """`weft check --pre` looks at what an installation consists of, and at nothing else."""
     assert {installed.plural(obj["kind"]) for obj in mesh} == {resource for _, resource in installed.NEEDED}

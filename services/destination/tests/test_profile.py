@@ -53,6 +53,7 @@ def test_retries_have_a_budget() -> None:
         ({"name": "r", "isRetryable": "yes"}, "isRetryable"),
         ({"name": "r", "condition": []}, "condition"),
         ({"name": "r", "condition": {"method": "GET /"}}, "condition.method"),
+        ({"name": "r", "condition": {"pathRegex": "/" * 1025}}, "condition.pathRegex"),
     ],
 )
 def test_faults(route: dict[str, Any], field: str) -> None:

@@ -55,7 +55,7 @@ ROUTES = [
         "; did you mean GET?",
     ),
     ({"condition": {"pathRegex": "/a(b"}}, "condition.pathRegex: unterminated group at 2; did you mean /a(b)?"),
-    ({"condition": {"pathRegex": "/" * 1001}}, "condition.pathRegex: has 1001 characters; at most 1000 are allowed"),
+    ({"condition": {"pathRegex": "/" * 1025}}, "condition.pathRegex: has 1025 characters; at most 1024 are allowed"),
     (
         {"condition": {"path": "/", "method": "GET"}},
         "condition.path: unknown field; did you mean pathRegex?",

@@ -26,6 +26,9 @@ TRUST_BUNDLE_KEY = "ca.crt"
 TOKEN_AUDIENCE = "identity.weft.dev"  # noqa: S105
 INIT_CONTAINER = "weft-init"
 PROXY_CONTAINER = "weft-proxy"
+PATH_REGEX_MAX = 1024
+"""Characters of a `pathRegex` in a ServiceProfile."""
+
 PROXY_UID = 2102
 SERVICE_UID = 2103
 

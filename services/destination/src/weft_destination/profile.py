@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from weft_kube.names import PATH_REGEX_MAX
+
 from weft_destination.model import Key, Profile, RetryBudget, Route
 
 T = TypeVar("T")
 
-MAX_REGEX = 1000
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _METHOD = re.compile(r"[A-Za-z!#$%&'*+.^_`|~0-9-]+")
@@ -116,8 +117,8 @@ def _method(value: Any) -> str:
 
 
 def _regex(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > MAX_REGEX:
-        raise ValueError(f"is not a text of at most {MAX_REGEX} characters")
+    if not isinstance(value, str) or len(value) > PATH_REGEX_MAX:
+        raise ValueError(f"is not a text of at most {PATH_REGEX_MAX} characters")
     try:
         re.compile(value)
     except (re.error, RecursionError, OverflowError) as error:

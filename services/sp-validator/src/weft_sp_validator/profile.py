@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from weft_kube.names import PATH_REGEX_MAX
+
 from weft_sp_validator.pattern import PatternError, check_pattern
 from weft_sp_validator.rules import Fault, boolean, choice, each, kind, number, record, shown, span, text
 
@@ -12,8 +14,6 @@ MAX_ROUTES = 500
 MAX_NAME = 128
 RESERVED_NAMES = ("[probe]", "overflow")
 """Routes that the proxy itself gives to metrics."""
-
-MAX_PATTERN = 1000
 
 
 def faults_of(profile: Any) -> list[Fault]:
@@ -32,7 +32,7 @@ def warnings_of(profile: dict[str, Any]) -> list[Fault]:
 
 
 def _pattern(path: str, value: Any) -> Iterator[Fault]:
-    faults = list(text(MAX_PATTERN)(path, value))
+    faults = list(text(PATH_REGEX_MAX)(path, value))
     yield from faults
     if not faults:
         try:
