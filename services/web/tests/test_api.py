@@ -188,16 +188,51 @@ async def test_topology_names_neighbours_outside(lab: Any) -> None:
     assert len(answer["edges"]) == 1
 
 
-async def test_check_names_components_that_are_not_ready(lab: Any) -> None:
+def read(answer: Any) -> list[str]:
+    """The checks as people read them, but for those of components that are not there."""
+    lines = (f"{check['result']}: {check['name']}: {check['message']}" for check in answer["checks"])
+    return [line for line in lines if not line.endswith(": there are none")]
+
+
+def component_pod(*, ready: bool) -> dict[str, Any]:
+    """A pod of identity."""
+    made = pod("weft", "identity-1", "10.1.2.4", labels={"weft.dev/component": "identity"})
+    made["status"]["conditions"] = [{"type": "Ready", "status": str(ready)}]
+    return made
+
+
+async def test_check_names_components_that_have_no_pod(lab: Any) -> None:
     """Without pods every component is an error with a hint."""
     answer = await lab.get("check")
     first = answer["checks"][0]
-    assert (answer["ok"], first["id"], first["result"], first["message"]) == (
-        False,
-        "identity-ready",
-        "error",
-        "it has no pod",
-    )
+    assert (answer["ok"], first["id"], first["result"]) == (False, "identity-ready", "error")
+    assert (first["name"], first["message"]) == ("Pods of identity", "there are none")
+
+
+async def test_checks_read_well_when_all_is_well(lab: Any) -> None:
+    """What was looked at, then what was found."""
+    lab.prometheus.series = {"up{": [({"namespace": "shop", "pod": "web-1"}, 1)]}
+    await lab.has(component_pod(ready=True), web_pod())
+    assert read(await lab.get("check")) == [
+        "success: Pods of identity: 1 of 1 ready",
+        "success: Queries to Prometheus: answered",
+        "success: Scrapes of the proxies: 1 of 1 succeed",
+        "success: Versions of the proxies: all 1.2.3",
+    ]
+
+
+async def test_checks_read_well_when_something_is_wrong(lab: Any) -> None:
+    """The same names, and what is wrong with them."""
+    lab.prometheus.series = {"up{": [({"namespace": "shop", "pod": "web-1"}, 0)]}
+    old = web_pod()
+    old["metadata"]["labels"]["weft.dev/proxy-version"] = "1.0.0"
+    await lab.has(component_pod(ready=False), old)
+    assert read(await lab.get("check")) == [
+        "error: Pods of identity: none is ready: identity-1 is Running",
+        "success: Queries to Prometheus: answered",
+        "warning: Scrapes of the proxies: 1 of 1 fail: shop/web-1",
+        "warning: Versions of the proxies: the control plane's is 1.2.3; there is also 1.0.0 in 1 pod",
+    ]
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.answer], ids=lambda one: one.path)

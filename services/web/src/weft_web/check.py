@@ -1,4 +1,7 @@
-"""Is the mesh well? What web can see of it: pods, Prometheus, the proxies' versions."""
+"""Is the mesh well? What web can see of it: pods, Prometheus, the proxies' versions.
+
+A check's name says what was looked at, its message what was found there, good or bad.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -25,12 +28,14 @@ async def checks(catalog: Catalog, prometheus: Prometheus, namespace: str, versi
 
 def component(name: str, namespace: str, pods: Iterable[Pod]) -> Check:
     """Runs one pod of it, and is every container of one ready?"""
-    check = Check(f"{name}-ready", "control-plane", f"{name} has a ready pod", "success")
+    check = Check(f"{name}-ready", "control-plane", f"Pods of {name}", "success")
     mine = [pod for pod in pods if pod.metadata.labels.get(COMPONENT) == name]
-    if any(ready(pod) for pod in mine):
+    if number := sum(map(ready, mine)):
+        check.message = f"{number} of {len(mine)} ready"
         return check
     check.result = "error"
-    check.message = ", ".join(f"{pod.metadata.name}: {status(pod)}" for pod in mine) or "it has no pod"
+    states = ", ".join(f"{pod.metadata.name} is {status(pod)}" for pod in mine)
+    check.message = f"none is ready: {states}" if states else "there are none"
     check.hint = f"kubectl -n {namespace} describe pods -l {COMPONENT}={name}"
     return check
 
@@ -41,14 +46,15 @@ def ready(pod: Pod) -> bool:
 
 
 async def _prometheus(prometheus: Prometheus) -> list[Check]:
-    answers = Check("prometheus-answers", "viz", "Prometheus answers queries", "success")
-    scrapes = Check("proxies-scraped", "viz", "Prometheus scrapes every proxy", "success")
+    answers = Check("prometheus-answers", "viz", "Queries to Prometheus", "success", "answered")
+    scrapes = Check("proxies-scraped", "viz", "Scrapes of the proxies", "success")
     try:
         targets = await prometheus.query('up{job="weft-proxy"}')
     except PrometheusError as error:
         answers.result, answers.message = "error", str(error)
         answers.hint = "is the pod of Prometheus running? does WEFT_PROMETHEUS_URL name it?"
         return [answers]
+    scrapes.message = f"{len(targets)} of {len(targets)} succeed" if targets else "Prometheus knows of no proxy yet"
     down = [f"{target.labels.get('namespace')}/{target.labels.get('pod')}" for target in targets if not target.value]
     if down:
         scrapes.result, scrapes.message = "warning", f"{len(down)} of {len(targets)} fail: {', '.join(down[:5])}"
@@ -58,11 +64,16 @@ async def _prometheus(prometheus: Prometheus) -> list[Check]:
 
 def proxy_versions(pods: Iterable[Pod], version: str) -> Check:
     """Are all proxies of the control plane's version?"""
-    check = Check("proxy-versions", "data-plane", f"proxies are of version {version}", "success")
+    check = Check("proxy-versions", "data-plane", "Versions of the proxies", "success", f"all {version}")
     versions = (pod.metadata.labels.get(PROXY_VERSION, "") for pod in pods if running(pod))
     others = Counter(found for found in versions if found not in ("", version))
     if others:
         check.result = "warning"
-        check.message = ", ".join(f"{count} pods have {found}" for found, count in sorted(others.items()))
+        counted = ", ".join(f"{other} in {_pods(count)}" for other, count in sorted(others.items()))
+        check.message = f"the control plane's is {version}; there is also {counted}"
         check.hint = "restart their workloads: kubectl rollout restart deploy -n NAMESPACE"
     return check
+
+
+def _pods(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"

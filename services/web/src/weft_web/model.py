@@ -113,7 +113,7 @@ class Topology(Struct):
 
 
 class Check(Struct):
-    """One thing looked at."""
+    """One thing looked at: `name` says what, `message` what was found, good or bad."""
 
     id: str
     category: str
