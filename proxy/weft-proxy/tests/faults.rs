@@ -114,7 +114,7 @@ async fn dead_endpoints_are_passed_over() {
     let (web, api, app) = mesh.pair().await;
     serve(app, false, mirror);
     let gone = mesh.pod(4, "api");
-    *gone.serves.lock().unwrap() = nobody().await;
+    drop(gone.app().await);
     let dead = endpoint(nobody().await, &spiffe("shop", "api"), "api");
     mesh.service(vec![dead, gone.endpoint(), api.endpoint()]);
     for _ in 0..20 {
@@ -132,7 +132,7 @@ async fn dead_applications_are_passed_over_by_bytes() {
     let mesh = Mesh::start();
     let (web, api, app) = mesh.pair().await;
     let gone = mesh.pod(4, "api");
-    *gone.serves.lock().unwrap() = nobody().await;
+    drop(gone.app().await);
     mesh.service(vec![gone.endpoint(), api.endpoint()]);
     tokio::spawn(async move {
         loop {
@@ -387,7 +387,7 @@ async fn rollouts_lose_nothing() {
         mesh.endpoints(vec![old.endpoint(), new.endpoint()]);
         wait_for(&sent, 200).await;
         // The old pod ends: its application first, then its proxy; the news of it comes last.
-        *old.serves.lock().unwrap() = nobody().await;
+        drop(old.app().await);
         old.shared.drain.start();
         wait_for(&sent, 50).await;
         mesh.endpoints(vec![new.endpoint()]);
