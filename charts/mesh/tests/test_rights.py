@@ -80,4 +80,4 @@ def test_users_profiles_survive_an_uninstall(mesh: Any) -> None:
     """Helm would else delete the kind, and with it every object of it."""
     crd = mesh.one("CustomResourceDefinition", "serviceprofiles.weft.dev")
 
-    assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
