@@ -88,9 +88,9 @@ def meshed_pods(kube: Kube) -> list[str]:
 
 
 def trust_bundles(kube: Kube) -> list[Object]:
-    """The trust bundles that identity published outside weft's own namespace."""
+    """The trust bundles outside weft's own namespace that no garbage collector takes away with their owner."""
     bundles = kube.list("/api/v1/configmaps", fieldSelector=f"metadata.name={TRUST_BUNDLE}")
-    outside = (b for b in bundles if b["metadata"]["namespace"] != NAMESPACE)
+    outside = (b for b in bundles if b["metadata"]["namespace"] != NAMESPACE and "ownerReferences" not in b["metadata"])
     return [{**bundle, "apiVersion": "v1", "kind": "ConfigMap"} for bundle in outside]
 
 
