@@ -39,6 +39,14 @@ describe("top", () => {
     const [row] = sorted(rows);
     expect(row).toMatchObject({ count: 2, success: 1, best: 1000, worst: 3000, last: 3000 });
   });
+  it("gives a changed row as a new object, so that the page redraws it", () => {
+    const rows = new Map<string, TopRow>();
+    add(rows, exchange({}));
+    const [before] = sorted(rows);
+    add(rows, exchange({}));
+    expect(sorted(rows)[0]).not.toBe(before);
+    expect(before?.count).toBe(1);
+  });
   it("never holds more rows than its limit", () => {
     const rows = new Map<string, TopRow>();
     for (let i = 0; i < 20; i += 1) add(rows, exchange({ path: `/${i}` }), 5);

@@ -20,13 +20,21 @@ export function add(rows: Map<string, TopRow>, e: Exchange, limit = 200): void {
   const destination = e.direction === "inbound" ? e.pod : e.dst_workload || e.dst_service || e.destination;
   const path = e.path.split("?")[0] ?? "";
   const key = [source, destination, e.method, path].join(" ");
-  const row = rows.get(key) ?? { key, source, destination, method: e.method, path, count: 0, best: Infinity, worst: 0, last: 0, success: 0 };
-  row.count += 1;
-  row.best = Math.min(row.best, e.latency_us);
-  row.worst = Math.max(row.worst, e.latency_us);
-  row.last = e.latency_us;
-  row.success += e.result === "success" ? 1 : 0;
-  rows.set(key, row);
+  const old = rows.get(key);
+  const good = e.result === "success" ? 1 : 0;
+  // A new object each time: the page redraws what is not the same object any more.
+  rows.set(key, {
+    key,
+    source,
+    destination,
+    method: e.method,
+    path,
+    count: (old?.count ?? 0) + 1,
+    best: Math.min(old?.best ?? Infinity, e.latency_us),
+    worst: Math.max(old?.worst ?? 0, e.latency_us),
+    last: e.latency_us,
+    success: (old?.success ?? 0) + good,
+  });
   if (rows.size > limit) rows.delete([...rows.values()].reduce((a, b) => (b.count < a.count ? b : a)).key);
 }
 
