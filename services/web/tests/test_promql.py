@@ -111,10 +111,11 @@ def test_jobs_are_workloads_or_runs_of_cronjobs(made: str, job: str) -> None:
 
 
 def test_growth_counts_series_born_in_the_window() -> None:
-    """A new series counts with its value when its proxy was scraped before; increase() alone misses its start."""
+    """A new series counts whole when its proxy was scraped before or is itself new; increase() misses its start."""
     assert stat_series(parse({"kind": "pod", "name": "p"})).grown("m", 60, "result") == (
         'sum by (namespace, pod, result) ((m{direction="inbound",pod="p"} unless m{direction="inbound",pod="p"} '
-        'offset 60s and on (namespace, pod) (up{job="weft-proxy"} offset 60s == 1)) '
+        'offset 60s and on (namespace, pod) (up{job="weft-proxy"} offset 60s == 1 '
+        'or process_start_time_seconds{job="weft-proxy"} > time() - 60)) '
         'or increase(m{direction="inbound",pod="p"}[60s]))'
     )
 

@@ -1,7 +1,8 @@
 """From questions to PromQL that Prometheus 2.42 and 3 both take. Pure.
 
 Counters are read by what they *grew* in the window. `increase()` needs two samples, so it would never see the first
-failure of a kind: a series born in the window, while its proxy was already being scraped, counts with its whole value.
+failure of a kind: a series born in the window counts with its whole value, if its proxy was already being scraped or
+began in the window too.
 """
 
 from collections.abc import Callable
@@ -87,7 +88,8 @@ class Series:
     def grown(self, metric: str, window: int, *more: str) -> str:
         """How much a counter grew, by row and the labels `more`."""
         series, past = _selected(metric, self.matchers), f"offset {window}s"
-        born = f"{series} unless {series} {past} and on (namespace, pod) (up{{{JOB}}} {past} == 1)"
+        young = f"process_start_time_seconds{{{JOB}}} > time() - {window}"
+        born = f"{series} unless {series} {past} and on (namespace, pod) (up{{{JOB}}} {past} == 1 or {young})"
         return self._folded("sum", f"({born}) or increase({series}[{window}s])", *more)
 
     def quantile(self, quantile: float, window: int) -> str:
