@@ -2,7 +2,7 @@
 
 import json
 
-from lab import get, kubectl, one_line_error, run, weft
+from lab import eventually, get, kubectl, one_line_error, run, weft
 
 
 def test_check_is_one_json_document_that_says_success(viz: None) -> None:
@@ -59,17 +59,8 @@ def test_a_host_network_pod_is_skipped_with_an_event(installed: None) -> None:
         }
         kubectl("apply", "-f", "-", stdin=json.dumps(deployment))
         kubectl("-n", "skips", "wait", "deploy/node-agent", "--for=jsonpath={.status.replicas}=1", "--timeout=60s")
-        kubectl(
-            "-n",
-            "skips",
-            "wait",
-            "event",
-            "--for=jsonpath={.reason}=InjectionSkipped",
-            "--all=false",
-            "--field-selector=reason=InjectionSkipped",
-            "--timeout=30s",
-        )
-        events = get("events", "-n", "skips", "--field-selector=reason=InjectionSkipped")["items"]
+        skipped = ("events", "-n", "skips", "--field-selector=reason=InjectionSkipped")
+        events = eventually(lambda: get(*skipped)["items"], 30)
 
         assert "hostNetwork" in events[0]["message"]
     finally:
