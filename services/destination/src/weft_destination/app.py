@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 from weft_kube.api import Cluster, KubeApi
 from weft_kube.watch import WatchState
-from weft_runtime.admin import serve_admin
+from weft_runtime.admin import admin_app, serve_http
 from weft_runtime.run import until
 
 from weft_destination.config import Config
 from weft_destination.hub import Hub
 from weft_destination.index import Index
+from weft_destination.inspect import inspected
 from weft_destination.metrics import Metrics
 from weft_destination.server import Server
 from weft_destination.watches import reflectors
@@ -32,11 +33,12 @@ async def serve_cluster(cluster: Cluster, config: Config, stop: asyncio.Event) -
         metrics = Metrics(states)
         server = Server(hub, metrics, config.trust_domain, allow_anonymous=config.allow_anonymous)
         conditions = {f"the list of {kind}": state.synced for kind, state in states.items()}
+        admin = admin_app(metrics.registry, conditions | {"the server": server.started})
         await until(
             stop,
             servers=[
                 _serve_when_synced(server, config, states.values(), stop),
-                serve_admin(metrics.registry, conditions | {"the server": server.started}, config.admin_listen, stop),
+                serve_http(inspected(admin, hub, server.streams), config.admin_listen, stop),
             ],
             watches=[reflector.run() for reflector in watches.values()],
         )

@@ -93,6 +93,10 @@ class Hub:
     def __len__(self) -> int:
         return len(self._topics)
 
+    def answer(self, target: Target) -> Answer:
+        """What is true of a target now, watched or not."""
+        return self._index.answer(target)
+
     def join(self, target: Target, watcher: Watcher) -> Topic:
         """The topic of a target, told to `watcher` from now on."""
         topic = self._topics.get(target)

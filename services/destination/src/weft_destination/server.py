@@ -48,8 +48,9 @@ class Server:
         self.metrics = metrics
         self._identities = f"spiffe://{trust_domain}/ns/"
         self._allow_anonymous = allow_anonymous
-        self._streams: set[Stream] = set()
-        metrics.streams.set_function(lambda: len(self._streams))
+        self.streams: set[Stream] = set()
+        """The proxies connected now."""
+        metrics.streams.set_function(lambda: len(self.streams))
         metrics.targets.set_function(lambda: len(hub))
         self.started = asyncio.Event()
         self.port = 0
@@ -72,7 +73,7 @@ class Server:
             await server.stop(0)
 
     async def _drain(self) -> None:
-        streams = list(self._streams)
+        streams = list(self.streams)
         for number, stream in enumerate(streams):
             stream.end(DRAINING)
             if number % 100 == 99:
@@ -83,15 +84,14 @@ class Server:
             stream = Stream(await self._greet(context), self._hub, self.metrics)
         except RefusedError as error:
             return await self._finish(context, error.outcome)
-        began = time.monotonic()
-        self._streams.add(stream)
+        self.streams.add(stream)
         outcome = Outcome(grpc.StatusCode.CANCELLED, "by the proxy")
         try:
             outcome = await _run(stream, context)
         finally:
-            self._streams.discard(stream)
+            self.streams.discard(stream)
             stream.close()
-            seconds = round(time.monotonic() - began, 3)
+            seconds = round(time.monotonic() - stream.began, 3)
             pod = f"{stream.hello.namespace}/{stream.hello.pod}"
             log.info("stream ended", pod=pod, outcome=outcome.code.name, reason=outcome.message, seconds=seconds)
         return await self._finish(context, outcome)

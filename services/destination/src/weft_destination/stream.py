@@ -1,6 +1,7 @@
 """One proxy's stream: what it watches, which versions it has, and what it must still be told."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ class Stream:
 
     def __init__(self, hello: encode.Hello, hub: Hub, metrics: Metrics, max_targets: int = MAX_TARGETS) -> None:
         self.hello = hello
+        self.began = time.monotonic()
         self._hub = hub
         self._metrics = metrics
         self._max_targets = max_targets
@@ -43,6 +45,21 @@ class Stream:
         self._pending: dict[Topic, None] = {}
         self._woken = asyncio.Event()
         self._outcome: Outcome | None = None
+
+    @property
+    def targets(self) -> int:
+        """How many targets it watches."""
+        return len(self._topics)
+
+    @property
+    def waiting(self) -> int:
+        """How many of them have news that is not written yet."""
+        return len(self._pending)
+
+    def held(self, target: Target) -> str | None:
+        """The version told last; None when the target is not watched."""
+        topic = self._topics.get(target)
+        return None if topic is None else self._held[topic]
 
     def wake(self, topic: Topic) -> None:
         """A topic changed."""

@@ -1,0 +1,117 @@
+"""What this process tells and to whom, for people who look for a fault: read-only JSON beside /metrics.
+
+    GET /debug/endpoints/NAMESPACE/SERVICE/PORT    GET /debug/outbound/IP/PORT
+      {"version": "9f", "kind": "endpoints", "state": {"exists": true, "endpoints": [{"ip": "10.0.0.1", …}]},
+       "watchers": [{"namespace": "shop", "pod": "cart-1", "held_version": "9f…"}]}
+    GET /debug/streams
+      {"streams": [{"namespace": "shop", "pod": "cart-1", "proxy_version": "0.1.0", "targets": 3, "waiting": 0,
+                    "seconds": 12.5}]}
+
+`kind` is `endpoints`, `to_service`, `to_pod` or `not_in_mesh`; `state` has the fields of that class in `model.py`. A
+watcher whose `held_version` is not `version` has not been sent the newest update yet. All this names every pod and
+identity, so only callers on the pod's own loopback are answered, as `kubectl port-forward` is.
+"""
+
+import dataclasses
+import enum
+import ipaddress
+import re
+import time
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from weft_destination import encode, model
+from weft_destination.hub import Hub
+from weft_destination.stream import Stream
+
+Json = dict[str, Any]
+
+
+def inspected(app: web.Application, hub: Hub, streams: Collection[Stream]) -> web.Application:
+    """The application with /debug."""
+
+    async def endpoints(request: web.Request) -> web.Response:
+        where = request.match_info
+        return _json(described(model.EndpointsTarget(where["namespace"], where["name"], _port(where)), hub, streams))
+
+    async def outbound(request: web.Request) -> web.Response:
+        target = model.OutboundTarget(_packed(request.match_info["ip"]), _port(request.match_info))
+        return _json(described(target, hub, streams))
+
+    async def all_streams(_: web.Request) -> web.Response:
+        now = time.monotonic()
+        return _json({"streams": [_row(stream, now) for stream in streams]})
+
+    app.middlewares.append(_from_loopback)
+    app.add_routes(
+        [
+            web.get("/debug/endpoints/{namespace}/{name}/{port}", endpoints),
+            web.get("/debug/outbound/{ip}/{port}", outbound),
+            web.get("/debug/streams", all_streams),
+        ]
+    )
+    return app
+
+
+def described(target: model.Target, hub: Hub, streams: Collection[Stream]) -> Json:
+    """The answer that a proxy would get now, its version, and which version each of its watchers has."""
+    answer = hub.answer(target)
+    version, _ = encode.snapshot(target, answer)
+    watchers = [
+        {"namespace": stream.hello.namespace, "pod": stream.hello.pod, "held_version": held}
+        for stream in streams
+        if (held := stream.held(target)) is not None
+    ]
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(answer).__name__).lower()
+    return {"version": version, "kind": kind, "state": plain(answer), "watchers": watchers}
+
+
+def plain(value: Any) -> Any:
+    """A model value as JSON: addresses in words, enums by name."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, enum.Enum):
+        return value.name.lower()
+    return str(ipaddress.ip_address(value)) if isinstance(value, bytes) else value
+
+
+def _row(stream: Stream, now: float) -> Json:
+    return {
+        "namespace": stream.hello.namespace,
+        "pod": stream.hello.pod,
+        "proxy_version": stream.hello.version,
+        "targets": stream.targets,
+        "waiting": stream.waiting,
+        "seconds": round(now - stream.began, 1),
+    }
+
+
+def _json(body: Json) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+
+
+def _port(where: Any) -> int:
+    if re.fullmatch("[0-9]{1,5}", where["port"]) and 1 <= int(where["port"]) <= 65535:
+        return int(where["port"])
+    raise web.HTTPBadRequest(text=f"{where['port']} is no port\n")
+
+
+def _packed(ip: str) -> bytes:
+    try:
+        return ipaddress.ip_address(ip).packed
+    except ValueError:
+        raise web.HTTPBadRequest(text=f"{ip} is no address\n") from None
+
+
+@web.middleware
+async def _from_loopback(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    if request.path.startswith("/debug/") and not ipaddress.ip_address(request.remote or "::").is_loopback:
+        raise web.HTTPForbidden(text="only from the pod's own loopback: kubectl port-forward\n")
+    return await handler(request)

@@ -1,0 +1,99 @@
+"""What people see when they look into destination."""
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+from weft_destination import encode, model
+from weft_destination.hub import Hub
+from weft_destination.index import Index
+from weft_destination.inspect import _from_loopback, inspected, plain
+from weft_destination.metrics import Metrics
+from weft_destination.model import Protocol
+from weft_destination.stream import Stream
+
+WEB = model.EndpointsTarget("ns", "web", 80)
+
+
+def index() -> Index:
+    """Service web with one pod."""
+    result = Index()
+    result.services.apply(
+        model.Service(("ns", "web"), (bytes([10, 96, 0, 1]),), (model.ServicePort(80, "http", Protocol.DETECT),))
+    )
+    result.slices.apply(
+        model.Slice(
+            ("ns", "web-a"),
+            ("ns", "web"),
+            (model.SlicePort("http", 8080, None),),
+            (model.SliceEndpoint(bytes([10, 0, 0, 1]), "", "z1"),),
+        )
+    )
+    return result
+
+
+async def get(path: str, hub: Hub, *streams: Stream) -> tuple[int, Any]:
+    """Status and body of a path."""
+    async with TestClient(TestServer(inspected(web.Application(), hub, streams))) as client:
+        response = await client.get(path)
+        return response.status, await (response.json() if response.status == 200 else response.text())
+
+
+async def test_endpoints_are_those_that_proxies_get() -> None:
+    """State and version are the ones on the streams, and each watcher tells the version that it has."""
+    hub = Hub(index())
+    stream = Stream(encode.Hello("shop", "cart-1", "0.1.0"), hub, Metrics({}))
+    stream.take(encode.Watch(WEB, "old"))
+    version, _ = encode.snapshot(WEB, hub.answer(WEB))
+    status, body = await get("/debug/endpoints/ns/web/80", hub, stream)
+    endpoint = {"ip": "10.0.0.1", "port": 8080, "identity": "", "zone": "z1", "namespace": "ns", "pod": ""}
+    assert (status, body["version"], body["kind"]) == (200, version, "endpoints")
+    assert body["state"]["endpoints"] == [endpoint | {"workload_kind": "", "workload": ""}]
+    assert body["watchers"] == [{"namespace": "shop", "pod": "cart-1", "held_version": "old"}]
+
+
+async def test_an_address_leads_to_its_service() -> None:
+    """A ClusterIP is told as the Service; nobody needs to watch it."""
+    _, body = await get("/debug/outbound/10.96.0.1/80", Hub(index()))
+    service = {"namespace": "ns", "name": "web", "port": 80}
+    assert (body["kind"], body["state"]["service"], body["watchers"]) == ("to_service", service, [])
+
+
+async def test_streams_are_listed() -> None:
+    """Each with what it watches and what it waits for."""
+    hub = Hub(index())
+    stream = Stream(encode.Hello("shop", "cart-1", "0.1.0"), hub, Metrics({}))
+    stream.take(encode.Watch(WEB, ""))
+    _, body = await get("/debug/streams", hub, stream)
+    [row] = body["streams"]
+    assert row.pop("seconds") >= 0
+    assert row == {"namespace": "shop", "pod": "cart-1", "proxy_version": "0.1.0", "targets": 1, "waiting": 1}
+
+
+@pytest.mark.parametrize("path", ["/debug/endpoints/ns/web/0", "/debug/endpoints/ns/web/x", "/debug/outbound/10.0/80"])
+async def test_nonsense_is_refused(path: str) -> None:
+    """With 400 and the reason."""
+    status, text = await get(path, Hub(index()))
+    assert (status, text.endswith(("is no port\n", "is no address\n"))) == (400, True)
+
+
+@pytest.mark.parametrize(("path", "answered"), [("/debug/streams", False), ("/metrics", True)])
+async def test_only_the_pods_own_loopback_looks_in(path: str, answered: bool) -> None:
+    """It names every pod of the cluster; a neighbour on the network gets metrics and nothing else."""
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response()
+
+    request = make_mocked_request("GET", path).clone(remote="10.0.0.7")
+    try:
+        status = (await _from_loopback(request, handler)).status
+    except web.HTTPForbidden as refusal:
+        status = refusal.status
+    assert status == (200 if answered else 403)
+
+
+def test_model_values_read_as_words() -> None:
+    """Addresses, enums and tuples become what JSON has."""
+    answer = model.ToPod(model.Endpoint(bytes([10, 0, 0, 1]), 80), Protocol.OPAQUE)
+    assert (plain(answer)["endpoint"]["ip"], plain(answer)["protocol"]) == ("10.0.0.1", "opaque")
