@@ -45,6 +45,6 @@ dockerd_up() { # build | kind
 }
 dockerd_down() { # build | kind
   stop_ns "$STATE/docker-$1" 15
-  rm -f "$STATE/docker-$1/docker.sock"
+  rm -rf "$STATE/docker-$1"
   remove_cgroups "weft-docker-$1"
 }

@@ -83,5 +83,5 @@ provider_down() {
   fi
   dockerd_down kind
   ip link del "$HOST_IF" 2>/dev/null || true
-  rm -f "$KUBECONFIG" "$RUN/own"
+  rm -rf "$RUN"
 }
