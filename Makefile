@@ -64,8 +64,9 @@ test-dashboard: ## Types and tests of the dashboard
 	$(npm) run check
 	$(npm) test
 
-test-proxy: tools ## The proxy: units, and pairs in network namespaces with real iptables (root)
+test-proxy: tools proxy-tools ## The proxy: units, pairs in network namespaces with real iptables (root), the short form of the suites below
 	cd proxy && cargo test --locked
+	$(run) pytest tests/proxy -m "not long"
 
 chart-test: manifests ## The chart, as helm renders it
 	PATH="$$(tests/cluster/cluster tools):$$PATH" $(run) pytest charts
@@ -77,6 +78,17 @@ manifests: ## Render the chart for the CLI's wheel (weft install)
 integration: tools manifests cluster-up ## The user's flow on the cluster that runs, or a new one
 	@$(cluster) load $$(tests/cluster/images/build)
 	$(on_cluster) $(run) pytest tests/integration -p no:cacheprovider
+
+##@ The proxy, never wrong (docs/testing.md; all need root)
+proxy_tools := $(or $(WEFT_CACHE),$(HOME)/.cache/weft)/proxy-tools
+
+proxy-tools: ## The programs that these suites run: proxies, applications, h2spec, gRPC's interop
+	cd tests/proxy/go && go build -o $(proxy_tools)/ ./app ./load github.com/summerwind/h2spec/cmd/h2spec \
+	  google.golang.org/grpc/interop/client google.golang.org/grpc/interop/server
+	cd proxy && cargo build -q --locked -p weft-proxy -p weft-init
+
+h2spec: proxy-tools ## Every case of h2spec, outbound and inbound, in plain text and TLS
+	$(run) pytest tests/proxy/test_h2spec.py
 
 ##@ Clusters and images
 cluster-up: ## Start a cluster: CLUSTER=kind (default), local (plain processes, 10 s), given (KUBECONFIG)
@@ -105,4 +117,4 @@ image-%: ## Build one image and load it into the cluster that runs: image-destin
 	@$(cluster) load $$(tests/cluster/images/build $*)
 
 .PHONY: demo demo-down test help tools lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
-	integration cluster-up cluster-down cluster-test env kubeconfig load-image images
+	proxy-tools h2spec integration cluster-up cluster-down cluster-test env kubeconfig load-image images

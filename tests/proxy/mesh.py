@@ -1,0 +1,190 @@
+"""Two pods with real proxies and real redirection, a control plane, and the applications of `go/app`.
+
+A client in `client` dials MESHED:port and is led, by mesh TLS, to that port of the server's pod; UNMESHED:port leads to
+the node in plain text; from `node` it dials SERVER_POD:port and stands before the server's proxy without one of its own.
+"""
+
+import os
+import re
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from netns import Address, Namespace, wire
+from plane import MESHED, NODE, SERVER_POD, UNMESHED, spiffe
+from weft_pki.issue import Authority, new_anchor, new_issuer, workload_leaf
+from weft_pki.keys import key_pem, new_key
+
+__all__ = ["MESHED", "NODE", "SERVER_POD", "UNMESHED", "Mesh", "Pod", "eventually"]
+
+ROOT = Path(__file__).parents[2]
+PROXY = Path(os.environ.get("WEFT_PROXY_BIN", ROOT / "proxy/target/debug"))
+"""Folder of weft-proxy and weft-proxy-init."""
+CACHE = Path(os.environ.get("WEFT_CACHE", Path.home() / ".cache/weft"))
+TOOLS = Path(os.environ.get("WEFT_PROXY_TOOLS", CACHE / "proxy-tools"))
+"""Folder of what `make proxy-tools` built."""
+PROXY_UID = 2102
+SOON = 20.0
+"""Seconds within which anything local must have happened."""
+
+HTTP1, HTTP2, HTTPS, ECHO, GREETER, GRPC = 8080, 8081, 8443, 9000, 7777, 10000
+
+
+def eventually(what: str, true: Callable[[], bool], within: float = SOON) -> None:
+    """Waits until `true()`; AssertionError names `what`."""
+    end = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < end, f"not within {within:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+class Pod:
+    """A proxy and the namespace it runs in."""
+
+    def __init__(self, namespace: Namespace, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.namespace = namespace
+        self.process = process
+        self.log = log
+
+    def get(self, path: str) -> str:
+        """The answer of the proxy's admin port, head and body; empty when it does not answer."""
+        try:
+            with self.namespace.connect(("127.0.0.1", 4191)) as sock:
+                sock.sendall(f"GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode())
+                return b"".join(iter(lambda: sock.recv(65536), b"")).decode()
+        except OSError:
+            return ""
+
+    def metric(self, name: str, *labels: str) -> float:
+        """The sum of the series of `name` that have all of `labels` ('direction="inbound"')."""
+        series = [line for line in self.get("/metrics").splitlines() if re.match(rf"{name}[{{ ]", line)]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in series if all(label in line for label in labels))
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
+
+    def descriptors(self) -> int:
+        """Open file descriptors."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def panics(self) -> int:
+        """Panics in the log."""
+        return self.log.read_text(errors="replace").count("panicked at")
+
+
+class Mesh:
+    """Everything; use as a context manager."""
+
+    def __init__(self, folder: Path, log: str = "info,h2=warn,hyper=warn") -> None:
+        self.folder = folder
+        self.log = log
+        self.authority = self._certificates()
+        name = f"weft-{os.getpid()}"
+        self.node, self.client_ns, self.server_ns = (Namespace(f"{name}-{role}") for role in ("n", "c", "s"))
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        subprocess.run(self.node.argv(["sysctl", "-qw", "net.ipv4.ip_forward=1"]), check=True)
+        wire(self.node, self.client_ns, 1)
+        wire(self.node, self.server_ns, 2)
+        self._run(
+            self.node, [sys.executable, str(Path(__file__).with_name("plane.py")), "127.0.0.1:18081", str(self.folder)]
+        )
+        control = {"WEFT_MODE": "gateway", "WEFT_FORWARD": "18080=127.0.0.1:18081,18086=127.0.0.1:18081"}
+        control |= {"WEFT_FORWARD_ANONYMOUS": "18080", "WEFT_IDENTITY_ADDR": "plain:127.0.0.1:18081"}
+        self.gateway = self._pod(self.node, "weft", "control", NODE, control)
+        for namespace in (self.client_ns, self.server_ns):
+            subprocess.run(namespace.argv([str(PROXY / "weft-proxy-init")]), check=True, stderr=subprocess.DEVNULL)
+        self.client = self._pod(self.client_ns, "shop", "caller", "10.77.1.2")
+        self.server = self._pod(self.server_ns, "shop", "web", SERVER_POD)
+        for namespace in (self.server_ns, self.node):
+            self._run(namespace, [str(TOOLS / "app")])
+            eventually("the application listens", lambda ns=namespace: _listens(ns, ("127.0.0.1", GREETER)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+        for namespace in (self.client_ns, self.server_ns, self.node):
+            namespace.close()
+
+    def tls(self, alpn: str) -> ssl.SSLContext:
+        """What a meshed peer, shop/caller, speaks: mesh TLS with a certificate of its own."""
+        key = new_key()
+        leaf = workload_leaf(
+            self.authority, key.public_key(), spiffe("shop", "caller"), datetime.now(UTC), timedelta(1)
+        )
+        pem = self.folder / "peer.pem"
+        pem.write_bytes(key_pem(key) + b"".join(c.public_bytes(Encoding.PEM) for c in (leaf, *self.authority.chain)))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False  # a SPIFFE ID is verified, no host name
+        context.load_verify_locations(self.folder / "ca.crt")
+        context.load_cert_chain(pem)
+        context.set_alpn_protocols([alpn])
+        return context
+
+    def peer(self, port: int, alpn: str = "weft-h2") -> ssl.SSLSocket:
+        """A connection of a meshed peer to a port of the server's pod."""
+        return self.tls(alpn).wrap_socket(self.node.connect((SERVER_POD, port)), server_hostname="weft.internal")
+
+    def _certificates(self) -> Authority:
+        now = datetime.now(UTC)
+        anchor = new_anchor(now)
+        issuer = new_issuer(anchor, now)
+        (self.folder / "ca.crt").write_bytes(anchor.certificate.public_bytes(Encoding.PEM))
+        (self.folder / "issuer.crt").write_bytes(issuer.certificate.public_bytes(Encoding.PEM))
+        (self.folder / "issuer.key").write_bytes(key_pem(issuer.key))
+        self.folder.chmod(0o755)
+        return issuer
+
+    def _run(
+        self, namespace: Namespace, argv: list[str], env: dict[str, str] | None = None, uid: int | None = None
+    ) -> tuple[subprocess.Popen[bytes], Path]:
+        log = self.folder / f"{len(self.processes)}-{Path(argv[0]).name}.log"
+        process = namespace.spawn(argv, log, env, uid)
+        self.processes.append(process)
+        return process, log
+
+    def _pod(
+        self, namespace: Namespace, own: str, account: str, address: str, extra: dict[str, str] | None = None
+    ) -> Pod:
+        token = self.folder / f"token-{account}"
+        token.write_text(f"{own}/{account}")
+        settings = {
+            "WEFT_LOG": self.log,
+            "WEFT_LOG_FORMAT": "plain",
+            "WEFT_IDENTITY_ADDR": f"{NODE}:18080",
+            "WEFT_IDENTITY_ID": spiffe("weft", "control"),
+            "WEFT_DESTINATION_ADDR": f"{NODE}:18086",
+            "WEFT_DESTINATION_ID": spiffe("weft", "control"),
+            "WEFT_TOKEN_FILE": str(token),
+            "WEFT_TRUST_BUNDLE": str(self.folder / "ca.crt"),
+            "WEFT_POD_NAME": f"{account}-1",
+            "WEFT_POD_NAMESPACE": own,
+            "WEFT_POD_IPS": address,
+            "WEFT_SERVICE_ACCOUNT": account,
+            "WEFT_WORKLOAD": f"deployment/{account}",
+            "WEFT_CLUSTER_NETWORKS": "10.77.0.0/16,10.78.0.0/16",
+            **(extra or {}),
+        }
+        process, log = self._run(namespace, [str(PROXY / "weft-proxy")], settings, PROXY_UID)
+        pod = Pod(namespace, process, log)
+        eventually(f"ready: {account}", lambda: pod.get("/ready").startswith("HTTP/1.1 200"))
+        return pod
+
+
+def _listens(namespace: Namespace, address: Address) -> bool:
+    try:
+        namespace.connect(address).close()
+    except OSError:
+        return False
+    return True
