@@ -1,7 +1,7 @@
 """Two pods with real proxies and real redirection, a control plane, and the applications of `go/app`.
 
-A client in `client` dials MESHED:port and is led, by mesh TLS, to that port of the server's pod; UNMESHED:port leads to
-the node in plain text; from `node` it dials SERVER_POD:port and stands before the server's proxy without one of its own.
+A client in `client` dials MESHED:port and is led, by mesh TLS, to that port of the server's pod; UNMESHED:port leads
+to the node in plain text; from `node` it dials SERVER_POD:port and stands before the server's proxy without its own.
 """
 
 import os

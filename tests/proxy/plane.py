@@ -1,4 +1,4 @@
-"""A control plane that knows one rule: identity and discovery for the proxies of `mesh.py`, in plain text on the loopback.
+"""Identity and discovery for the proxies of `mesh.py`, by one rule that never changes, in plain text.
 
     plane.py 127.0.0.1:18081 FOLDER
 
@@ -42,9 +42,7 @@ class Identity(identity_pb2_grpc.IdentityServicer):
     def __init__(self, issuer: Authority) -> None:
         self.issuer = issuer
 
-    def Certify(  # noqa: N802
-        self, request: identity.CertifyRequest, context: grpc.ServicerContext
-    ) -> identity.CertifyResponse:
+    def Certify(self, request: identity.CertifyRequest, context: grpc.ServicerContext) -> identity.CertifyResponse:
         """The contract's one call."""
         name = spiffe(*request.token.split("/"))
         leaf = workload_leaf(self.issuer, requested_key(request.csr, name), name, datetime.now(UTC), LIFETIME)
@@ -57,7 +55,7 @@ class Identity(identity_pb2_grpc.IdentityServicer):
 class Discovery(discovery_pb2_grpc.DiscoveryServicer):
     """Answers every target at once, and never changes its mind."""
 
-    def Subscribe(  # noqa: N802
+    def Subscribe(
         self, requests: Iterator[discovery.Request], context: grpc.ServicerContext
     ) -> Iterator[discovery.Update]:
         """The contract's one call."""
