@@ -16,6 +16,7 @@ from weft_testkit.fake_kube import FakeKube
 from weft_testkit.wait import until
 from weft_web.app import watches
 from weft_web.catalog import Catalog
+from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
 from weft_web.model import Version
 from weft_web.prometheus import Prometheus
@@ -29,6 +30,10 @@ class FakePrometheus:
     """Answers a query with the series of the first part that is in it."""
 
     series: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=dict)
+    plain: list[tuple[dict[str, str], float]] = field(default_factory=list)
+    """What comes in without mutual TLS."""
+    over_time: list[tuple[dict[str, str], list[float]]] = field(default_factory=list)
+    """Answers to queries of a range: a value for each step."""
     asked: list[str] = field(default_factory=list)
     broken: bool = False
 
@@ -39,8 +44,20 @@ class FakePrometheus:
         if self.broken:
             return web.json_response({"status": "error", "errorType": "internal", "error": "out of memory"}, status=500)
         found = next((series for part, series in self.series.items() if part in expression), [])
+        if 'tls!~"true' in expression:
+            found = self.plain
         result = [{"metric": labels, "value": [0, str(value)]} for labels, value in found]
         return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+    async def query_range(self, request: web.Request) -> web.Response:
+        """POST /api/v1/query_range."""
+        form = await request.post()
+        start, step = int(str(form["start"])), int(str(form["step"]))
+        result = [
+            {"metric": labels, "values": [[start + i * step, str(value)] for i, value in enumerate(values)]}
+            for labels, values in self.over_time
+        ]
+        return web.json_response({"status": "success", "data": {"resultType": "matrix", "result": result}})
 
 
 @dataclass
@@ -85,6 +102,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         fake = FakePrometheus()
         prometheus_app = web.Application()
         prometheus_app.router.add_post("/api/v1/query", fake.query)
+        prometheus_app.router.add_post("/api/v1/query_range", fake.query_range)
         url = await _listen(prometheus_app, stack)
         asking = await stack.enter_async_context(aiohttp.ClientSession())
         catalog = Catalog(kind.name for kind in KINDS if kind.name != "pod")
@@ -93,7 +111,9 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
             task = tasks.create_task(reflector.run())
             stack.callback(task.cancel)
             await reflector.state.synced.wait()
-        views = Views(catalog, Prometheus(asking, url), Version("1.2.3", None, True), "weft", "cluster.local")
+        views = Views(
+            api, catalog, Prometheus(asking, url), Version("1.2.3", None, True), Mesh("weft", "cluster.local", "1.2.3")
+        )
         app = application(views, api, Static(tmp_path), Metrics("1.2.3"), frozenset({"weft.example"}))
         base = await _listen(app, stack)
         admin_url = await _listen(admin(web.Application(), catalog, "weft"), stack)

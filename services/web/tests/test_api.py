@@ -1,16 +1,20 @@
 """The public API over HTTP."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 from weft_kube.workloads import label_value
+from weft_pki.bundle import bundle_pem
+from weft_pki.issue import new_anchor
 from weft_testkit.objects import namespace, pod
 from weft_web import model
 from weft_web.openapi import OPERATIONS
 
-WEB = {"namespace": "shop", "workload": "web"}
+WEB = {"namespace": "shop", "workload_kind": "deployment", "workload": "web"}
 EDGE = {
     "namespace": "shop",
     "workload_kind": "deployment",
@@ -22,6 +26,9 @@ EDGE = {
     "peer_identity": "spiffe://cluster.local/ns/shop/sa/db",
     "tls": "true",
 }
+
+
+BUCKETS = {"0.01": 50, "0.1": 90, "0.2": 100, "+Inf": 100}
 
 
 def deployment(name: str) -> dict[str, Any]:
@@ -39,8 +46,7 @@ def busy(prometheus: Any) -> None:
     """web had 90 good and 10 bad requests in the window."""
     prometheus.series = {
         "increase(weft_requests_total": [(WEB | {"result": "success"}, 90), (WEB | {"result": "failure"}, 10)],
-        "histogram_quantile(0.99": [(WEB, 0.25)],
-        "histogram_quantile(": [(WEB, 0.01)],
+        "duration_seconds_bucket": [(WEB | {"le": bound}, count) for bound, count in BUCKETS.items()],
         "weft_requests_total": [(WEB | {"result": "success"}, 900), (WEB | {"result": "failure"}, 100)],
         "weft_tcp_open": [(WEB, 3)],
         "increase(weft_tcp_read": [(WEB, 600)],
@@ -63,7 +69,7 @@ async def test_stat_joins_objects_and_numbers(lab: Any) -> None:
                 "meshed": {"pods": 1, "running": 1},
                 "success": 0.9,
                 "rps": pytest.approx(100 / 60),
-                "latency_seconds": {"p50": 0.01, "p95": 0.01, "p99": 0.25},
+                "latency_seconds": pytest.approx({"p50": 0.01, "p95": 0.15, "p99": 0.19}),
                 "tcp_open_connections": 3,
                 "tcp_read_bytes_per_second": 10.0,
                 "tcp_written_bytes_per_second": 0.0,
@@ -141,6 +147,7 @@ async def test_edges_have_both_identities(lab: Any) -> None:
             "client_id": "spiffe://cluster.local/ns/shop/sa/web",
             "server_id": "spiffe://cluster.local/ns/shop/sa/db",
             "tls": "true",
+            "reason": "",
             "rps": 1.0,
             "success": 1.0,
             "tcp_open_connections": 2,
@@ -148,10 +155,18 @@ async def test_edges_have_both_identities(lab: Any) -> None:
     ]
 
 
+async def test_what_comes_from_outside_is_an_edge_with_the_reason(lab: Any) -> None:
+    """Only the server's proxy sees a client without one."""
+    lab.prometheus.plain = [(WEB | {"tls": "no_identity", "result": "success"}, 60)]
+    (edge,) = (await lab.get("edges", namespace="shop"))["rows"]
+    assert (edge["src"]["name"], edge["dst"]["name"], edge["tls"]) == ("", "web", "no_identity")
+    assert edge["reason"].startswith("the client is not in the mesh")
+
+
 async def test_long_names_have_numbers_too(lab: Any) -> None:
     """Metrics know them cut; answers have them whole, in rows and in edges."""
     long = "n" * 70
-    label = {"namespace": "shop", "workload": label_value(long)}
+    label = WEB | {"workload": label_value(long)}
     lab.prometheus.series = {
         "dst_workload": [(EDGE | label | {"result": "success"}, 60)],
         "(weft_requests_total": [(label | {"result": "success"}, 5)],
@@ -241,7 +256,9 @@ async def test_answers_are_what_the_openapi_document_says(lab: Any, operation: A
     document = await lab.get("openapi.json")
     name = operation.answer.__name__
     assert name in document["components"]["schemas"]
-    answer = await lab.get(operation.path)
+    await lab.has(deployment("web"))
+    one = {"namespace": "shop", "name": "web"} if {"namespace", "name"} <= set(operation.parameters) else {}
+    answer = await lab.get(operation.path, **one)
     assert set(answer) == set(document["components"]["schemas"][name]["properties"])
     assert isinstance(msgspec.convert(answer, operation.answer), operation.answer)
 
@@ -308,3 +325,84 @@ async def test_prometheus_is_told_its_targets(lab: Any) -> None:
     async with lab.session.get(f"{lab.admin_url}/targets/weft-proxy") as response:
         (target,) = await response.json()
     assert (target["targets"], target["labels"]["pod"]) == (["10.1.2.3:4191"], "web-1")
+
+
+async def test_problems_are_found_in_what_prometheus_says(lab: Any) -> None:
+    """A failing workload, with the failed answers as evidence and the page to open."""
+    busy(lab.prometheus)
+    failed = [(WEB | {"status": "500", "result": "failure", "peer_identity": ""}, 10)]
+    lab.prometheus.series = {'result="failure"': failed} | lab.prometheus.series
+    await lab.has(deployment("web"), web_pod())
+    found = (await lab.get("problems", namespace="shop"))["problems"]
+    (problem,) = [one for one in found if one["id"].startswith("failing:")]
+    assert (problem["severity"], problem["evidence"], problem["link"]) == (
+        "warning",
+        ["10 times HTTP 500 to clients outside the mesh"],
+        "/namespaces/shop/deployment/web",
+    )
+
+
+async def test_a_workload_comes_with_its_pods_and_neighbours(lab: Any) -> None:
+    """One answer holds what its page shows."""
+    lab.prometheus.series = {
+        "expiry": [({"namespace": "shop", "pod": "web-1"}, 1000)],
+        "dst_workload, dst_service": [(EDGE | {"result": "success"}, 60)],
+    }
+    await lab.has(deployment("web"), web_pod())
+    answer = await lab.get("workload", kind="deploy", namespace="shop", name="web")
+    (pod_of_it,) = answer["pods"]
+    assert (pod_of_it["row"]["name"], pod_of_it["expiry_timestamp_seconds"]) == ("web-1", 1000)
+    assert [one["dst"]["name"] for one in answer["edges"]] == ["db"]
+    assert answer["identities"] == ["spiffe://cluster.local/ns/shop/sa/web"]
+
+
+async def test_a_workload_that_is_not_there_is_said_to_be_gone(lab: Any) -> None:
+    """404, and what is missing."""
+    answer = await lab.get("workload", kind="deploy", namespace="shop", name="gone")
+    assert answer["error"]["message"] == "there is no deployment 'gone' in namespace shop"
+
+
+async def test_history_has_gaps_where_nothing_is_known(lab: Any) -> None:
+    """A step without a sample is null, not zero; shares are of what succeeded or failed."""
+    lab.prometheus.over_time = [({"result": "success"}, [9.0, 0.0]), ({"result": "failure"}, [1.0, 0.0])]
+    answer = await lab.get("history", kind="deploy", namespace="shop", name="web", window="15s")
+    assert (answer["success"], answer["rps"]) == ([0.9, None, None, None], [10.0, 0.0, None, None])
+
+
+async def test_rollouts_are_markers_of_history(lab: Any) -> None:
+    """Each ReplicaSet of the Deployment, when it began."""
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    owner = [{"kind": "Deployment", "name": "web", "controller": True}]
+    meta = {"namespace": "shop", "name": "web-5d4", "creationTimestamp": made, "ownerReferences": owner}
+    meta["annotations"] = {"deployment.kubernetes.io/revision": "7"}
+    await lab.has(deployment("web"), {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta})
+    (marker,) = (await lab.get("history", kind="deploy", namespace="shop", name="web"))["markers"]
+    assert marker["text"] == "revision 7: web-5d4"
+
+
+async def test_identities_show_the_chain(lab: Any) -> None:
+    """The bundle's certificate, the issuer's end, and each identity with its first certificate's end."""
+    anchor = new_anchor(datetime.now(UTC))
+    bundle = {"ca.crt": bundle_pem([anchor.certificate]).decode()}
+    meta = {"namespace": "weft", "name": "weft-trust-bundle"}
+    lab.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "data": bundle, "metadata": meta})
+    lab.prometheus.series = {"issuer": [({}, 5000)], "expiry": [({"namespace": "shop", "pod": "web-1"}, 1000)]}
+    await lab.has(web_pod())
+    answer = await lab.get("identities")
+    assert [one["sha256"] for one in answer["anchors"]] == [anchor.certificate.fingerprint(SHA256()).hex()]
+    assert answer["issuer_expiry_timestamp_seconds"] == 5000
+    (row,) = answer["rows"]
+    assert (row["id"], row["pods"], row["expiry_timestamp_seconds"]) == (
+        "spiffe://cluster.local/ns/shop/sa/web",
+        1,
+        1000,
+    )
+
+
+async def test_an_endless_answer_of_prometheus_is_cut_short(lab: Any) -> None:
+    """100,000 series: no memory is spent on them, and the warning says what to do."""
+    lab.prometheus.series = {"weft": [(WEB | {"peer_identity": f"spiffe://cluster.local/ns/shop/sa/{n:060}"}, 1)
+                                      for n in range(100_000)]}  # fmt: skip
+    await lab.has(deployment("web"), web_pod())
+    answer = await lab.get("stat", namespace="shop")
+    assert "has more than 16 MiB: ask for one namespace" in answer["rows"][0]["note"]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from weft_kube.workloads import label_value
-from weft_web.promql import REQUESTS, edge_series, route_series, stat_key, stat_series, up_series
+from weft_web.promql import REQUESTS, WORKLOADS, edge_series, route_series, stat_key, stat_series, up_series
 from weft_web.question import parse
 
 LONG = "n" * 70
@@ -18,8 +18,8 @@ def now(**query: str) -> str:
 def test_server_side_is_the_inbound_traffic_of_the_own_proxies() -> None:
     """A workload's numbers come from its own proxies, by the labels of the scrape."""
     assert now(kind="deploy", namespace="teahouse") == (
-        'sum by (namespace, workload) (weft_requests_total{direction="inbound",namespace="teahouse",'
-        'workload_kind="deployment",workload!="",route!="[probe]"})'
+        'sum by (namespace, workload_kind, workload) (weft_requests_total{direction="inbound",namespace="teahouse",'
+        'workload_kind=~"deployment|statefulset|daemonset|cronjob",route!="[probe]"})'
     )
 
 
@@ -53,8 +53,9 @@ def test_a_long_name_is_asked_for_as_the_label_holds_it() -> None:
 def test_to_asks_the_clients_proxies() -> None:
     """With `to`, rows are clients, and their proxies' outbound traffic counts."""
     assert now(kind="deploy", namespace="a", to="deploy/db") == (
-        'sum by (namespace, workload) (weft_requests_total{direction="outbound",dst_namespace="a",'
-        'dst_workload_kind="deployment",dst_workload="db",namespace="a",workload_kind="deployment",workload!="",route!="[probe]"})'
+        'sum by (namespace, workload_kind, workload) (weft_requests_total{direction="outbound",dst_namespace="a",'
+        'dst_workload_kind="deployment",dst_workload="db",namespace="a",'
+        'workload_kind=~"deployment|statefulset|daemonset|cronjob",route!="[probe]"})'
     )
 
 
@@ -63,8 +64,9 @@ def test_from_groups_by_destination() -> None:
     question = parse({"kind": "deploy", "namespace": "a", "from": "deploy/web", "from_namespace": "b"})
     assert stat_key(question).name == "dst_workload"
     assert stat_series(question).now(REQUESTS) == (
-        'sum by (dst_namespace, dst_workload) (weft_requests_total{direction="outbound",namespace="b",'
-        'workload_kind="deployment",workload="web",dst_namespace="a",dst_workload_kind="deployment",dst_workload!="",route!="[probe]"})'
+        'sum by (dst_namespace, dst_workload_kind, dst_workload) (weft_requests_total{direction="outbound",'
+        'namespace="b",workload_kind="deployment",workload="web",dst_namespace="a",'
+        'dst_workload_kind=~"deployment|statefulset|daemonset|cronjob",route!="[probe]"})'
     )
 
 
@@ -78,10 +80,24 @@ def test_kinds_without_a_label_are_found_by_their_pods_names() -> None:
 
 def test_cronjobs_are_workloads() -> None:
     """The injector looks up who made a Job: a run's pods have the CronJob's label."""
-    assert now(kind="cj", namespace="a") == (
-        'sum by (namespace, workload) (weft_requests_total{direction="inbound",namespace="a",'
-        'workload_kind="cronjob",workload!="",route!="[probe]"})'
+    assert now(kind="cj", namespace="a", name="audit") == (
+        'sum by (namespace, workload_kind, workload) (weft_requests_total{direction="inbound",namespace="a",'
+        'workload_kind="cronjob",workload="audit",route!="[probe]"})'
     )
+
+
+def test_kinds_of_workloads_share_their_questions() -> None:
+    """A page that shows all kinds asks Prometheus once."""
+    assert len({now(kind=kind, namespace="a") for kind in WORKLOADS}) == 1
+
+
+def test_pods_of_an_object_are_found_by_its_labels() -> None:
+    """Or, where no label names it, by their names."""
+    assert now(kind="pod", namespace="a", of="deploy/web") == (
+        'sum by (namespace, pod) (weft_requests_total{direction="inbound",namespace="a",'
+        'workload_kind="deployment",workload="web",pod!="",route!="[probe]"})'
+    )
+    assert 'namespace="a",pod=~"web-5d4-[^-]+",pod!=""' in now(kind="pod", namespace="a", of="rs/web-5d4")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +140,8 @@ def test_up_tells_whether_a_row_was_scraped() -> None:
     """The scrapes of the same rows, whatever peer is asked for."""
     question = parse({"kind": "deploy", "namespace": "a", "to": "deploy/db"})
     assert up_series(question).up() == (
-        'max by (namespace, workload) (up{job="weft-proxy",namespace="a",workload_kind="deployment",workload!=""})'
+        'max by (namespace, workload_kind, workload) (up{job="weft-proxy",namespace="a",'
+        'workload_kind=~"deployment|statefulset|daemonset|cronjob"})'
     )
 
 

@@ -34,6 +34,9 @@ def test_a_peer_is_in_the_same_namespace_unless_told() -> None:
         ({"kind": "pod", "from": "deploy/b"}, "do not record to which pod"),
         ({"from": "svc/b"}, "a Service sends no requests"),
         ({"kind": "svc", "to": "deploy/b"}, "a Service sends no requests"),
+        ({"kind": "pod", "of": "deploy/a"}, "and one namespace"),
+        ({"namespace": "a", "of": "deploy/a"}, "goes with kind=pod"),
+        ({"kind": "pod", "namespace": "a", "of": "po/x"}, "is not KIND/NAME of an owner"),
         ({"selector": "a=b=c"}, "'a=b=c' is not a label requirement"),
     ],
 )

@@ -5,7 +5,7 @@ from weft_web.model import Latency, Meshed, Row, Totals
 from weft_web.stat import Numbers, fill
 from weft_web.table import Outcomes
 
-KEY = ("shop", "web")
+KEY = ("shop", "deployment", "web")
 MESHED = Meshed(pods=1, running=1)
 
 

@@ -12,6 +12,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from weft_kube.api import Cluster, KubeApi
 from weft_web.catalog import Catalog
+from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
 from weft_web.model import Version
 from weft_web.prometheus import Prometheus
@@ -36,7 +37,9 @@ async def web_before(answer: bytes) -> AsyncIterator[TestClient[Any, Any]]:
         port = server.sockets[0].getsockname()[1]
         async with KubeApi(Cluster(f"http://127.0.0.1:{port}")) as api:
             told = Version("1.2.3", None, True)
-            views = Views(Catalog(()), Prometheus(session, "http://unused"), told, "weft", "cluster.local")
+            views = Views(
+                api, Catalog(()), Prometheus(session, "http://unused"), told, Mesh("weft", "cluster.local", "1.2.3")
+            )
             app = application(views, api, Static(Path("/nowhere")), Metrics("1.2.3"))
             async with TestClient(TestServer(app)) as client:
                 yield client

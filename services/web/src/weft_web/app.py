@@ -15,6 +15,7 @@ from weft_runtime.run import until
 
 from weft_web.catalog import Catalog
 from weft_web.config import Config
+from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
 from weft_web.model import Version
 from weft_web.prometheus import Prometheus
@@ -38,7 +39,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         metrics.registry.register(WatchCollector("weft_web", states))
         prometheus = Prometheus(session, config.prometheus_url, metrics.query)
         told = Version(version("weft-web"), config.grafana_url or None, config.dashboard_tap)
-        views = Views(catalog, prometheus, told, config.namespace, config.trust_domain)
+        views = Views(api, catalog, prometheus, told, Mesh(config.namespace, config.trust_domain, told.version))
         app = application(views, api, Static(config.static), metrics, config.allowed_hosts)
         conditions = {kind: state.synced for kind, state in states.items()}
         await until(

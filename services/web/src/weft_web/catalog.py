@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from weft_kube.objects import Object, Pod
@@ -11,6 +13,7 @@ from weft_web.model import Meshed
 
 T = TypeVar("T", bound=Object)
 Key = tuple[str, str]
+REVISION = "deployment.kubernetes.io/revision"
 
 
 class Store(Generic[T]):
@@ -79,6 +82,41 @@ def meshed(pods: Iterable[Pod]) -> Meshed:
     """Counts of the pods that run."""
     alive = [pod for pod in pods if running(pod)]
     return Meshed(pods=sum(map(in_mesh, alive)), running=len(alive))
+
+
+def ready(pod: Pod) -> bool:
+    """Is the pod's condition Ready true?"""
+    return running(pod) and any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions)
+
+
+def restarts(pod: Pod) -> int:
+    """Of all its containers."""
+    return sum(one.restart_count for one in (*pod.status.init_container_statuses, *pod.status.container_statuses))
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A version of a Deployment: its ReplicaSet's name, revision and birth (seconds since the epoch)."""
+
+    name: str
+    revision: str
+    began: float
+
+
+def rollouts(catalog: "Catalog", namespace: str, deployment: str) -> list[Rollout]:
+    """The versions of a Deployment, oldest first."""
+    found = [
+        Rollout(one.metadata.name, one.metadata.annotations.get(REVISION, ""), born(one))
+        for one in catalog.of("replicaset", namespace)
+        if any(ref.controller and ref.name == deployment for ref in one.metadata.owner_references)
+    ]
+    return sorted(found, key=lambda rollout: rollout.began)
+
+
+def born(obj: Object) -> float:
+    """When it was made, in seconds since the epoch; 0 when it does not say."""
+    text = obj.metadata.creation_timestamp
+    return datetime.fromisoformat(text).timestamp() if text else 0.0
 
 
 def status(pod: Pod) -> str:

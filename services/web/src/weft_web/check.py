@@ -10,9 +10,12 @@ from weft_kube.names import COMPONENT, PROXY_VERSION
 from weft_kube.objects import Pod
 from weft_kube.workloads import running
 
-from weft_web.catalog import Catalog, status
+from weft_web.catalog import Catalog, ready, status
 from weft_web.model import Check, Checks
 from weft_web.prometheus import Prometheus, PrometheusError
+
+SCRAPED = 'max_over_time(up{job="weft-proxy"}[30s]) and up{job="weft-proxy"}'
+"""0 for a proxy that could not be scraped once in 30 s: one that has just begun gets its time."""
 
 COMPONENTS = ("identity", "destination", "injector", "sp-validator", "tap", "prometheus")
 
@@ -40,16 +43,11 @@ def component(name: str, namespace: str, pods: Iterable[Pod]) -> Check:
     return check
 
 
-def ready(pod: Pod) -> bool:
-    """Is the pod's condition Ready true?"""
-    return running(pod) and any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions)
-
-
 async def _prometheus(prometheus: Prometheus) -> list[Check]:
     answers = Check("prometheus-answers", "viz", "Queries to Prometheus", "success", "answered")
     scrapes = Check("proxies-scraped", "viz", "Scrapes of the proxies", "success")
     try:
-        targets = await prometheus.query('up{job="weft-proxy"}')
+        targets = await prometheus.query(SCRAPED)
     except PrometheusError as error:
         answers.result, answers.message = "error", str(error)
         answers.hint = "is the pod of Prometheus running? does WEFT_PROMETHEUS_URL name it?"

@@ -1,38 +1,38 @@
-"""Who talks with whom, by which identity, and what protects it."""
+"""Who talks with whom, by which identity, and what protects it.
 
+Clients in the mesh tell of what they send. What comes from elsewhere only the servers' proxies see.
+"""
+
+import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 
 from msgspec.structs import replace
 from weft_kube.names import spiffe_id
 from weft_kube.objects import Pod
 
-from weft_web import promql
+from weft_web import notes, promql
 from weft_web.catalog import Catalog
 from weft_web.model import Edge, Edges, Ref
 from weft_web.prometheus import Prometheus, PrometheusError
-from weft_web.promql import edge_series
+from weft_web.promql import Series, edge_series, plain_series
 from weft_web.question import Question
 from weft_web.stat import ask_all
 from weft_web.table import Group, Outcomes, group, outcomes
 
+OUTSIDE = Ref("", "", "")
+
 
 async def edges(question: Question, catalog: Catalog, prometheus: Prometheus, trust_domain: str) -> Edges:
     """Edges one of whose ends is of the kind and in the namespace asked for, busiest first."""
-    series = edge_series(question)
-    expressions = {
-        "grown": series.grown(promql.REQUESTS, question.window, "result"),
-        "tcp_open": series.now(promql.TCP_OPEN),
-        "tcp_opened": series.grown(promql.TCP_OPENED, question.window),
-    }
     try:
-        answers = await ask_all(prometheus, expressions)
+        sent, plain = await asyncio.gather(
+            _flows(question, edge_series(question), _sent, prometheus),
+            _flows(question, plain_series(question), _received, prometheus),
+        )
     except PrometheusError as error:
         return Edges(question.window, [], [str(error)])
-    requests = outcomes(answers["grown"], series.by)
-    connections = group(answers["tcp_open"], series.by)
-    opened = group(answers["tcp_opened"], series.by)
-    merged = _merge(question, requests, connections, opened)
-    rows = [_edge(_full(key, catalog), *found, question.window) for key, found in merged.items()]
+    rows = [_edge(_full(key, catalog), *found, question.window) for key, found in (sent | plain).items()]
     touching = [row for row in rows if _touches(row, question)]
     for row in touching:
         if row.tls == "true":
@@ -43,34 +43,52 @@ async def edges(question: Question, catalog: Catalog, prometheus: Prometheus, tr
 _Key = tuple[Ref, Ref, str, str]
 """Source, destination, the server's identity, tls."""
 
+_Ends = Callable[[Question, Group], _Key]
 
-def _merge(
-    question: Question, requests: dict[Group, Outcomes], connections: dict[Group, float], opened: dict[Group, float]
+
+async def _flows(
+    question: Question, series: Series, ends: _Ends, prometheus: Prometheus
 ) -> dict[_Key, tuple[Outcomes, float]]:
-    """Folds labels that are no part of an edge; what sent nothing in the window and holds no connection is no edge."""
-    lately = {_ends(question, key) for key, number in opened.items() if number}
+    """Requests and open connections by edge; what sent nothing in the window and holds no connection is no edge."""
+    expressions = {
+        "grown": series.grown(promql.REQUESTS, question.window, "result"),
+        "tcp_open": series.now(promql.TCP_OPEN),
+        "tcp_opened": series.grown(promql.TCP_OPENED, question.window),
+    }
+    answers = await ask_all(prometheus, expressions)
+    lately = {ends(question, key) for key, number in group(answers["tcp_opened"], series.by).items() if number}
     counts: dict[_Key, Outcomes] = defaultdict(Outcomes)
-    tcp: dict[_Key, float] = defaultdict(float)
-    for group_key, found in requests.items():
-        counted = counts[_ends(question, group_key)].counts
+    for group_key, found in outcomes(answers["grown"], series.by).items():
+        counted = counts[ends(question, group_key)].counts
         for result, value in found.counts.items():
             counted[result] = counted.get(result, 0.0) + value
-    for group_key, open_now in connections.items():
-        tcp[_ends(question, group_key)] += open_now
-    keys = dict.fromkeys((*counts, *tcp))
-    both = {key: (counts.get(key, Outcomes()), tcp.get(key, 0.0)) for key in keys}
-    return {key: ends for key, ends in both.items() if sum(ends[0].counts.values()) or ends[1] or key in lately}
+    tcp: dict[_Key, float] = defaultdict(float)
+    for group_key, open_now in group(answers["tcp_open"], series.by).items():
+        tcp[ends(question, group_key)] += open_now
+    both = {key: (counts.get(key, Outcomes()), tcp.get(key, 0.0)) for key in dict.fromkeys((*counts, *tcp))}
+    return {key: flow for key, flow in both.items() if sum(flow[0].counts.values()) or flow[1] or key in lately}
 
 
-def _ends(question: Question, key: Group) -> _Key:
+def _sent(question: Question, key: Group) -> _Key:
     *source, dst_namespace, dst_kind, dst_workload, dst_service, identity, tls = key
-    namespace, kind, name = source if len(source) == 3 else (source[0], "pod", source[1])
-    src, dst = Ref(namespace, kind, name), Ref(dst_namespace, dst_kind, dst_workload)
+    src, dst = _scraped(question, source), Ref(dst_namespace, dst_kind, dst_workload)
     if question.kind.name == "service" or (dst_service and not dst_workload):
         dst = Ref(dst_namespace, "service", dst_service)
     if question.kind.name == "namespace":
-        src, dst = Ref(namespace, "namespace", namespace), Ref(dst_namespace, "namespace", dst_namespace)
+        dst = Ref(dst_namespace, "namespace", dst_namespace)
     return src, dst, identity, tls
+
+
+def _received(question: Question, key: Group) -> _Key:
+    *server, tls = key
+    return OUTSIDE, _scraped(question, server), "", tls
+
+
+def _scraped(question: Question, labels: list[str]) -> Ref:
+    """The object whose proxy was scraped."""
+    if question.kind.name == "namespace":
+        return Ref(labels[0], "namespace", labels[0])
+    return Ref(labels[0], "pod", labels[1]) if question.kind.name == "pod" else Ref(*labels)
 
 
 def _full(key: _Key, catalog: Catalog) -> _Key:
@@ -82,7 +100,8 @@ def _full(key: _Key, catalog: Catalog) -> _Key:
 def _edge(key: _Key, found: Outcomes, opened: float, window: int) -> Edge:
     src, dst, server_id, tls = key
     rps = found.rps(window) if found.counts else None
-    return Edge(src, dst, "", server_id, tls, rps, found.success, round(opened))
+    reason = notes.no_mtls(tls, inbound=src == OUTSIDE)
+    return Edge(src, dst, "", server_id, tls, reason, rps, found.success, round(opened))
 
 
 def _identity(pods: list[Pod], trust_domain: str) -> str:

@@ -56,7 +56,7 @@ class Stat(Struct):
 
 
 class Ref(Struct, frozen=True):
-    """An object by name; an empty name is traffic to an address that is no known workload."""
+    """An object by name; an empty name is whoever is outside the mesh: an address that is no known workload."""
 
     namespace: str
     kind: str
@@ -64,14 +64,16 @@ class Ref(Struct, frozen=True):
 
 
 class Edge(Struct):
-    """Traffic from one object to another, as the client's proxy saw it."""
+    """Traffic from one object to another, as the client's proxy saw it; from clients without one, as the server's."""
 
     src: Ref
     dst: Ref
     client_id: str
     server_id: str
     tls: str
-    """`true`, or why there is no mutual TLS."""
+    """`true`, or why there is no mutual TLS, as the metrics' label says it."""
+    reason: str
+    """The same in words; empty with mutual TLS."""
     rps: float | None
     success: float | None
     tcp_open_connections: int | None
@@ -129,6 +131,109 @@ class Checks(Struct):
 
     ok: bool
     checks: list[Check]
+
+
+class Problem(Struct):
+    """Something that is wrong: what, most likely why, what shows it, and what to do."""
+
+    id: str
+    severity: str
+    """`critical` or `warning`."""
+    namespace: str
+    title: str
+    cause: str
+    evidence: list[str]
+    hint: str
+    link: str
+    """The dashboard's page about it."""
+
+
+class Problems(Struct):
+    """What is wrong, worst first; what only follows from another problem comes after it."""
+
+    window_seconds: float
+    problems: list[Problem]
+    workloads: int
+    """How many were looked at that have known numbers."""
+    warnings: list[str] = []
+
+
+class Anchor(Struct):
+    """A certificate that the mesh trusts."""
+
+    subject: str
+    not_after_timestamp_seconds: float
+    sha256: str
+
+
+class Identity(Struct):
+    """A workload identity, and the pods that have it."""
+
+    id: str
+    namespace: str
+    service_account: str
+    pods: int
+    """Running pods that have the proxy."""
+    expiry_timestamp_seconds: float | None
+    """When the first of their certificates ends; null when it is not known."""
+
+
+class Identities(Struct):
+    """The trust chain: anchors, the issuer, workloads; and all traffic without mutual TLS, with the reason."""
+
+    trust_domain: str
+    anchors: list[Anchor]
+    issuer_expiry_timestamp_seconds: float | None
+    rows: list[Identity]
+    plain: list[Edge]
+    warnings: list[str] = []
+
+
+class PodDetail(Struct):
+    """A pod of a workload."""
+
+    row: Row
+    ready: bool
+    restarts: int
+    node: str
+    created: str
+    proxy_version: str
+    """Empty without a proxy."""
+    expiry_timestamp_seconds: float | None
+    """Of its certificate."""
+
+
+class Workload(Struct):
+    """Everything about one object."""
+
+    window_seconds: float
+    row: Row
+    pods: list[PodDetail]
+    edges: list[Edge]
+    routes: list[Route]
+    identities: list[str]
+    warnings: list[str] = []
+
+
+class Marker(Struct):
+    """A change at a point in time."""
+
+    timestamp_seconds: float
+    text: str
+
+
+class History(Struct):
+    """An object's golden signals over time; a value that is not known is null."""
+
+    step_seconds: int
+    timestamps_seconds: list[int]
+    success: list[float | None]
+    rps: list[float | None]
+    p50_seconds: list[float | None]
+    p95_seconds: list[float | None]
+    p99_seconds: list[float | None]
+    markers: list[Marker]
+    warnings: list[str] = []
 
 
 class Version(Struct):

@@ -30,6 +30,23 @@ def service(window: int) -> str:
     return f"no client in the mesh sent it requests in the last {window} s"
 
 
+OUTBOUND = {
+    "true": "",
+    "no_identity": "the server is not in the mesh, or takes this port past its proxy",
+    "loopback": "it stays within the pod",
+    "passthrough": "the application makes its own TLS, which the proxy leaves as it is",
+    "disabled": "it is switched off for this traffic",
+}
+INBOUND = OUTBOUND | {
+    "no_identity": "the client is not in the mesh: weft inject it (the kubelet's TCP probes are such clients too)"
+}
+
+
+def no_mtls(tls: str, *, inbound: bool = False) -> str:
+    """Why traffic is not encrypted by the mesh, from the label `tls`; empty when it is."""
+    return (INBOUND if inbound else OUTBOUND).get(tls, f"the proxy says {tls!r}")
+
+
 def _inject(kind: str, namespace: str, name: str) -> str:
     if kind in RESTARTED:
         return f"kubectl get -n {namespace} {SHORT[kind]}/{name} -o yaml | weft inject - | kubectl apply -f -"

@@ -42,7 +42,8 @@ def _known(*names: str) -> dict[str, str]:
     return {name: PARAMETERS[name] for name in names}
 
 
-_VIEW = {"view": "namespaces, stat, edges, routes, topology or check"}
+_ONE = {"namespace": "where it is", "kind": PARAMETERS["kind"], "name": "which one"}
+_VIEW = {"view": "any path above that answers with JSON, but for history"}
 OPERATIONS = (
     Operation("version", "Web's version, and where Grafana is.", model.Version, {}),
     Operation("namespaces", "Every namespace with its traffic.", model.Stat, _known("window", "selector")),
@@ -51,6 +52,15 @@ OPERATIONS = (
     Operation("edges", "Who talks with whom, by which identity.", model.Edges, _known(*PLAIN)),
     Operation("routes", "An object's requests by route and Service.", model.Routes, _known(*PLAIN)),
     Operation("topology", "A namespace's workloads and their neighbours.", model.Topology, _known(*PLAIN)),
+    Operation("workload", "One object: traffic, pods, neighbours, routes.", model.Workload, _ONE | _known("window")),
+    Operation(
+        "history",
+        "One object's golden signals over time (30 minutes), and its rollouts.",
+        model.History,
+        _ONE | _known("window"),
+    ),
+    Operation("identities", "Trust chain, identities, plain text.", model.Identities, _known("namespace", "window")),
+    Operation("problems", "What is wrong, worst first, and why.", model.Problems, _known("namespace", "window")),
     Operation("check", "Health of the mesh as web sees it.", model.Checks, {}),
     Operation("stream", "Any view, pushed whenever it changes.", None, _VIEW | PARAMETERS),
     Operation("tap", "Live requests, each when it has ended.", None, TAP_PARAMETERS),

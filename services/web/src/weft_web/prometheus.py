@@ -1,18 +1,25 @@
-"""Instant queries to Prometheus: bounded, with a time limit, each expression asked at most once a second."""
+"""Queries to Prometheus: bounded in number, time and size; who asks the same within a moment shares the answer."""
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import aiohttp
 import msgspec
 from aiohttp import ClientTimeout
 
-from weft_web.table import Sample
+from weft_web.table import Sample, Span
 
 PARALLEL = 12
 TIMEOUT_SECONDS = 8
+ANSWER_BYTES = 16 * 2**20
+"""About 100,000 series."""
+
+SCRAPE_SECONDS = 5.0
 CACHE_SECONDS = 1.0
+CACHE_SHARE = 4
+"""An answer is kept for a second, or for four times as long as it took, up to a scrape's interval."""
 
 
 class PrometheusError(Exception):
@@ -21,7 +28,8 @@ class PrometheusError(Exception):
 
 class _Series(msgspec.Struct):
     metric: dict[str, str]
-    value: tuple[float, str]
+    value: tuple[float, str] = (0, "NaN")
+    values: list[tuple[float, str]] = []
 
 
 class _Data(msgspec.Struct):
@@ -35,10 +43,19 @@ class _Answer(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Answer)
+_Question = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class _Held:
+    """An answer, or that somebody is asking."""
+
+    future: asyncio.Future[list[_Series]]
+    until: float = math.inf
 
 
 class Prometheus:
-    """Asks one Prometheus. Who asks the same within a second shares the answer."""
+    """Asks one Prometheus."""
 
     def __init__(
         self, session: aiohttp.ClientSession, url: str, observe: Callable[[float, bool], None] = lambda *_: None
@@ -47,61 +64,80 @@ class Prometheus:
         self._session = session
         self._observe = observe
         self._gate = asyncio.Semaphore(PARALLEL)
-        self._answers: dict[str, tuple[float, asyncio.Future[list[Sample]]]] = {}
+        self._held: dict[_Question, _Held] = {}
 
     async def query(self, expression: str) -> list[Sample]:
         """The newest value of each series; NaN is left out. Raises PrometheusError."""
+        found = await self._shared({"query": expression})
+        samples = (Sample(series.metric, float(series.value[1])) for series in found)
+        return [sample for sample in samples if not math.isnan(sample.value)]
+
+    async def range(self, expression: str, start: int, end: int, step: int) -> list[Span]:
+        """The values of each series from `start` to `end` (seconds since the epoch), every `step` seconds."""
+        found = await self._shared({"query": expression, "start": str(start), "end": str(end), "step": str(step)})
+        return [Span(series.metric, {time: float(value) for time, value in series.values}) for series in found]
+
+    async def _shared(self, parameters: Mapping[str, str]) -> list[_Series]:
+        key = tuple(parameters.items())
         while True:
             self._forget()
-            held = self._answers.get(expression)
+            held = self._held.get(key)
             if held is None:
-                return await self._first(expression)
-            await asyncio.wait([held[1]])
-            if not held[1].cancelled():
-                return held[1].result()
+                return await self._first(key)
+            await asyncio.wait([held.future])
+            if not held.future.cancelled():
+                return held.future.result()
 
     def _forget(self) -> None:
-        oldest = asyncio.get_running_loop().time() - CACHE_SECONDS
-        old = [key for key, (asked, future) in self._answers.items() if future.done() and asked < oldest]
-        for key in old:
-            del self._answers[key]
+        now = asyncio.get_running_loop().time()
+        for key in [key for key, held in self._held.items() if held.until < now]:
+            del self._held[key]
 
-    async def _first(self, expression: str) -> list[Sample]:
+    async def _first(self, key: _Question) -> list[_Series]:
         """Asks for all who wait. If this caller goes away meanwhile, the next one asks again."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Sample]] = loop.create_future()
-        self._answers[expression] = (loop.time(), future)
+        started = loop.time()
+        future: asyncio.Future[list[_Series]] = loop.create_future()
+        held = self._held[key] = _Held(future)
         try:
-            future.set_result(await self._ask(expression))
+            future.set_result(await self._ask(dict(key)))
         except PrometheusError as error:
             future.set_exception(error)
         finally:
+            held.until = loop.time() + min(SCRAPE_SECONDS, max(CACHE_SECONDS, CACHE_SHARE * (loop.time() - started)))
             if not future.done():
                 future.cancel()
-                del self._answers[expression]
+                del self._held[key]
         return future.result()
 
-    async def _ask(self, expression: str) -> list[Sample]:
+    async def _ask(self, parameters: dict[str, str]) -> list[_Series]:
         started = asyncio.get_running_loop().time()
         try:
-            answer = _decoder.decode(await self._post(expression))
-        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
+            answer = _decoder.decode(await self._post(parameters))
+        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, PrometheusError) as error:
             self._observe(asyncio.get_running_loop().time() - started, False)
             cause = str(error) or f"no answer in {TIMEOUT_SECONDS} s"
             raise PrometheusError(f"Prometheus at {self.url} cannot be asked: {cause}") from error
         self._observe(asyncio.get_running_loop().time() - started, answer.status == "success")
         if answer.data is None or answer.status != "success":
             raise PrometheusError(f"Prometheus refused a query: {answer.error}")
-        samples = (Sample(series.metric, float(series.value[1])) for series in answer.data.result)
-        return [sample for sample in samples if not math.isnan(sample.value)]
+        return answer.data.result
 
-    async def _post(self, expression: str) -> bytes:
+    async def _post(self, parameters: dict[str, str]) -> bytes:
+        path = "query_range" if "step" in parameters else "query"
         async with (
             self._gate,
             self._session.post(
-                f"{self.url}/api/v1/query",
-                data={"query": expression, "timeout": f"{TIMEOUT_SECONDS}s"},
+                f"{self.url}/api/v1/{path}",
+                data={**parameters, "timeout": f"{TIMEOUT_SECONDS}s"},
                 timeout=ClientTimeout(total=TIMEOUT_SECONDS),
             ) as response,
         ):
-            return await response.read()
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > ANSWER_BYTES:
+                    raise PrometheusError(
+                        f"the answer has more than {ANSWER_BYTES // 2**20} MiB: ask for one namespace, or one name"
+                    )
+            return bytes(body)

@@ -16,13 +16,13 @@ REQUESTS = "weft_requests_total"
 LATENCY = "weft_response_duration_seconds_bucket"
 TCP_OPEN = "weft_tcp_open_connections"
 TCP_OPENED = "weft_tcp_opened_total"
+EXPIRY = "weft_identity_expiry_timestamp_seconds"
+PROXY_ERRORS = "weft_proxy_errors_total"
 TCP_READ = "weft_tcp_read_bytes_total"
 TCP_WRITTEN = "weft_tcp_written_bytes_total"
 JOB = 'job="weft-proxy"'
 NO_PROBES = 'route!="[probe]"'
 """The kubelet's probes are counted apart, and are no traffic."""
-
-QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 Matchers = tuple[str, ...]
 """Label matchers as PromQL spells them."""
@@ -58,15 +58,27 @@ def equals(label: str, value: str) -> str:
     return f'{label}="{value}"'
 
 
+WORKLOADS = ("deployment", "statefulset", "daemonset", "cronjob")
+"""Kinds that a label names. They are asked for together, so that one answer serves all of them."""
+
+_ANY_WORKLOAD = "|".join(WORKLOADS)
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
-    """How the rows of a kind are told apart: the labels that hold an object's namespace and name."""
+    """How the rows of a kind are told apart: the labels that hold an object's namespace, its kind if any, its name."""
 
     namespace: str
     name: str
+    kind: str = ""
     matchers: Matchers = ()
     owned: Owned | None = None
     """How the label `owner` gets the object's name."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of a row."""
+        return (self.namespace, self.kind, self.name) if self.kind else (self.namespace, self.name)
 
     def value(self, name: str) -> str:
         """What the label holds of an object with this name: names of workloads are cut."""
@@ -75,6 +87,17 @@ class Key:
     def named(self, name: str) -> str:
         """The matcher of one object."""
         return equals(self.name, self.value(name))
+
+    def of_kind(self, kind: str) -> Matchers:
+        """Matchers of one kind's rows."""
+        return (equals(self.kind, kind), *self.matchers) if self.kind else self.matchers
+
+
+def row(kind: str, namespace: str, name: str) -> tuple[str, ...]:
+    """An object's values of the labels that name its row."""
+    if kind in WORKLOADS:
+        return namespace, kind, label_value(name)
+    return namespace, name
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +115,9 @@ class Series:
         born = f"{series} unless {series} {past} and on (namespace, pod) (up{{{JOB}}} {past} == 1 or {young})"
         return self._folded("sum", f"({born}) or increase({series}[{window}s])", *more)
 
-    def quantile(self, quantile: float, window: int) -> str:
-        """A quantile of latency in seconds, by row."""
-        return f"histogram_quantile({quantile}, {self.grown(LATENCY, window, 'le')})"
+    def rate(self, metric: str, window: int, *more: str) -> str:
+        """How fast a counter grows, for lines over time: what began in the window counts from its second sample on."""
+        return self._folded("sum", f"rate({_selected(metric, self.matchers)}[{window}s])", *more)
 
     def now(self, metric: str, *more: str) -> str:
         """The newest values added up, by row and the labels `more`."""
@@ -117,8 +140,8 @@ def server_key(kind: str) -> Key:
     if kind == "pod":
         return Key("namespace", "pod")
     if owned := _OWNED.get(kind):
-        return Key("namespace", "owner", owned.matchers, owned)
-    return Key("namespace", "workload", (equals("workload_kind", kind),))
+        return Key("namespace", "owner", matchers=owned.matchers, owned=owned)
+    return Key("namespace", "workload", "workload_kind")
 
 
 def client_key(kind: str) -> Key:
@@ -127,7 +150,7 @@ def client_key(kind: str) -> Key:
         return Key("dst_namespace", "dst_namespace")
     if kind == "service":
         return Key("dst_namespace", "dst_service")
-    return Key("dst_namespace", "dst_workload", (equals("dst_workload_kind", kind),))
+    return Key("dst_namespace", "dst_workload", "dst_workload_kind")
 
 
 def stat_key(question: Question) -> Key:
@@ -150,14 +173,17 @@ def up_series(question: Question) -> Series:
     return _series(question, server_key(question.kind.name), ())
 
 
+ROUTE_LABELS = ("route", "dst_namespace", "dst_service")
+
+
 def route_series(question: Question) -> Series:
     """Requests an object sends (or, for a Service, gets), seen by the clients' proxies, by route and Service."""
     key = client_key("service") if question.kind.name == "service" else server_key(question.kind.name)
     series = _series(question, key, (equals("direction", "outbound"),))
     matchers = series.matchers
     if key.owned and question.name:
-        matchers += (f'pod=~"{question.name.replace(".", "[.]")}{key.owned.suffix}"',)
-    return Series(matchers, ("route", "dst_namespace", "dst_service"))
+        matchers += (_pods_of(question.name, key.owned),)
+    return Series(matchers, ROUTE_LABELS)
 
 
 EDGE_LABELS = ("dst_namespace", "dst_workload_kind", "dst_workload", "dst_service", "peer_identity", "tls")
@@ -169,21 +195,69 @@ def edge_series(question: Question) -> Series:
     return Series((equals("direction", "outbound"),), (*source, *EDGE_LABELS))
 
 
+def plain_series(question: Question) -> Series:
+    """All that comes in without a client's identity, by the server and what protects it."""
+    server = ("namespace", "pod") if question.kind.name == "pod" else ("namespace", "workload_kind", "workload")
+    return Series((equals("direction", "inbound"), 'tls!~"true|loopback"'), (*server, "tls"))
+
+
+_OWN = ("namespace", "workload_kind", "workload")
+FAILURE_LABELS = (*_OWN, "status", "grpc_status", "peer_identity", "route")
+ERROR_LABELS = (*_OWN, "code")
+
+
+def failure_series(question: Question) -> Series:
+    """Failed answers, by who gave them, what they were, and to whom."""
+    return Series((equals("direction", "inbound"), equals("result", "failure"), *_space(question)), FAILURE_LABELS)
+
+
+def error_series(question: Question) -> Series:
+    """The proxies' own errors, by workload and code."""
+    return Series(_space(question), ERROR_LABELS)
+
+
+def newest(metric: str, question: Question, fold: str, by: tuple[str, ...], condition: str) -> str:
+    """A gauge of the proxies where a condition holds (" > 0"), folded by labels."""
+    return f"{fold} by ({', '.join(by)}) ({_selected(metric, (JOB, *_space(question)))}{condition})"
+
+
+def _space(question: Question) -> Matchers:
+    return (equals("namespace", question.namespace),) if question.namespace else ()
+
+
 def _peer_matchers(peer: Peer | None, key_of: Callable[[str], Key]) -> Matchers:
     if peer is None:
         return ()
     key = key_of(peer.kind or "namespace")
     space = (equals(key.namespace, peer.namespace),) if peer.namespace else ()
-    return (*space, *key.matchers, key.named(peer.name)) if peer.name else space
+    return (*space, *key.of_kind(peer.kind), key.named(peer.name)) if peer.name else space
+
+
+def _owner_matchers(question: Question) -> Matchers:
+    """Of the pods of one object."""
+    owner = question.of
+    if owner is None or owner.kind == "namespace":
+        return ()
+    key = server_key(owner.kind)
+    if key.owned:
+        return (*key.matchers, _pods_of(owner.name, key.owned))
+    return (*key.of_kind(owner.kind), key.named(owner.name))
+
+
+def _pods_of(name: str, owned: Owned) -> str:
+    return f'pod=~"{name.replace(".", "[.]")}{owned.suffix}"'
 
 
 def _series(question: Question, key: Key, matchers: Matchers) -> Series:
     space = (equals(key.namespace, question.namespace),) if question.namespace else ()
-    by = tuple(dict.fromkeys((key.namespace, key.name)))
+    by = tuple(dict.fromkeys(key.labels))
+    matchers = (*matchers, *space, *_owner_matchers(question))
     if key.owned:
-        return Series((*matchers, *space, *key.matchers), by, key.owned)
-    name = key.named(question.name) if question.name else f'{key.name}!=""'
-    return Series((*matchers, *space, *key.matchers, name), by)
+        return Series((*matchers, *key.matchers), by, key.owned)
+    if question.name:
+        return Series((*matchers, *key.of_kind(question.kind.name), key.named(question.name)), by)
+    known = f'{key.kind}=~"{_ANY_WORKLOAD}"' if key.kind else f'{key.name}!=""'
+    return Series((*matchers, *key.matchers, known), by)
 
 
 def _selected(metric: str, matchers: Matchers) -> str:

@@ -35,6 +35,8 @@ class Question:
     window: int = 60
     to: Peer | None = None
     from_: Peer | None = None
+    of: Peer | None = None
+    """Only pods that belong to this object."""
     selector: Selector = ()
 
 
@@ -48,6 +50,7 @@ PARAMETERS = {
     "to_namespace": "namespace of `to` (default: `namespace`)",
     "from": "only requests from KIND/NAME, as its proxies saw them",
     "from_namespace": "namespace of `from` (default: `namespace`)",
+    "of": "with kind=pod: only the pods of KIND/NAME",
     "selector": "label selector of the objects, as kubectl's -l",
 }
 
@@ -68,7 +71,8 @@ def parse(query: Mapping[str, str], default_kind: str = "deployment") -> Questio
         raise bad_parameter(
             "from", f"clients do not record to which {kind.name} they sent", f"use kind={', '.join(CLIENT_SIDE)}"
         )
-    return Question(kind, namespace, name_of("name", query.get("name", "")), window(query), to, from_, _selector(query))
+    name = name_of("name", query.get("name", ""))
+    return Question(kind, namespace, name, window(query), to, from_, _owner(query, kind, namespace), _selector(query))
 
 
 CLIENT_SIDE = ("deployment", "statefulset", "daemonset", "service", "namespace")
@@ -118,6 +122,19 @@ def _peer(query: Mapping[str, str], side: str, namespace: str) -> Peer | None:
     if side == "from" and peer.name == "service":
         raise bad_parameter(side, "a Service sends no requests", "name the workload behind it")
     return Peer(namespace, peer.name, name_of(side, name))
+
+
+def _owner(query: Mapping[str, str], kind: Kind, namespace: str) -> Peer | None:
+    text = query.get("of", "")
+    if not text:
+        return None
+    word, _, name = text.partition("/")
+    owner = _kind("of", word)
+    if not name or owner.name in ("pod", "service"):
+        raise bad_parameter("of", f"{text!r} is not KIND/NAME of an owner of pods", "for example of=deployment/web")
+    if kind.name != "pod" or not namespace:
+        raise bad_parameter("of", "goes with kind=pod and one namespace")
+    return Peer(namespace, owner.name, name_of("of", name))
 
 
 def _selector(query: Mapping[str, str]) -> Selector:

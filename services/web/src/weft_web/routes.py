@@ -14,14 +14,14 @@ async def routes(question: Question, prometheus: Prometheus) -> Routes:
     series, window = route_series(question), question.window
     expressions = {
         "grown": series.grown(promql.REQUESTS, window, "result"),
-        **{name: series.quantile(quantile, window) for name, quantile in promql.QUANTILES.items()},
+        "latency": series.grown(promql.LATENCY, window, "le"),
     }
     try:
         answers = await ask_all(prometheus, expressions)
     except PrometheusError as error:
         return Routes(window, [], [str(error)])
     requests = outcomes(answers["grown"], series.by)
-    latency = latencies({name: answers[name] for name in promql.QUANTILES}, series.by)
+    latency = latencies(answers["latency"], series.by)
     rows = [
         Route(route, Ref(namespace, "service", service), found.success, found.rps(window), latency.get(key))
         for key, found in requests.items()

@@ -1,7 +1,7 @@
 """Rows of traffic: objects from the catalog, numbers from Prometheus, and a note where there are none."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from weft_kube.objects import Object, Pod
@@ -63,26 +63,26 @@ async def _numbers(question: Question, prometheus: Prometheus) -> Numbers:
         "tcp_open": series.now(promql.TCP_OPEN),
         "tcp_read": series.grown(promql.TCP_READ, window),
         "tcp_written": series.grown(promql.TCP_WRITTEN, window),
-        **{name: series.quantile(quantile, window) for name, quantile in promql.QUANTILES.items()},
+        "latency": series.grown(promql.LATENCY, window, "le"),
     }
     if question.kind.name != "service":
         expressions["up"] = up_series(question).up()
     answers = await ask_all(prometheus, expressions)
-    key = stat_key(question)
-    labels = (key.namespace, key.name)
-    own = up_series(question).by
+    labels = stat_key(question).labels
     plain = {name: group(answers[name], labels) for name in ("tcp_open", "tcp_read", "tcp_written")}
     return Numbers(
         grown=outcomes(answers["grown"], labels),
         totals=outcomes(answers["totals"], labels),
-        latency=latencies({name: answers[name] for name in promql.QUANTILES}, labels),
-        up=group(answers.get("up", []), (own[0], own[-1])),
+        latency=latencies(answers["latency"], labels),
+        up=group(answers.get("up", []), server_key(question.kind.name).labels),
         **plain,
     )
 
 
 def _objects(question: Question, catalog: Catalog) -> list[Object]:
-    found = catalog.of(question.kind.name, question.namespace)
+    found: Sequence[Object] = catalog.of(question.kind.name, question.namespace)
+    if question.of:
+        found = catalog.pods(question.of.kind, question.of.namespace, question.of.name)
     return [
         obj
         for obj in found
@@ -110,7 +110,7 @@ def fill(row: Row, numbers: Numbers, window: int, *, client_side: bool) -> None:
 
     Where a proxy was scraped, no series means zero; where none was, the number is unknown.
     """
-    key = (row.namespace, server_key(row.kind).value(row.name))
+    key = promql.row(row.kind, row.namespace, row.name)
     scraped = numbers.up.get(key)
     known = bool(scraped) or key in numbers.totals or key in numbers.tcp_open
     if known:

@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from weft_web.histogram import quantile
 from weft_web.model import Latency, Totals
 
 Group = tuple[str, ...]
+QUANTILES = (0.5, 0.95, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,14 @@ class Sample:
 
     labels: Mapping[str, str]
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One series of an answer over time: values by seconds since the epoch."""
+
+    labels: Mapping[str, str]
+    values: Mapping[float, float]
 
 
 def group(samples: Iterable[Sample], labels: tuple[str, ...]) -> dict[Group, float]:
@@ -51,8 +61,10 @@ def outcomes(samples: Iterable[Sample], labels: tuple[str, ...]) -> dict[Group, 
     return dict(rows)
 
 
-def latencies(answers: Mapping[str, Iterable[Sample]], labels: tuple[str, ...]) -> dict[Group, Latency]:
-    """Quantiles by row, from one answer a quantile."""
-    grouped = {name: group(samples, labels) for name, samples in answers.items()}
-    rows = {row for values in grouped.values() for row in values}
-    return {row: Latency(**{name: values.get(row) for name, values in grouped.items()}) for row in rows}
+def latencies(samples: Iterable[Sample], labels: tuple[str, ...]) -> dict[Group, Latency]:
+    """Quantiles by row, from its buckets; rows without an observation are left out."""
+    rows: dict[Group, dict[float, float]] = defaultdict(dict)
+    for (*row, bound), value in group(samples, (*labels, "le")).items():
+        rows[tuple(row)][float(bound)] = value
+    found = {row: [quantile(share, buckets) for share in QUANTILES] for row, buckets in rows.items()}
+    return {row: Latency(*values) for row, values in found.items() if None not in values}

@@ -9,10 +9,9 @@ from weft_web.catalog import Catalog
 from weft_web.edges import edges
 from weft_web.model import Edge, Ref, Row, Topology
 from weft_web.prometheus import Prometheus
+from weft_web.promql import WORKLOADS
 from weft_web.question import Question
 from weft_web.stat import stat
-
-WORKLOADS = ("deployment", "statefulset", "daemonset", "cronjob")
 
 
 async def topology(question: Question, catalog: Catalog, prometheus: Prometheus, trust_domain: str) -> Topology:

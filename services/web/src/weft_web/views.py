@@ -5,12 +5,25 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+from weft_kube.api import KubeApi
 
-from weft_web import edges, routes, stat, topology
+from weft_web import diagnosis, edges, history, identities, routes, stat, topology, workload
 from weft_web.catalog import Catalog
 from weft_web.check import checks
 from weft_web.faults import bad_parameter
-from weft_web.model import Checks, Edges, Routes, Stat, Topology, Version
+from weft_web.mesh import Mesh
+from weft_web.model import (
+    Checks,
+    Edges,
+    History,
+    Identities,
+    Problems,
+    Routes,
+    Stat,
+    Topology,
+    Version,
+    Workload,
+)
 from weft_web.prometheus import Prometheus
 from weft_web.question import Question, parse
 
@@ -21,11 +34,11 @@ Query = Mapping[str, str]
 class Views:
     """All views over one catalog and one Prometheus."""
 
+    api: KubeApi
     catalog: Catalog
     prometheus: Prometheus
     version: Version
-    namespace: str
-    trust_domain: str
+    mesh: Mesh
     by_name: dict[str, Callable[[Query], Awaitable[msgspec.Struct]]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -35,6 +48,10 @@ class Views:
             "edges": self.edges,
             "routes": self.routes,
             "topology": self.topology,
+            "workload": self.workload,
+            "history": self.history,
+            "identities": self.identities,
+            "problems": self.problems,
             "check": self.check,
             "version": self.tell_version,
         }
@@ -54,7 +71,7 @@ class Views:
 
     async def edges(self, query: Query) -> Edges:
         """Who talks with whom, by which identity."""
-        return await edges.edges(_plain(query), self.catalog, self.prometheus, self.trust_domain)
+        return await edges.edges(_plain(query), self.catalog, self.prometheus, self.mesh.trust_domain)
 
     async def routes(self, query: Query) -> Routes:
         """An object's requests by route and Service, as its proxies sent them."""
@@ -62,11 +79,27 @@ class Views:
 
     async def topology(self, query: Query) -> Topology:
         """A namespace's workloads and what flows between them and their neighbours."""
-        return await topology.topology(_plain(query), self.catalog, self.prometheus, self.trust_domain)
+        return await topology.topology(_plain(query), self.catalog, self.prometheus, self.mesh.trust_domain)
+
+    async def workload(self, query: Query) -> Workload:
+        """One object: its traffic, pods, neighbours, routes and identities."""
+        return await workload.workload(_plain(query), self.catalog, self.prometheus, self.mesh.trust_domain)
+
+    async def history(self, query: Query) -> History:
+        """One object's golden signals over time, and its rollouts."""
+        return await history.history(_plain({"window": "30m", **query}), self.catalog, self.prometheus)
+
+    async def identities(self, query: Query) -> Identities:
+        """The trust chain, each workload's identity, and what is not encrypted."""
+        return await identities.identities(_plain(query), self.catalog, self.prometheus, self.api, self.mesh)
+
+    async def problems(self, query: Query) -> Problems:
+        """What is wrong, worst first, with the most likely cause."""
+        return await diagnosis.problems(_plain(query), self.catalog, self.prometheus, self.mesh)
 
     async def check(self, _: Query) -> Checks:
         """Health of the control plane, Prometheus and the proxies' versions."""
-        return await checks(self.catalog, self.prometheus, self.namespace, self.version.version)
+        return await checks(self.catalog, self.prometheus, self.mesh.namespace, self.mesh.version)
 
     async def tell_version(self, _: Query) -> Version:
         """Web's version, and where Grafana is."""
@@ -75,7 +108,7 @@ class Views:
 
 def _plain(query: Query) -> Question:
     """A question without what only `stat` takes."""
-    for name in ("to", "from", "to_namespace", "from_namespace", "selector"):
+    for name in ("to", "from", "to_namespace", "from_namespace", "of", "selector"):
         if name in query:
             raise bad_parameter(name, "is known to `stat` only")
     return parse(query)

@@ -1,0 +1,88 @@
+"""Gathers what `problems` judges: traffic, failures, the proxies' own errors, certificates, checks."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from weft_kube.workloads import parse_kind
+
+from weft_web import promql
+from weft_web.catalog import Catalog, Rollout, rollouts
+from weft_web.check import checks
+from weft_web.edges import edges
+from weft_web.mesh import Mesh
+from weft_web.model import Problems, Ref, Row
+from weft_web.problems import EXPIRY_SECONDS, RECENT_SECONDS, WARNING, Evidence, Failures, ranked
+from weft_web.prometheus import Prometheus, PrometheusError
+from weft_web.question import Question
+from weft_web.stat import ask_all, stat
+from weft_web.table import Sample, group
+
+_OWN = ("namespace", "workload_kind", "workload")
+
+
+async def problems(question: Question, catalog: Catalog, prometheus: Prometheus, mesh: Mesh) -> Problems:
+    """What is wrong in one namespace or all. The mesh's own troubles are told in both."""
+    kinds = [replace(question, kind=parse_kind(kind)) for kind in promql.WORKLOADS]
+    stats, links, looked, signals = await asyncio.gather(
+        asyncio.gather(*(stat(each, catalog, prometheus) for each in kinds)),
+        asyncio.gather(*(edges(each, catalog, prometheus, mesh.trust_domain) for each in kinds)),
+        checks(catalog, prometheus, mesh.namespace, mesh.version),
+        _signals(question, prometheus),
+    )
+    rows = [row for answer in stats for row in answer.rows]
+    evidence = Evidence(
+        rows=rows,
+        edges=list({(edge.src, edge.dst, edge.tls): edge for answer in links for edge in answer.rows}.values()),
+        failures=_failures(signals["failures"]),
+        errors=_errors(signals["errors"]),
+        expiry={Ref(*key): left for key, left in group(signals["expiry"], _OWN).items()},
+        disconnected={Ref(*key): round(count) for key, count in group(signals["disconnected"], _OWN).items()},
+        pods=[pod for pod in catalog.pod_store.objects.values() if question.namespace in ("", pod.metadata.namespace)],
+        namespaces=catalog.of("namespace", question.namespace),
+        checks=looked.checks,
+        now=time.time(),
+    )
+    evidence.rollouts = _recent(rows, catalog, evidence.now)
+    warnings = dict.fromkeys(text for answer in stats for text in answer.warnings)
+    known = sum(row.rps is not None for row in rows)
+    return Problems(question.window, ranked(evidence), known, list(warnings))
+
+
+async def _signals(question: Question, prometheus: Prometheus) -> Mapping[str, list[Sample]]:
+    expiry = promql.newest(promql.EXPIRY, question, "min", _OWN, " > 0")
+    expressions = {
+        "failures": promql.failure_series(question).grown(promql.REQUESTS, question.window),
+        "errors": promql.error_series(question).grown(promql.PROXY_ERRORS, question.window),
+        "expiry": f"{expiry} - time() < {EXPIRY_SECONDS}",
+        "disconnected": promql.newest("weft_discovery_connected", question, "count", _OWN, " == 0"),
+    }
+    try:
+        return await ask_all(prometheus, expressions)
+    except PrometheusError:
+        return defaultdict(list)  # the check of Prometheus tells
+
+
+def _failures(samples: list[Sample]) -> dict[Ref, list[Failures]]:
+    found: dict[Ref, list[Failures]] = defaultdict(list)
+    for (namespace, kind, name, *labels), count in group(samples, promql.FAILURE_LABELS).items():
+        if count:
+            found[Ref(namespace, kind, name)].append(Failures(count, *labels))
+    return found
+
+
+def _errors(samples: list[Sample]) -> dict[Ref, dict[str, float]]:
+    found: dict[Ref, dict[str, float]] = defaultdict(dict)
+    for (namespace, kind, name, code), count in group(samples, promql.ERROR_LABELS).items():
+        if round(count):
+            found[Ref(namespace, kind, name)][code] = count
+    return found
+
+
+def _recent(rows: list[Row], catalog: Catalog, now: float) -> dict[Ref, Rollout]:
+    """New versions of the Deployments that fail."""
+    failing = [row for row in rows if row.kind == "deployment" and row.success is not None and row.success < WARNING]
+    found = {Ref(row.namespace, row.kind, row.name): rollouts(catalog, row.namespace, row.name) for row in failing}
+    return {ref: all_of[-1] for ref, all_of in found.items() if all_of[1:] and all_of[-1].began > now - RECENT_SECONDS}

@@ -1,0 +1,57 @@
+"""Everything about one object: its traffic, pods, neighbours, routes and identities."""
+
+import asyncio
+from dataclasses import replace
+
+from weft_kube.names import PROXY_VERSION, spiffe_id
+from weft_kube.objects import Pod
+from weft_kube.workloads import parse_kind
+
+from weft_web import promql
+from weft_web.catalog import Catalog, ready, restarts
+from weft_web.edges import edges
+from weft_web.faults import Fault, bad_parameter
+from weft_web.model import PodDetail, Row, Workload
+from weft_web.prometheus import Prometheus, PrometheusError
+from weft_web.question import Peer, Question
+from weft_web.routes import routes
+from weft_web.stat import stat
+from weft_web.table import group
+
+
+async def workload(question: Question, catalog: Catalog, prometheus: Prometheus, trust_domain: str) -> Workload:
+    """One object of any kind; Fault 404 when it is not there."""
+    kind, namespace, name = question.kind.name, question.namespace, question.name
+    if not namespace or not name:
+        raise bad_parameter("name", "goes with one namespace", "for example namespace=shop&kind=deployment&name=web")
+    owned = replace(question, kind=parse_kind("pod"), name="", of=Peer(namespace, kind, name))
+    own, parts, links, paths, expiry = await asyncio.gather(
+        stat(question, catalog, prometheus),
+        stat(owned, catalog, prometheus),
+        edges(question, catalog, prometheus, trust_domain),
+        routes(question, prometheus),
+        _expiry(question, prometheus),
+    )
+    if not own.rows:
+        raise Fault(404, "not_found", own.warnings[-1], "it may have been deleted; its namespace lists what there is")
+    pods = {pod.metadata.name: pod for pod in catalog.pods(kind, namespace, name)}
+    details = [_detail(pods[row.name], row, expiry) for row in parts.rows if row.name in pods]
+    accounts = sorted({pod.spec.service_account_name for pod in pods.values()})
+    ids = [spiffe_id(trust_domain, namespace, account) for account in accounts]
+    warnings = dict.fromkeys((*own.warnings, *parts.warnings, *links.warnings, *paths.warnings))
+    return Workload(question.window, own.rows[0], details, links.rows, paths.rows, ids, list(warnings))
+
+
+async def _expiry(question: Question, prometheus: Prometheus) -> dict[tuple[str, ...], float]:
+    expression = promql.newest(promql.EXPIRY, question, "min", ("namespace", "pod"), " > 0")
+    try:
+        return group(await prometheus.query(expression), ("namespace", "pod"))
+    except PrometheusError:
+        return {}  # stat warns
+
+
+def _detail(pod: Pod, row: Row, expiry: dict[tuple[str, ...], float]) -> PodDetail:
+    meta = pod.metadata
+    version = meta.labels.get(PROXY_VERSION, "")
+    created = meta.creation_timestamp or ""
+    return PodDetail(row, ready(pod), restarts(pod), pod.spec.node_name, created, version, expiry.get(pod.key))

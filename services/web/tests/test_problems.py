@@ -1,0 +1,110 @@
+"""What is wrong, and why: rules of ranking and of causes."""
+
+import msgspec
+import pytest
+from weft_kube.objects import Namespace, Pod
+from weft_testkit.objects import namespace, pod
+from weft_web.catalog import Rollout
+from weft_web.model import Check, Edge, Meshed, Ref, Row
+from weft_web.problems import Evidence, Failures, ranked
+
+ONE = Meshed(1, 1)
+
+
+def row(name: str, success: float | None, meshed: Meshed = ONE) -> Row:
+    """Deployment shop/NAME."""
+    return Row("shop", "deployment", name, meshed, success=success, rps=1.0)
+
+
+def ref(name: str) -> Ref:
+    """Deployment shop/NAME."""
+    return Ref("shop", "deployment", name)
+
+
+def edge(src: str, dst: str, success: float) -> Edge:
+    """Calls between two Deployments of shop."""
+    return Edge(ref(src), ref(dst), "", "", "true", "", 1.0, success, 1)
+
+
+def a_pod(state: str, *, meshed: bool = True) -> Pod:
+    """A pod of Deployment shop/web, whose container waits for this reason."""
+    labels = {"pod-template-hash": "5d4"} | ({"weft.dev/proxy-version": "1"} if meshed else {})
+    made = pod("shop", "web-5d4-x", labels=labels, owner=("ReplicaSet", "web-5d4"))
+    made["status"]["containerStatuses"] = [{"name": "app", "state": {"waiting": {"reason": state}}}]
+    return msgspec.convert(made, Pod)
+
+
+def test_a_healthy_mesh_has_no_problem() -> None:
+    """Good answers, silence, good checks and pods that are not in the mesh are none."""
+    evidence = Evidence(
+        rows=[row("web", 1.0), row("idle", None), row("plain", None, Meshed(0, 3))],
+        edges=[edge("web", "db", 0.99)],
+        pods=[a_pod("CrashLoopBackOff", meshed=False)],
+        namespaces=[msgspec.convert(namespace("shop"), Namespace)],
+        checks=[Check("a", "viz", "A", "success")],
+    )
+    assert ranked(evidence) == []
+
+
+def test_causes_come_before_what_follows_from_them() -> None:
+    """web fails because menu does, which fails because kettle does: kettle is first, though web fails most."""
+    evidence = Evidence(
+        rows=[row("web", 0.2), row("menu", 0.3), row("kettle", 0.5)],
+        edges=[edge("web", "menu", 0.3), edge("menu", "kettle", 0.5)],
+        failures={ref("kettle"): [Failures(12, "200", "14", "spiffe://d/ns/shop/sa/menu", "Brew")]},
+    )
+    first, *others = ranked(evidence)
+    assert (first.title, first.cause, first.evidence) == (
+        "deployment/kettle in shop: 50.00 % of its answers are good",
+        "it answers gRPC 14 itself: what it calls is well",
+        ["12 times gRPC 14 to shop/menu, route Brew"],
+    )
+    assert [one.cause for one in others] == [
+        "its calls to deployment/menu fail: 30.00 % are good",
+        "its calls to deployment/kettle fail: 50.00 % are good",
+    ]
+
+
+def test_pods_that_are_not_well_are_a_cause() -> None:
+    """Rather than a problem of their own beside it."""
+    evidence = Evidence(rows=[row("web", 0.5)], pods=[a_pod("CrashLoopBackOff")])
+    assert [one.cause for one in ranked(evidence)] == ["its pods are not well: web-5d4-x is CrashLoopBackOff"]
+
+
+def test_a_recent_rollout_is_a_cause() -> None:
+    """A new version that began before the failures."""
+    evidence = Evidence(rows=[row("web", 0.5)], rollouts={ref("web"): Rollout("web-5d4", "3", 1000.0)}, now=1180.0)
+    assert [one.cause for one in ranked(evidence)] == ["a new version began 3 min ago: replicaset web-5d4, revision 3"]
+
+
+def test_calls_that_fail_on_the_way_are_told() -> None:
+    """Neither end is at fault: the caller's proxy knows the code."""
+    evidence = Evidence(rows=[row("db", 1.0)], edges=[edge("web", "db", 0.5)], errors={ref("web"): {"E103": 5.0}})
+    (found,) = ranked(evidence)
+    assert found.title == "deployment/web in shop → deployment/db: 50.00 % of its calls succeed"
+    assert found.cause.startswith("the caller's proxy: E103 connecting failed; the server's own proxies see no such")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "part"),
+    [
+        (Evidence(pods=[a_pod("ImagePullBackOff")]), "pods are not well"),
+        (Evidence(expiry={ref("web"): 600.0}), "its certificate ends in 10 min"),
+        (Evidence(expiry={ref("web"): -1.0}), "its certificate has ended"),
+        (Evidence(disconnected={ref("web"): 2}), "2 proxies have no tie to the control plane"),
+        (Evidence(errors={ref("web"): {"E106": 3.0}}), "counted 3 times E106"),
+        (Evidence(rows=[row("web", 1.0, Meshed(1, 3))]), "2 of 3 pods have no proxy"),
+        (Evidence(checks=[Check("a", "viz", "Scrapes", "warning", "1 of 2 fail")]), "Scrapes"),
+    ],
+)
+def test_each_trouble_of_the_mesh_is_named(evidence: Evidence, part: str) -> None:
+    """One problem, and nothing else."""
+    (found,) = ranked(evidence)
+    assert part in found.title
+
+
+def test_an_unmeshed_workload_of_a_marked_namespace_is_told() -> None:
+    """It was started before the namespace was marked."""
+    marked = msgspec.convert({"metadata": {"name": "shop", "labels": {"weft.dev/inject": "enabled"}}}, Namespace)
+    (found,) = ranked(Evidence(rows=[row("web", None, Meshed(0, 2))], namespaces=[marked]))
+    assert found.hint == "kubectl -n shop rollout restart deploy/web"
