@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 from weft import installed
-from weft_injector.options import Layer, effective
-from weft_injector.sidecar import Template
 from weft_kube import names
+from weft_sidecar.options import OPTIONS, Layer, settings
+from weft_sidecar.template import Sidecar, Template
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = {
@@ -115,10 +115,19 @@ def test_options_of_the_chart_are_the_injectors(mesh: Any) -> None:
     """Defaults of injection are options that exist, and valid."""
     template = msgspec.json.decode(mesh.one("ConfigMap", "weft-proxy-template")["data"]["template.json"], type=Template)
 
-    assert (
-        effective([Layer("chart", {f"config.weft.dev/{k}": v for k, v in template.options.items()})])
-        == template.options
-    )
+    found = settings([Layer("chart", {f"config.weft.dev/{k}": v for k, v in template.options.items()})])
+    assert {name: setting.value for name, setting in found.items()} == template.options
+
+
+def test_defaults_of_options_are_the_charts(mesh: Any) -> None:
+    """What documentation says holds when nobody sets an option is what a pod gets."""
+    template = msgspec.json.decode(mesh.one("ConfigMap", "weft-proxy-template")["data"]["template.json"], type=Template)
+    sidecar = Sidecar.of(template)
+    held = {name: template.options.get(name) or option.effect.get(sidecar) for name, option in OPTIONS.items()}
+
+    # Whose default is none, or depends on the image's tag; nft is the default of weft-init itself.
+    untold = {"proxy-image": held["proxy-image"], "iptables-backend": ""}
+    assert held == {name: option.default for name, option in OPTIONS.items()} | untold
 
 
 @pytest.mark.parametrize("component", CONFIGS)

@@ -1,4 +1,4 @@
-//! `/live`, `/ready` and `/metrics`, for the kubelet and Prometheus.
+//! `/live`, `/ready`, `/probe/tcp/PORT` and `/metrics`, for the kubelet and Prometheus.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::config::Mode;
 use crate::metrics::Control;
+use crate::probe;
 use crate::worker::Shared;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +32,8 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         };
         let admin = admin.clone();
         let answer = move |request: Request<hyper::body::Incoming>| {
-            std::future::ready(Ok::<_, Infallible>(admin.answer(request.method(), request.uri().path())))
+            let admin = admin.clone();
+            async move { Ok::<_, Infallible>(admin.answer(request.method(), request.uri().path()).await) }
         };
         tokio::spawn(async move {
             let mut builder = http1::Builder::new();
@@ -48,11 +50,15 @@ struct Admin {
 }
 
 impl Admin {
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n".into());
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return refused;
+        }
+        if let Some(port) = path.strip_prefix("/probe/tcp/") {
+            let (status, why) = probe::tcp(&self.shared.config, port).await;
+            return text(status, why);
         }
         match path {
             "/live" => text(StatusCode::OK, "live\n".into()),

@@ -62,6 +62,8 @@ pub struct Config {
     pub workload: String,
     pub cluster_networks: Vec<IpNet>,
     pub opaque_ports: Vec<u16>,
+    /// Ports of the pod's tcpSocket probes, which ask this proxy's admin port instead.
+    pub probe_ports: Vec<u16>,
     pub forward: Vec<Forward>,
     /// Ports of `forward` that clients without certificate may use.
     pub forward_anonymous: Vec<u16>,
@@ -107,6 +109,7 @@ impl Config {
             workload: r.text("WEFT_WORKLOAD", ""),
             cluster_networks: r.list("WEFT_CLUSTER_NETWORKS", "", parse),
             opaque_ports: r.list("WEFT_OPAQUE_PORTS", "", parse_ports).into_iter().flatten().collect(),
+            probe_ports: r.list("WEFT_PROBE_PORTS", "", parse),
             forward: r.list("WEFT_FORWARD", "", parse_forward),
             forward_anonymous: r.list("WEFT_FORWARD_ANONYMOUS", "", parse),
             shutdown_grace: r.get("WEFT_SHUTDOWN_GRACE", "30s", parse_duration),

@@ -20,6 +20,7 @@ pub mod inbound;
 pub mod io;
 pub mod metrics;
 pub mod outbound;
+pub mod probe;
 pub mod route;
 pub mod socket;
 pub mod tap;

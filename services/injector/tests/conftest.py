@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from weft_injector.sidecar import Template
+from weft_sidecar.template import Template
 
 Json = dict[str, Any]
 

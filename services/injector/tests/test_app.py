@@ -11,9 +11,9 @@ import aiohttp
 import msgspec
 from weft_injector.app import serve_with
 from weft_injector.config import Config
-from weft_injector.sidecar import Template
 from weft_kube.api import KubeApi
 from weft_runtime.config import load
+from weft_sidecar.template import Template
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.wait import until
 

@@ -15,9 +15,9 @@ from weft_injector.events import Recorder
 from weft_injector.metrics import Metrics
 from weft_injector.owners import Owners
 from weft_injector.review import Reviewer
-from weft_injector.sidecar import Template
 from weft_kube.api import KubeApi
 from weft_kube.objects import Meta
+from weft_sidecar.template import Template
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.wait import until
 from weft_webhook.server import webhook_app

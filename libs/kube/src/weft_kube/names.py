@@ -16,6 +16,9 @@ WORKLOAD = "weft.dev/workload"
 CONFIG_PREFIX = "config.weft.dev/"
 SKIP_INBOUND_PORTS = "config.weft.dev/skip-inbound-ports"
 SKIP_OUTBOUND_PORTS = "config.weft.dev/skip-outbound-ports"
+OPTION_SOURCES = "weft.dev/option-sources"
+"""On an injected pod: which options are not the pod's own, and whose they are: "opaque-ports=chart"."""
+
 OPAQUE_PORTS = "config.weft.dev/opaque-ports"
 """On a pod or Service: ports as "25,3306,8000-8010"."""
 

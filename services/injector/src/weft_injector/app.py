@@ -10,6 +10,7 @@ from weft_kube.objects import Meta, Namespace
 from weft_kube.watch import Reflector, Resource
 from weft_runtime.admin import serve_admin, serve_http
 from weft_runtime.run import until
+from weft_sidecar.template import Template
 from weft_webhook.ca_bundle import mutating_webhook
 from weft_webhook.server import webhook_app
 from weft_webhook.serving import ServingCertificate
@@ -20,7 +21,6 @@ from weft_injector.metrics import Metrics
 from weft_injector.namespaces import Namespaces
 from weft_injector.owners import Owners
 from weft_injector.review import Reviewer
-from weft_injector.sidecar import Template
 
 PATH = "/inject"
 

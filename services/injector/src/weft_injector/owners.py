@@ -6,8 +6,9 @@ from typing import Any
 import aiohttp
 import structlog
 from weft_kube.api import ApiError, KubeApi
+from weft_sidecar.patch import Workload
 
-from weft_injector.workload import Reference, Workload, workload_of
+from weft_injector.workload import Reference, workload_of
 
 COLLECTIONS = {"ReplicaSet": "apis/apps/v1/namespaces/{}/replicasets", "Job": "apis/batch/v1/namespaces/{}/jobs"}
 """Kinds that another object may have made, and that weft may read."""

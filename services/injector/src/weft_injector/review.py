@@ -7,15 +7,15 @@ import msgspec
 import structlog
 from weft_kube.names import CONFIG_PREFIX
 from weft_kube.objects import Meta
+from weft_sidecar.options import Layer, OptionError, settings
+from weft_sidecar.patch import POD, patch
+from weft_sidecar.template import Template
+from weft_sidecar.verdict import RefusedError, Skip, check_conflicts, skip_reason
 from weft_webhook.review import Request, Response
 
 from weft_injector.events import Note, Recorder
 from weft_injector.metrics import Metrics
-from weft_injector.options import Layer, OptionError, effective
 from weft_injector.owners import Owners
-from weft_injector.patch import patch
-from weft_injector.sidecar import Template
-from weft_injector.verdict import RefusedError, Skip, check_conflicts, skip_reason
 
 Known = Callable[[str], Meta | None]
 Fetch = Callable[[str], Awaitable[Meta]]
@@ -63,18 +63,19 @@ class Reviewer:
         namespace, skip = await self._look(request.namespace, pod)
         if skip:
             return self._skip(request, pod, skip)
-        check_conflicts(pod)
-        values = effective(
+        found = settings(
             [
                 self._chart,
                 Layer(f"namespace {request.namespace}", namespace.annotations),
-                Layer("pod", pod["metadata"].get("annotations") or {}),
+                Layer(POD, pod["metadata"].get("annotations") or {}),
             ]
         )
+        check_conflicts(pod, found)
         workload = await self._owners.workload(request.namespace, pod["metadata"])
+        operations = patch(pod, self._template, found, workload)
         self._count(request, "injected", workload=str(workload))
         self._tell(request, pod, "Injected", f"weft added its proxy, version {self._template.version}, to the pods")
-        return Response(allowed=True, patch=patch(pod, self._template, values, workload))
+        return Response(allowed=True, patch=operations)
 
     async def _look(self, name: str, pod: dict[str, Any]) -> tuple[Meta, Skip | None]:
         """The pod's namespace, and why the pod is skipped.

@@ -5,23 +5,8 @@ from typing import Any, Self
 
 import msgspec
 from weft_kube.objects import Meta
-from weft_kube.workloads import label_value, owners
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What a pod is part of: lower-case kind and name. A pod that nobody made is its own workload."""
-
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}/{self.name}"
-
-    @property
-    def label(self) -> str:
-        """The name as a label's value."""
-        return label_value(self.name)
+from weft_kube.workloads import owners
+from weft_sidecar.patch import Workload
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,20 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from weft_injector.patch import patch
-from weft_injector.sidecar import Template
-from weft_injector.verdict import Skip, skip_reason
-from weft_injector.workload import Workload, workload_of
+from weft_sidecar.options import Setting
+from weft_sidecar.patch import Workload, patch
+from weft_sidecar.template import Template
+from weft_sidecar.verdict import Skip, skip_reason
 from weft_testkit.golden import expected, pretty
 from weft_testkit.store import json_patch
 
 GOLDEN = Path(__file__).parent / "golden"
-VALUES = {"opaque-ports": "25,3306", "skip-inbound-ports": "9000", "proxy-cpu-limit": "1"}
+FOUND = {
+    "skip-inbound-ports": Setting("9000", "pod"),
+    "opaque-ports": Setting("25,3306", "chart"),
+    "proxy-cpu-limit": Setting("1", "namespace shop"),
+}
+WEB = Workload("deployment", "web")
 
 Json = dict[str, Any]
 
@@ -34,7 +39,7 @@ pods = st.fixed_dictionaries(
 
 def inject(pod: Json, template: Template) -> Json:
     """The pod as it is after the patch."""
-    return json_patch(pod, patch(pod, template, VALUES, workload_of(pod["metadata"])))
+    return json_patch(pod, patch(pod, template, FOUND, WEB))
 
 
 @pytest.mark.parametrize("name", ["deployment_pod", "bare_pod"])
@@ -78,8 +83,8 @@ def test_nothing_else_is_touched(template: Template, pod: Json) -> None:
 
 def test_the_template_is_not_changed(deployment_pod: Json, template: Template) -> None:
     """Options of one pod never reach another one."""
-    first = patch(deployment_pod, template, VALUES, Workload("deployment", "web"))
-    plain = patch(deployment_pod, template, {}, Workload("deployment", "web"))
+    first = patch(deployment_pod, template, FOUND, WEB)
+    plain = patch(deployment_pod, template, {}, WEB)
 
     assert first != plain
-    assert patch(deployment_pod, template, VALUES, Workload("deployment", "web")) == first
+    assert patch(deployment_pod, template, FOUND, WEB) == first

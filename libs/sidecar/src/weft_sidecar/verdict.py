@@ -1,4 +1,4 @@
-"""Whether a pod gets the proxy, and if not, why. Pure."""
+"""Whether a pod gets the proxy, and if not, why."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from weft_kube.names import (
     PROXY_UID,
 )
 
-OWN_PORTS = {PORT_OUTBOUND, PORT_INBOUND, PORT_TAP, PORT_ADMIN}
+from weft_sidecar.options import Setting
 
 
 class Skip(Enum):
@@ -74,9 +74,9 @@ def skip_reason(pod: Mapping[str, Any], namespace_labels: Mapping[str, str]) -> 
     return next((reason for reason, applies in reasons.items() if applies), None)
 
 
-def check_conflicts(pod: Mapping[str, Any]) -> None:
+def check_conflicts(pod: Mapping[str, Any], found: Mapping[str, Setting]) -> None:
     """Raises RefusedError if the pod uses the proxy's ports or uid: its traffic would loop or go past the proxy."""
-    conflicts = list(_conflicts(pod.get("spec") or {}))
+    conflicts = list(_conflicts(pod.get("spec") or {}, _own_ports(found)))
     if conflicts:
         raise RefusedError("; ".join(map(str, conflicts)))
 
@@ -86,7 +86,16 @@ def all_containers(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
 
 
-def _conflicts(spec: Mapping[str, Any]) -> Iterable[Conflict]:
+def _own_ports(found: Mapping[str, Setting]) -> set[int]:
+    chosen = {"inbound-port": PORT_INBOUND, "outbound-port": PORT_OUTBOUND}
+    ports = [int(found[name].value) if name in found else port for name, port in chosen.items()]
+    own = {*ports, PORT_TAP, PORT_ADMIN}
+    if len(own) < 4:
+        raise RefusedError(f"inbound-port and outbound-port must differ, from {PORT_TAP} and {PORT_ADMIN} too")
+    return own
+
+
+def _conflicts(spec: Mapping[str, Any], own_ports: set[int]) -> Iterable[Conflict]:
     if (spec.get("securityContext") or {}).get("runAsUser") == PROXY_UID:
         yield Conflict("the pod", f"uid {PROXY_UID}")
     for container in all_containers(spec):
@@ -94,5 +103,5 @@ def _conflicts(spec: Mapping[str, Any]) -> Iterable[Conflict]:
         if (container.get("securityContext") or {}).get("runAsUser") == PROXY_UID:
             yield Conflict(place, f"uid {PROXY_UID}")
         for port in container.get("ports") or []:
-            if port.get("containerPort") in OWN_PORTS:
+            if port.get("containerPort") in own_ports:
                 yield Conflict(place, f"port {port['containerPort']}")

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from weft_injector.verdict import RefusedError, Skip, check_conflicts, skip_reason
+from weft_sidecar.options import Setting
+from weft_sidecar.verdict import RefusedError, Skip, check_conflicts, skip_reason
 
 Json = dict[str, Any]
 
@@ -55,11 +56,26 @@ def test_an_unknown_wish_is_refused() -> None:
 def test_ports_and_uid_of_the_proxy_are_its_own(spec: Json, reason: str) -> None:
     """Such a pod's traffic would loop or go past the proxy."""
     with pytest.raises(RefusedError, match=f"{reason}, which is the proxy's own"):
-        check_conflicts(pod(**spec))
+        check_conflicts(pod(**spec), {})
 
 
 def test_an_ordinary_pod_has_no_conflict() -> None:
     """Other ports and users are the pod's business."""
     check_conflicts(
-        pod(containers=[{"name": "a", "ports": [{"containerPort": 8080}]}], securityContext={"runAsUser": 1})
+        pod(containers=[{"name": "a", "ports": [{"containerPort": 8080}]}], securityContext={"runAsUser": 1}), {}
     )
+
+
+def test_ports_of_the_proxy_may_be_chosen() -> None:
+    """Then the application has the usual one, and the chosen one is the proxy's own."""
+    found = {"inbound-port": Setting("14143", "pod")}
+    check_conflicts(pod(containers=[{"name": "a", "ports": [{"containerPort": 4143}]}]), found)
+
+    with pytest.raises(RefusedError, match="container a uses port 14143"):
+        check_conflicts(pod(containers=[{"name": "a", "ports": [{"containerPort": 14143}]}]), found)
+
+
+def test_two_listeners_do_not_share_a_port() -> None:
+    """The proxy could not start."""
+    with pytest.raises(RefusedError, match="must differ"):
+        check_conflicts(pod(), {"inbound-port": Setting("4140", "pod")})

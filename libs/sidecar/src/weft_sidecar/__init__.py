@@ -1,0 +1,1 @@
+"""How a pod gets its proxy: which pods, by which options, with what patch. Pure; the injector and the CLI use it."""

@@ -1,0 +1,88 @@
+"""Types of option values: each parser gives the value's normal form, or raises ValueError that says what is wrong."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from weft_kube.names import parse_ports
+
+MAX_VARIABLES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A type of values: its name in documentation, an example, and the parser."""
+
+    name: str
+    example: str
+    parse: Callable[[str], str]
+
+
+def _ports(text: str) -> str:
+    return ",".join(str(r.start) if len(r) == 1 else f"{r.start}-{r.stop - 1}" for r in parse_ports(text))
+
+
+def _port(text: str) -> str:
+    ranges = parse_ports(text)
+    if len(ranges) != 1 or len(ranges[0]) != 1:
+        raise ValueError(f"{text!r} is not one port")
+    return str(ranges[0].start)
+
+
+def _networks(text: str) -> str:
+    return ",".join(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
+
+
+def _matching(pattern: str, meaning: str) -> Callable[[str], str]:
+    compiled = re.compile(pattern)
+
+    def parse(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(f"{text!r} is not {meaning}")
+        return text
+
+    return parse
+
+
+def _variables(text: str) -> str:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f'{_short(text)} is not JSON such as {{"NAME": "value"}}') from None
+    if not isinstance(found, dict) or len(found) > MAX_VARIABLES:
+        raise ValueError(f"{_short(text)} is not a JSON object of at most {MAX_VARIABLES} variables")
+    for name, value in found.items():
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or not isinstance(value, str):
+            raise ValueError(f"{_short(name)} is not a name of a variable with a text as its value")
+    return json.dumps(found)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")
+
+
+PORTS = Type("ports", "25,8000-8010", _ports)
+PORT = Type("port", "14143", _port)
+NETWORKS = Type("networks", "10.1.0.0/16,fd00::/8", _networks)
+QUANTITY = Type(
+    "quantity", "100m, 64Mi", _matching(r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi)?", "a quantity such as 100m or 64Mi")
+)
+DURATION = Type("duration", "500ms, 30s, 2m", _matching(r"\d+(ms|s|m)", "a duration such as 500ms or 30s"))
+COUNT = Type("number", "2", _matching("[1-9]|[1-5][0-9]|6[0-4]", "a number between 1 and 64"))
+LOG_LEVEL = Type(
+    "log level", "info,h2=warn", _matching("[A-Za-z0-9_:=,-]+", "a log level such as info or info,h2=warn")
+)
+IMAGE = Type(
+    "image",
+    "registry:5000/proxy:1.0",
+    _matching(r"[\w./-]+(:\d+/[\w./-]+)?(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", "an image"),
+)
+VARIABLES = Type("variables", '{"NAME": "value"}', _variables)
+
+
+def one_of(*words: str) -> Type:
+    """One of some words."""
+    meaning = f"{', '.join(words[:-1])} or {words[-1]}"
+    return Type(meaning, words[0], _matching("|".join(words), meaning))
