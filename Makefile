@@ -117,5 +117,13 @@ images: ## Build every image; prints the archive that holds them
 image-%: ## Build one image and load it into the cluster that runs: image-destination
 	@$(cluster) load $$(tests/cluster/images/build $*)
 
+##@ Figures
+bench-proxy: ## The proxy beside Envoy: bench/results/proxy.json, docs/performance.md (root, 20 min; BENCH="--cells h1-c64 --repeats 1")
+	@tests/cluster/tools/debs.sh wrk nghttp2-client iptables iproute2
+	@tests/cluster/tools/need.sh cargo
+	cd proxy && cargo build --release --locked -p weft-proxy
+	cd bench/proxy/tool && cargo build --release --locked
+	$(run) --group bench python bench/proxy/bench.py $(BENCH)
+
 .PHONY: demo demo-down test help tools lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
-	proxy-tools h2spec integration cluster-up cluster-down cluster-test env kubeconfig load-image images
+	proxy-tools h2spec integration cluster-up cluster-down cluster-test env kubeconfig load-image images bench-proxy
