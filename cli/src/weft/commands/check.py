@@ -50,14 +50,23 @@ def check(target: Target, pre: bool, proxy: bool, wait: float, output: str) -> N
 
 
 @click.command(cls=Command)
-@click.argument("check_id", metavar="ID")
-def explain(check_id: str) -> None:
-    """Say what to do when a check fails (offline).
+@click.argument("check_id", metavar="ID|TYPE/NAME")
+@pass_target
+def explain(target: Target, check_id: str) -> None:
+    """Say what to do when a check fails (offline), or what holds for a pod.
 
-    `weft check` prints the ID below each check that fails.
+    `weft check` prints the ID below each check that fails. `weft explain pod/NAME` tells why the pod has the
+    proxy or has not, and for each option the value and whether pod, namespace or chart gave it. For a workload
+    (`deploy/NAME`) it tells what its new pods get.
     """
     from weft.checks.plan import every_check
 
+    if "/" in check_id:
+        from weft.pod_options import page
+
+        kube = target.connect()
+        click.echo(page(kube, target.namespace_or_default(kube), check_id))
+        return
     checks = every_check()
     if check_id not in checks:
         raise Failure(f"there is no check {check_id!r}", f"There are: {', '.join(sorted(checks))}.")
