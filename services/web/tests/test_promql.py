@@ -70,11 +70,11 @@ def test_from_groups_by_destination() -> None:
     )
 
 
-def test_kinds_without_a_label_are_found_by_their_pods_names() -> None:
-    """ReplicaSets are the beginning of their pods' names."""
-    assert now(kind="rs", namespace="a") == (
-        "sum by (namespace, owner) (label_replace("
-        'weft_requests_total{direction="inbound",namespace="a",route!="[probe]"}, "owner", "$1", "pod", "(.+)-[^-]+"))'
+def test_replicasets_are_what_made_their_pods() -> None:
+    """The scrape says so, whatever Kubernetes has cut off the pods' names."""
+    assert now(kind="rs", namespace="a", name="web-" + "x" * 70) == (
+        'sum by (namespace, owner) (weft_requests_total{direction="inbound",namespace="a",'
+        f'owner_kind="replicaset",owner="web-{"x" * 70}",route!="[probe]"}})'
     )
 
 
@@ -97,7 +97,8 @@ def test_pods_of_an_object_are_found_by_its_labels() -> None:
         'sum by (namespace, pod) (weft_requests_total{direction="inbound",namespace="a",'
         'workload_kind="deployment",workload="web",pod!="",route!="[probe]"})'
     )
-    assert 'namespace="a",pod=~"web-5d4-[^-]+",pod!=""' in now(kind="pod", namespace="a", of="rs/web-5d4")
+    assert 'owner_kind="replicaset",owner="web-5d4",pod!=""' in now(kind="pod", namespace="a", of="rs/web-5d4")
+    assert 'pod=~"audit-29(-[0-9]+)?-[^-]+",pod!=""' in now(kind="pod", namespace="a", of="job/audit-29")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,12 @@ def test_a_proxy_has_the_labels_of_its_pod() -> None:
     assert proxies([decoded()], "weft") == [{"targets": ["10.1.2.3:4191"], "labels": labels}]
 
 
+def test_a_proxy_tells_what_made_its_pod() -> None:
+    """A ReplicaSet's whole name, which its pods' names may not hold."""
+    (target,) = proxies([decoded(owner=("ReplicaSet", "web-" + "x" * 70))], "weft")
+    assert (target["labels"]["owner_kind"], target["labels"]["owner"]) == ("replicaset", "web-" + "x" * 70)
+
+
 def test_addresses_of_ipv6_are_in_brackets() -> None:
     """As URLs need them."""
     assert proxies([decoded(ip="fd00::1")], "weft")[0]["targets"] == ["[fd00::1]:4191"]

@@ -43,7 +43,6 @@ class Owned:
 # then it is NAME-MINUTES, or what somebody called it who made it from the CronJob by hand.
 _JOB = "job/([^/]+)/.+|cronjob/[^/]+/(.+-[0-9]{8,})(?:-[0-9]+)?-[^-]+|cronjob/[^/]+/(.+)-[^-]+"
 _OWNED = {
-    "replicaset": Owned('label_replace(%s, "owner", "$1", "pod", "(.+)-[^-]+")', "-[^-]+"),
     "job": Owned(
         'label_replace(label_join(%s, "made", "/", "workload_kind", "workload", "pod"), '
         f'"owner", "$1$2$3", "made", "{_JOB}")',
@@ -139,6 +138,9 @@ def server_key(kind: str) -> Key:
         return Key("namespace", "namespace")
     if kind == "pod":
         return Key("namespace", "pod")
+    if kind == "replicaset":
+        # Pods' names do not tell: of a long name Kubernetes keeps 58 characters, which ReplicaSets may share.
+        return Key("namespace", "owner", matchers=(equals("owner_kind", kind),))
     if owned := _OWNED.get(kind):
         return Key("namespace", "owner", matchers=owned.matchers, owned=owned)
     return Key("namespace", "workload", "workload_kind")

@@ -5,7 +5,7 @@ from typing import Any
 
 from weft_kube.names import COMPONENT, PORT_ADMIN, WORKLOAD, WORKLOAD_KIND
 from weft_kube.objects import Pod
-from weft_kube.workloads import in_mesh
+from weft_kube.workloads import in_mesh, owners
 
 PORT_SERVICE_ADMIN = 9990
 Json = dict[str, Any]
@@ -13,7 +13,8 @@ Json = dict[str, Any]
 
 def proxies(pods: Iterable[Pod], namespace: str) -> list[Json]:
     """Proxies of meshed pods, and those of the control plane, whose Deployments are named as their components."""
-    return [_target(pod, PORT_ADMIN, _workload(pod, namespace)) for pod in pods if _scrapable(pod) and in_mesh(pod)]
+    found = [pod for pod in pods if _scrapable(pod) and in_mesh(pod)]
+    return [_target(pod, PORT_ADMIN, {**_workload(pod, namespace), **_owner(pod)}) for pod in found]
 
 
 def services(pods: Iterable[Pod], namespace: str) -> list[Json]:
@@ -39,6 +40,13 @@ def _workload(pod: Pod, namespace: str) -> dict[str, str]:
     if WORKLOAD not in labels and pod.metadata.namespace == namespace and component:
         return {"workload_kind": "deployment", "workload": component}
     return {"workload_kind": labels.get(WORKLOAD_KIND, ""), "workload": labels.get(WORKLOAD, "")}
+
+
+def _owner(pod: Pod) -> dict[str, str]:
+    """What made the pod itself: its ReplicaSet, say."""
+    for kind, name in owners(pod.metadata)[:1]:
+        return {"owner_kind": kind, "owner": name}
+    return {}
 
 
 def _target(pod: Pod, port: int, labels: dict[str, str]) -> Json:
