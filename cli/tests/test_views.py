@@ -48,6 +48,7 @@ EDGES: Any = [
         "client_id": "spiffe://cluster.local/ns/teahouse/sa/counter",
         "server_id": "spiffe://cluster.local/ns/teahouse/sa/kettle",
         "tls": "true",
+        "reason": "",
         "rps": 1.0,
         "success": 0.85,
         "tcp_open_connections": 1,
@@ -58,6 +59,7 @@ EDGES: Any = [
         "client_id": "",
         "server_id": "",
         "tls": "no_identity",
+        "reason": "",
         "rps": None,
         "success": None,
         "tcp_open_connections": 1,
@@ -78,6 +80,19 @@ ROUTES: Any = [
         "rps": 0.04,
         "latency_seconds": None,
     },
+]
+SIGNALS = {"success": 0.5, "rps": 4.0, "latency_seconds": {"p50": 0.001, "p95": 0.002, "p99": 0.25}}
+INBOUND: Any = [
+    SIGNALS | {"dst": EDGES[0]["dst"], "route": "", "client_id": EDGES[0]["client_id"], "tls": "true"},
+    SIGNALS | {"dst": EDGES[0]["dst"], "route": "brew", "client_id": "", "tls": "no_identity"},
+]
+OUTBOUND: Any = [
+    SIGNALS
+    | {"src": EDGES[0]["src"], "service": ROUTES[0]["service"], "route": "brew", "backend": EDGES[0]["dst"]}
+    | {"retries_per_second": 1.25, "timeouts_per_second": 0.0},
+    SIGNALS
+    | {"src": EDGES[0]["src"], "service": EDGES[1]["dst"], "route": "", "backend": EDGES[1]["dst"]}
+    | {"retries_per_second": None, "timeouts_per_second": None},
 ]
 EVENT = {
     "id": 7,
@@ -156,6 +171,16 @@ def test_routes(same: Any) -> None:
     same("routes.txt", metrics.routes_table(ROUTES) + "\n")
 
 
+def test_inbound(same: Any) -> None:
+    """By route and client; clients without identity say why there is no mutual TLS."""
+    same("stat-inbound.txt", metrics.inbound_table(INBOUND, namespaces=False) + "\n")
+
+
+def test_outbound(same: Any) -> None:
+    """By Service, route and backend, with what the proxy did about failures."""
+    same("stat-outbound.txt", metrics.outbound_table(OUTBOUND, namespaces=True) + "\n")
+
+
 @pytest.mark.parametrize("wide", [False, True])
 def test_tap(same: Any, wide: bool) -> None:
     """One line a request, in both spellings of enums and numbers that JSON of protobuf has."""
@@ -202,3 +227,24 @@ def test_top_agrees_with_its_events(found: list[tuple[str, int]]) -> None:
 def test_percent_never_rounds_a_failure_away(ratio: float | None, expected: str) -> None:
     """100.00% means that nothing failed."""
     assert expected == table.percent(ratio)
+
+
+def test_wide_characters_keep_columns_aligned() -> None:
+    """A tea's name in Chinese takes two columns a character, an accent none."""
+    shown = table.table(["NAME", "RPS"], [["烏龍", "1"], ["caf\u0065\u0301", "22"]])
+    assert shown.splitlines() == ["NAME   RPS", "烏龍     1", "caf\u0065\u0301    22"]
+
+
+def test_narrow_terminals_cut_the_widest_names() -> None:
+    """Numbers stay whole."""
+    assert table.fitted([30, 14, 9], left=2, available=39) == [12, 12, 9]
+    assert table.fitted([20, 9], left=1, available=80) == [20, 9]
+    assert table.fitted([20, 9], left=1, available=5) == [12, 9]
+
+
+@given(st.text(max_size=20), st.integers(1, 20))
+def test_a_cut_text_fits(text_: str, available: int) -> None:
+    """And one that fits is left as it is."""
+    shown = table.cut(text_, available)
+    assert table.width(shown) <= available
+    assert shown == text_ or shown.endswith("…")

@@ -63,13 +63,14 @@ class Ref(TypedDict):
 
 
 class EdgeRow(TypedDict):
-    """Traffic from one workload to another."""
+    """Traffic from one workload to another; an empty name is whoever is outside the mesh."""
 
     src: Ref
     dst: Ref
     client_id: str
     server_id: str
     tls: str
+    reason: str
     rps: float | None
     success: float | None
     tcp_open_connections: float | None
@@ -83,6 +84,32 @@ class RouteRow(TypedDict):
     success: float | None
     rps: float | None
     latency_seconds: Latency | None
+
+
+class InboundRow(TypedDict):
+    """Server-side signals of one route and one client; an empty client_id is a client without identity."""
+
+    dst: Ref
+    route: str
+    client_id: str
+    tls: str
+    success: float | None
+    rps: float | None
+    latency_seconds: Latency | None
+
+
+class OutboundRow(TypedDict):
+    """Client-side signals of one route and one backend, with what the proxy did about failures (each a second)."""
+
+    src: Ref
+    service: Ref
+    route: str
+    backend: Ref
+    success: float | None
+    rps: float | None
+    latency_seconds: Latency | None
+    retries_per_second: float | None
+    timeouts_per_second: float | None
 
 
 class Stat(TypedDict):
@@ -109,6 +136,22 @@ class Routes(TypedDict):
     warnings: list[str]
 
 
+class Inbound(TypedDict):
+    """Answer of `inbound`."""
+
+    window_seconds: float
+    rows: list[InboundRow]
+    warnings: list[str]
+
+
+class Outbound(TypedDict):
+    """Answer of `outbound`."""
+
+    window_seconds: float
+    rows: list[OutboundRow]
+    warnings: list[str]
+
+
 class Client:
     """Questions to web over connections that `open_socket` gives."""
 
@@ -130,6 +173,14 @@ class Client:
     def routes(self, kind: str, **query: str) -> Routes:
         """Requests by route and Service, as the clients' proxies saw them."""
         return cast("Routes", self.get("routes", kind=kind, **query))
+
+    def inbound(self, kind: str, **query: str) -> Inbound:
+        """Requests that objects of a kind received, by route and client."""
+        return cast("Inbound", self.get("inbound", kind=kind, **query))
+
+    def outbound(self, kind: str, **query: str) -> Outbound:
+        """Requests that objects of a kind sent, by Service, route and backend."""
+        return cast("Outbound", self.get("outbound", kind=kind, **query))
 
     def get(self, path: str, /, **query: str) -> dict[str, Any]:
         """GET /api/v1/<path>, leaving out parameters that are empty."""

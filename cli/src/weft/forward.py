@@ -61,12 +61,21 @@ def ready_pod(kube: "Kube", component: str) -> str | None:
 
 def get_json(open_socket: Connect, path: str, name: str) -> tuple[int, Any]:
     """Status and JSON of one GET; `name` says in a failure who did not answer."""
+    status, body = get(open_socket, path, name, accept="application/json")
+    try:
+        return status, json.loads(body)
+    except ValueError as error:
+        raise Failure(f"{name} does not answer as it should: {error}", "See `weft check`.") from error
+
+
+def get(open_socket: Connect, path: str, name: str, accept: str = "text/plain") -> tuple[int, bytes]:
+    """Status and body of one GET."""
     connection = ForwardedHTTP(open_socket)
     try:
-        connection.request("GET", path, headers={"Accept": "application/json"})
+        connection.request("GET", path, headers={"Accept": accept})
         response = connection.getresponse()
-        return response.status, json.loads(response.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        return response.status, response.read()
+    except (OSError, http.client.HTTPException) as error:
         cause = str(error) or type(error).__name__
         raise Failure(f"{name} does not answer as it should: {cause}", "See `weft check`.") from error
     finally:

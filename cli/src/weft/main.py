@@ -7,7 +7,9 @@ from typing import Any, NoReturn
 import click
 
 from weft.commands.about import completion, version
-from weft.commands.check import check, explain
+from weft.commands.check import check
+from weft.commands.diagnostics import diagnostics
+from weft.commands.explain import explain
 from weft.commands.inject import inject, uninject
 from weft.commands.install import install, uninstall, upgrade
 from weft.commands.viz import viz
@@ -51,7 +53,9 @@ def cli() -> None:
     """
 
 
-for command in (check, install, upgrade, uninstall, inject, uninject, viz, explain, version, completion):
+COMMANDS = (check, install, upgrade, uninstall, inject, uninject, viz, diagnostics, explain, version, completion)
+
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -15,7 +15,7 @@ LONG = "n" * 70
 
 def test_nothing_asked_matches_everything() -> None:
     """No condition, no limit, the usual pace."""
-    assert parse({}, "shop") == Filter(Match(), 0, MAX_RPS)
+    assert parse({}, "shop") == Filter(Match(), limit=0, max_rps=MAX_RPS, replay=0)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,19 @@ def test_a_fault_names_its_parameter(query: dict[str, str], part: str) -> None:
     assert part in caught.value.message
 
 
-NAMES = ("method", "path", "status", "min_latency", "header", "identity", "direction", "to", "limit", "max_rps")
+NAMES = (
+    "method",
+    "path",
+    "status",
+    "min_latency",
+    "header",
+    "identity",
+    "direction",
+    "to",
+    "limit",
+    "max_rps",
+    "replay",
+)
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.text(max_size=30)))

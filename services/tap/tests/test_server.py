@@ -34,7 +34,10 @@ async def test_a_tap_streams_the_events_of_the_workloads_proxies(lab: Any) -> No
         pod("shop", "web-2", "10.1.2.4", labels={"pod-template-hash": "5d4"}, owner=("ReplicaSet", "web-5d4"))
     )
     lab.proxy.events.put_nowait(EVENT)
-    async with lab.session() as session, session.get(TAP, params={"path": "/x", "limit": "1"}) as response:
+    async with (
+        lab.session() as session,
+        session.get(TAP, params={"path": "/x", "limit": "1", "replay": "9"}) as response,
+    ):
         status, event = await lines(response, 2)
         assert await response.content.read() == b""
     assert status == {"status": {"pods": 1, "unmeshed": 1, "failing": {}}}
@@ -47,7 +50,8 @@ async def test_a_tap_streams_the_events_of_the_workloads_proxies(lab: Any) -> No
         7,
     )
     assert lab.tunnel.authorities == ["10-1-2-3.shop.web.pod.weft:4190"]
-    assert (lab.proxy.asked[0].match.path_prefix, lab.proxy.asked[0].limit) == ("/x", 1)
+    asked = lab.proxy.asked[0]
+    assert (asked.match.path_prefix, asked.limit, asked.replay) == ("/x", 1, 9)
 
 
 async def test_the_review_asks_for_the_subresource_and_names_the_caller(lab: Any) -> None:

@@ -194,6 +194,42 @@ async def test_routes_are_by_route_and_service(lab: Any) -> None:
     ]
 
 
+async def test_outbound_is_by_route_and_backend(lab: Any) -> None:
+    """With the route's retries, and what was too late."""
+    own = {"namespace": "shop", "workload_kind": "deployment", "workload": "web", "route": "GET /a"}
+    service = own | {"dst_namespace": "shop", "dst_service": "db"}
+    backend = service | {"dst_workload_kind": "deployment", "dst_workload": "db-v2"}
+    lab.prometheus.series = {
+        'status="504"': [(backend, 6)],
+        'grpc_status="4"': [(backend, 3)],
+        "increase(weft_retries": [(service, 30)],
+        "increase(weft_requests": [(backend | {"result": "success"}, 60)],
+    }
+    rows = (await lab.get("outbound", kind="deploy", namespace="shop"))["rows"]
+    assert [(r["src"]["name"], r["service"]["name"], r["route"], r["backend"]["name"], r["rps"]) for r in rows] == [
+        ("web", "db", "GET /a", "db-v2", 1.0)
+    ]
+    assert [(row["retries_per_second"], row["timeouts_per_second"]) for row in rows] == [(0.5, 0.15)]
+
+
+async def test_inbound_is_by_route_and_client(lab: Any) -> None:
+    """A client without identity says why."""
+    own = {"namespace": "shop", "workload_kind": "deployment", "workload": "db", "result": "failure"}
+    client = {"peer_identity": "spiffe://cluster.local/ns/shop/sa/web", "tls": "true"}
+    lab.prometheus.series = {"increase(weft_requests": [(own | client, 60), (own | {"tls": "no_identity"}, 30)]}
+    rows = (await lab.get("inbound", kind="deploy", namespace="shop", name="db"))["rows"]
+    assert [(row["dst"]["name"], row["client_id"], row["tls"], row["rps"], row["success"]) for row in rows] == [
+        ("db", client["peer_identity"], "true", 1.0, 0.0),
+        ("db", "", "no_identity", 0.5, 0.0),
+    ]
+
+
+async def test_sides_of_a_service_are_refused(lab: Any) -> None:
+    """It has no proxy."""
+    async with lab.session.get("/api/v1/inbound", params={"kind": "svc"}) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (400, "bad_parameter")
+
+
 async def test_topology_names_neighbours_outside(lab: Any) -> None:
     """Nodes are the namespace's workloads and those their edges lead to."""
     lab.prometheus.series = {"increase(weft_requests": [(EDGE | {"result": "success"}, 60)]}

@@ -1,4 +1,4 @@
-"""`weft check` and `weft explain`."""
+"""`weft check`."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -47,32 +47,6 @@ def check(target: Target, pre: bool, proxy: bool, wait: float, output: str) -> N
     click.echo(report.document(results) if output == "json" else _ending(results, output))
     if failed := report.first_error(results):
         raise Failure(failed.error.partition("\n")[0], failed.hint)
-
-
-@click.command(cls=Command)
-@click.argument("check_id", metavar="ID|TYPE/NAME")
-@pass_target
-def explain(target: Target, check_id: str) -> None:
-    """Say what to do when a check fails (offline), or what holds for a pod.
-
-    `weft check` prints the ID below each check that fails. `weft explain pod/NAME` tells why the pod has the
-    proxy or has not, and for each option the value and whether pod, namespace or chart gave it. For a workload
-    (`deploy/NAME`) it tells what its new pods get.
-    """
-    from weft.checks.plan import every_check
-
-    if "/" in check_id:
-        from weft.pod_options import page
-
-        kube = target.connect()
-        click.echo(page(kube, target.namespace_or_default(kube), check_id))
-        return
-    checks = every_check()
-    if check_id not in checks:
-        raise Failure(f"there is no check {check_id!r}", f"There are: {', '.join(sorted(checks))}.")
-    found = checks[check_id]
-    level = "a warning" if found.warning else "an error"
-    click.echo(f"{found.id}: {found.description}\n\nWhen it does not hold, that is {level}.\n{found.hint}")
 
 
 def _run(scene: "Scene", pre: bool, proxy: bool, wait: float) -> "Iterator[Result]":

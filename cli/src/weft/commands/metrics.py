@@ -1,6 +1,6 @@
-"""`weft viz stat`, `edges` and `routes`: numbers from web's public API."""
+"""`weft viz stat`, `stat-inbound`, `stat-outbound`, `edges` and `routes`: numbers from web's public API."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,11 +17,12 @@ Function = Callable[..., Any]
 
 
 def scope_options(function: Function) -> Function:
-    """The resource, all namespaces, the time window."""
+    """The resource, all namespaces, the time window, and whether to go on."""
     for option in (
         click.argument("resource", nargs=-1, required=True, metavar="TYPE[/NAME]"),
         click.option("-A", "--all-namespaces", is_flag=True, help="Every namespace."),
         click.option("-t", "--window", default="60s", metavar="TIME", help="The last 15s … 6h (default: 60s)."),
+        click.option("-w", "--watch", is_flag=True, help="Ask again every 2 seconds, until Ctrl-C."),
     ):
         function = option(function)
     return function
@@ -37,7 +38,13 @@ def scope_options(function: Function) -> Function:
 @output_option("table", "wide", "json")
 @pass_target
 def stat(
-    target: Target, /, resource: tuple[str, ...], all_namespaces: bool, output: str, **options: str | None
+    target: Target,
+    /,
+    resource: tuple[str, ...],
+    all_namespaces: bool,
+    watch: bool,
+    output: str,
+    **options: str | None,
 ) -> None:
     """Show success rates, requests and latencies.
 
@@ -47,75 +54,116 @@ def stat(
     LATENCY: until the response began. TCP_CONN: connections open now. "-": no data.
     """
     from weft import resources
-    from weft.views import metrics, table
+    from weft.watching import repeat
 
     wanted = resources.parse(resource)
     kube = target.connect()
     scope = _scope(target, kube, all_namespaces)
     query = {"namespace": scope, **_filters(options)}
     client = _client(kube)
-    answers = [client.stat(one.kind, name=one.name, **query) for one in wanted]
-    groups = [answer["rows"] for answer in answers]
-    warnings = list(dict.fromkeys(warning for answer in answers for warning in answer["warnings"]))
-    if output == "json":
-        rows = [row for rows in groups for row in rows]
-        click.echo(table.document({**answers[0], "rows": rows, "warnings": warnings}))
-    else:
-        _print_stat(groups, len({one.kind for one in wanted}) > 1, all_namespaces, output == "wide")
-    _fail_stat(list(zip(wanted, groups, strict=True)), warnings, scope)
-    if output != "json":
-        for note in metrics.notes(row for rows in groups for row in rows):
-            click.echo(note, err=True)
+
+    def ask() -> list[Mapping[str, Any]]:
+        return [client.stat(one.kind, name=one.name, **query) for one in wanted]
+
+    repeat(ask, lambda answers: _show_stat(wanted, answers, scope, output), watch)
 
 
 @click.command(cls=Command)
 @scope_options
 @output_option("table", "wide", "json")
 @pass_target
-def edges(target: Target, resource: tuple[str, ...], all_namespaces: bool, window: str, output: str) -> None:
+def edges(target: Target, /, output: str, **asked: Any) -> None:
     """Show who talks with whom, and how secured.
 
     `weft viz edges deploy`. SECURED: √ is the mesh's mutual TLS, anything else says why there is none.
     """
-    from weft import resources
-    from weft.views import metrics, table
+    from weft.views import metrics
 
-    one = resources.named(resource)
-    kube = target.connect()
-    scope = _scope(target, kube, all_namespaces)
-    answer = _client(kube).edges(one.kind, namespace=scope, name=one.name, window=window)
-    if output == "json":
-        click.echo(table.document(answer))
-    elif answer["rows"]:
-        click.echo(metrics.edges_table(answer["rows"], output == "wide"))
-    elif not answer["warnings"]:
-        _none(f"no traffic from or to {one}", scope, window)
-    _fail_warned(answer["warnings"])
+    question = Question(target, output, **asked)
+    question.put("edges", lambda rows: metrics.edges_table(rows, output == "wide"), "no traffic from or to {}")
 
 
 @click.command(cls=Command)
 @scope_options
 @output_option("table", "json")
 @pass_target
-def routes(target: Target, resource: tuple[str, ...], all_namespaces: bool, window: str, output: str) -> None:
+def routes(target: Target, /, output: str, **asked: Any) -> None:
     """Show what a workload sends, by route.
 
-    `weft viz routes deploy/web`. Routes are those of ServiceProfiles; [default]: none of them matched.
+    `weft viz routes deploy/web`. Routes are those of ServiceProfiles and HTTPRoutes; [default]: none of them matched.
     """
-    from weft import resources
-    from weft.views import metrics, table
+    from weft.views import metrics
 
-    one = resources.named(resource)
-    kube = target.connect()
-    scope = _scope(target, kube, all_namespaces)
-    answer = _client(kube).routes(one.kind, namespace=scope, name=one.name, window=window)
-    if output == "json":
-        click.echo(table.document(answer))
-    elif answer["rows"]:
-        click.echo(metrics.routes_table(answer["rows"]))
-    elif not answer["warnings"]:
-        _none(f"{one} sent no HTTP requests", scope, window)
-    _fail_warned(answer["warnings"])
+    question = Question(target, output, **asked)
+    question.put("routes", metrics.routes_table, "{} sent no HTTP requests")
+
+
+@click.command("stat-inbound", cls=Command)
+@scope_options
+@output_option("table", "json")
+@pass_target
+def stat_inbound(target: Target, /, output: str, **asked: Any) -> None:
+    """Show what workloads receive, by route and client.
+
+    `weft viz stat-inbound deploy/web`. CLIENT: the service account that the client proved.
+    SECURED: √ is the mesh's mutual TLS, anything else says why there is none.
+    """
+    from weft.views import metrics
+
+    question = Question(target, output, **asked)
+    everywhere = question.scope == "*"
+    question.put("inbound", lambda rows: metrics.inbound_table(rows, everywhere), "{} received no HTTP requests")
+
+
+@click.command("stat-outbound", cls=Command)
+@scope_options
+@output_option("table", "json")
+@pass_target
+def stat_outbound(target: Target, /, output: str, **asked: Any) -> None:
+    """Show what workloads send, by route and backend.
+
+    `weft viz stat-outbound deploy/web`. SERVICE: what the application called; BACKEND: what answered.
+    RETRIES, TIMEOUTS: of the client's proxy, a second.
+    """
+    from weft.views import metrics
+
+    question = Question(target, output, **asked)
+    everywhere = question.scope == "*"
+    question.put("outbound", lambda rows: metrics.outbound_table(rows, everywhere), "{} sent no HTTP requests")
+
+
+class Question:
+    """A question about one resource that web answers with rows."""
+
+    def __init__(
+        self, target: Target, output: str, *, resource: Sequence[str], all_namespaces: bool, window: str, watch: bool
+    ) -> None:
+        from weft import resources
+
+        self._one = resources.named(resource)
+        kube = target.connect()
+        self.scope = _scope(target, kube, all_namespaces)
+        self._window, self._watch, self._output = window, watch, output
+        self._client = _client(kube)
+
+    def put(self, view: str, render: Callable[[Any], str], nothing: str) -> None:
+        """Ask one view and print its rows; `nothing` says what an empty answer means."""
+        from weft.watching import repeat
+
+        query = {"kind": self._one.kind, "namespace": self.scope, "name": self._one.name, "window": self._window}
+        repeat(lambda: self._client.get(view, **query), lambda answer: self._show(answer, render, nothing), self._watch)
+
+    def _show(self, answer: Mapping[str, Any], render: Callable[[Any], str], nothing: str) -> None:
+        from weft.views import table
+
+        if self._output == "json":
+            click.echo(table.document(answer))
+        elif answer["rows"]:
+            click.echo(render(answer["rows"]))
+        elif not answer["warnings"]:
+            where = "" if self.scope == "*" else f" in namespace {self.scope}"
+            click.echo(f"{nothing.format(self._one)}{where} within the last {self._window}", err=True)
+        _fail_warned(answer["warnings"])
 
 
 def _client(kube: "Kube") -> "Client":
@@ -138,6 +186,22 @@ def _filters(options: dict[str, str | None]) -> dict[str, str]:
     return {name: str(resources.named([value])) if name in ("to", "from") else value for name, value in given.items()}
 
 
+def _show_stat(wanted: "Sequence[Resource]", answers: Sequence[Mapping[str, Any]], scope: str, output: str) -> None:
+    from weft.views import metrics, table
+
+    groups = [answer["rows"] for answer in answers]
+    warnings = list(dict.fromkeys(warning for answer in answers for warning in answer["warnings"]))
+    if output == "json":
+        rows = [row for rows in groups for row in rows]
+        click.echo(table.document({**answers[0], "rows": rows, "warnings": warnings}))
+    else:
+        _print_stat(groups, len({one.kind for one in wanted}) > 1, scope == "*", output == "wide")
+    _fail_stat(list(zip(wanted, groups, strict=True)), warnings, scope)
+    if output != "json":
+        for note in metrics.notes(row for rows in groups for row in rows):
+            click.echo(note, err=True)
+
+
 def _print_stat(groups: "list[list[StatRow]]", several: bool, all_namespaces: bool, wide: bool) -> None:
     """One table, or with several kinds one for each."""
     from weft.views import metrics
@@ -158,11 +222,6 @@ def _fail_stat(found: "list[tuple[Resource, list[StatRow]]]", warnings: list[str
     _fail_warned(warnings)
     for one in empty:
         click.echo(f"no {one.plural} in {where}", err=True)
-
-
-def _none(what: str, scope: str, window: str) -> None:
-    where = "" if scope == "*" else f" in namespace {scope}"
-    click.echo(f"{what}{where} within the last {window}", err=True)
 
 
 def _fail_warned(warnings: list[str]) -> None:

@@ -6,7 +6,7 @@ from weft.commands.dashboard import dashboard
 from weft.commands.install import viz_install, viz_uninstall
 from weft.commands.listing import listing
 from weft.commands.live import tap, top
-from weft.commands.metrics import edges, routes, stat
+from weft.commands.metrics import edges, routes, stat, stat_inbound, stat_outbound
 from weft.options import Group
 
 
@@ -15,5 +15,9 @@ def viz() -> None:
     """Metrics, live requests and the dashboard."""
 
 
-for command in (viz_install, viz_uninstall, dashboard, stat, top, tap, edges, routes, listing):
+COMMANDS = (
+    viz_install, viz_uninstall, dashboard, stat, stat_inbound, stat_outbound, top, tap, edges, routes, listing,
+)  # fmt: skip
+
+for command in COMMANDS:
     viz.add_command(command)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from weft.views.metrics import account
+
 GRPC = (
     "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
     "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
@@ -104,9 +106,7 @@ def _enum(value: object) -> str:
 
 def _peer(identity: str, address: str) -> str:
     """The service account of a meshed peer, else its address."""
-    _, found, tail = identity.partition("/ns/")
-    namespace, _, account = tail.partition("/sa/")
-    return f"{account}.{namespace}" if found and account else address.rpartition(":")[0] or address
+    return account(identity) or address.rpartition(":")[0] or address
 
 
 def _pod(event: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from weft.client import EdgeRow, Latency, Ref, RouteRow, StatRow
+from weft.client import EdgeRow, InboundRow, Latency, OutboundRow, Ref, RouteRow, StatRow
 from weft.views.table import NONE, bytes_rate, count, milliseconds, percent, rate, table
 
 LATENCY = ("LATENCY_P50", "LATENCY_P95", "LATENCY_P99")
@@ -13,6 +13,8 @@ NOT_SECURED = {
     "disabled": "disabled",
 }
 SHOWN = 5
+DEFAULT_ROUTE = "[default]"
+OUTSIDE = "(outside the mesh)"
 
 
 def stat_table(rows: Sequence[StatRow], prefix: bool, namespaces: bool, wide: bool) -> str:
@@ -47,12 +49,12 @@ def edges_table(rows: Iterable[EdgeRow], wide: bool) -> str:
     header = ["SRC", "DST", "SRC_NS", "DST_NS", *(["CLIENT_ID", "SERVER_ID"] if wide else []), "SECURED"]
     lines = [
         [
-            row["src"]["name"] or NONE,
-            _destination(row["dst"]),
+            _end(row["src"]),
+            _end(row["dst"]),
             row["src"]["namespace"] or NONE,
             row["dst"]["namespace"] or NONE,
             *([row["client_id"] or NONE, row["server_id"] or NONE] if wide else []),
-            "√" if row["tls"] == "true" else NOT_SECURED.get(row["tls"], row["tls"] or NONE),
+            _secured(row["tls"], row.get("reason", "") if wide else ""),
         ]
         for row in rows
     ]
@@ -64,11 +66,9 @@ def routes_table(rows: Iterable[RouteRow]) -> str:
     header = ["ROUTE", "SERVICE", "SUCCESS", "RPS", *LATENCY]
     lines = [
         [
-            row["route"] or "[default]",
+            row["route"] or DEFAULT_ROUTE,
             row["service"]["name"] or NONE,
-            percent(row["success"]),
-            rate(row["rps"]),
-            *_latency_cells(row["latency_seconds"]),
+            *_signal_cells(row),
         ]
         for row in rows
     ]
@@ -89,8 +89,67 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _destination(ref: Ref) -> str:
-    return ref["name"] or "(outside the mesh)"
+def inbound_table(rows: Sequence[InboundRow], namespaces: bool) -> str:
+    """Requests received, by route and client."""
+    header = ["NAME", "ROUTE", "CLIENT", "SECURED", "SUCCESS", "RPS", *LATENCY]
+    lines = [
+        [
+            row["dst"]["name"],
+            row["route"] or DEFAULT_ROUTE,
+            account(row["client_id"]) or OUTSIDE,
+            _secured(row["tls"], ""),
+            *_signal_cells(row),
+        ]
+        for row in rows
+    ]
+    return _spaced(header, lines, [row["dst"]["namespace"] for row in rows], 4, namespaces)
+
+
+def outbound_table(rows: Sequence[OutboundRow], namespaces: bool) -> str:
+    """Requests sent, by Service, route and backend; retries stand at the first backend of their route."""
+    header = ["NAME", "SERVICE", "ROUTE", "BACKEND", "SUCCESS", "RPS", *LATENCY, "RETRIES", "TIMEOUTS"]
+    lines, routes = [], set()
+    for row in rows:
+        route = (tuple(row["src"].values()), tuple(row["service"].values()), row["route"])
+        line = [
+            row["src"]["name"],
+            row["service"]["name"] or NONE,
+            row["route"] or DEFAULT_ROUTE,
+            _end(row["backend"]),
+            *_signal_cells(row),
+            NONE if route in routes else rate(row["retries_per_second"]),
+            rate(row["timeouts_per_second"]),
+        ]
+        routes.add(route)
+        lines.append(line)
+    return _spaced(header, lines, [row["src"]["namespace"] for row in rows], 4, namespaces)
+
+
+def _spaced(header: list[str], lines: list[list[str]], spaces: list[str], left: int, namespaces: bool) -> str:
+    """A table, with each line's namespace in front if that is wanted."""
+    if not namespaces:
+        return table(header, lines, left)
+    spaced = [[space, *line] for space, line in zip(spaces, lines, strict=True)]
+    return table(["NAMESPACE", *header], spaced, left + 1)
+
+
+def account(identity: str) -> str:
+    """`crowd.teahouse` of spiffe://cluster.local/ns/teahouse/sa/crowd; what is no such ID stays as it is."""
+    _, found, tail = identity.partition("/ns/")
+    namespace, _, name = tail.partition("/sa/")
+    return f"{name}.{namespace}" if found and name else identity
+
+
+def _secured(tls: str, reason: str) -> str:
+    return "√" if tls == "true" else reason or NOT_SECURED.get(tls, tls or NONE)
+
+
+def _end(ref: Ref) -> str:
+    return ref["name"] or OUTSIDE
+
+
+def _signal_cells(row: RouteRow | InboundRow | OutboundRow) -> list[str]:
+    return [percent(row["success"]), rate(row["rps"]), *_latency_cells(row["latency_seconds"])]
 
 
 def _latency_cells(latency: Latency | None) -> list[str]:

@@ -1,25 +1,63 @@
 """Aligned columns and the formats of their cells."""
 
 import json
+import shutil
+import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 GAP = "   "
 NONE = "-"
+NARROWEST = 12
+"""Cells are not cut below this: half a table is worse than one that wraps."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """Columns under upper-case headings: the first `left` to the left, numbers to the right."""
+    """Columns under upper-case headings: the first `left` to the left, numbers to the right.
+
+    On a terminal that is too narrow, the widest of the left columns are cut; in a pipe nothing is.
+    """
     lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    widths = [max(width(line[column]) for line in lines) for column in range(len(header))]
+    if sys.stdout.isatty():
+        widths = fitted(widths, left, shutil.get_terminal_size().columns)
     return "\n".join(_line(line, widths, left) for line in lines)
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
-    padded = (
-        cell.ljust(width) if column < left else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+def width(text: str) -> int:
+    """Columns that a text takes on a terminal: East Asian wide characters and most emoji take two, marks none."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
+
+
+def fitted(widths: Sequence[int], left: int, available: int) -> list[int]:
+    """The widths, with the widest of the first `left` columns narrowed until all fit, if that is possible."""
+    narrowed = list(widths)
+    while sum(narrowed) + len(GAP) * (len(narrowed) - 1) > available:
+        widest = max(range(left), key=narrowed.__getitem__, default=0)
+        if not left or narrowed[widest] <= NARROWEST:
+            break
+        narrowed[widest] -= 1
+    return narrowed
+
+
+def cut(text: str, available: int) -> str:
+    """The text, ending in … where it would take more columns than there are."""
+    if width(text) <= available:
+        return text
+    while text and width(text) > available - 1:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
+    padded = []
+    for column, (cell, available) in enumerate(zip(cells, widths, strict=True)):
+        shown = cut(cell, available)
+        gap = " " * (available - width(shown))
+        padded.append(shown + gap if column < left else gap + shown)
     return GAP.join(padded).rstrip()
 
 

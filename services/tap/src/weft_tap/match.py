@@ -14,32 +14,33 @@ _LATENCY = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(us|µs|ms|s)")
 _MICROSECONDS = {"us": 1, "µs": 1, "ms": 1_000, "s": 1_000_000}
 _STATUS = re.compile(r"([1-5])xx|([1-5]\d\d)(?:-([1-5]\d\d))?")
 _DIRECTIONS = {"inbound": tap_pb2.DIRECTION_INBOUND, "outbound": tap_pb2.DIRECTION_OUTBOUND}
+_OTHERS = ("to", "to_namespace", "limit", "max_rps", "replay")
 IGNORED = ("timeout", "timeoutSeconds", "watch")
 """What Kubernetes clients add by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What to look for, and how much of it: `limit` 0 is no limit."""
+    """What to look for, and how much of it: `limit` 0 is no limit. `replay`: of those that have ended before, too."""
 
     match: tap_pb2.Match
     limit: int = 0
     max_rps: int = MAX_RPS
+    replay: int = 0
 
 
 def parse(query: Mapping[str, str], namespace: str) -> Filter:
     """The filter that the parameters mean; `to` is in the tapped namespace unless told."""
     for name in query:
-        if name not in _FIELDS and name not in (*IGNORED, "to", "to_namespace", "limit", "max_rps"):
-            raise _bad(
-                name, f"is not known; known are {', '.join([*_FIELDS, 'to', 'to_namespace', 'limit', 'max_rps'])}"
-            )
+        if name not in (*_FIELDS, *_OTHERS, *IGNORED):
+            raise _bad(name, f"is not known; known are {', '.join((*_FIELDS, *_OTHERS))}")
     match = tap_pb2.Match()
     for name, set_field in _FIELDS.items():
         if query.get(name):
             set_field(match, query[name])
     _destination(match, query, namespace)
-    return Filter(match, _count(query, "limit", 0), _count(query, "max_rps", MAX_RPS))
+    counts = (_count(query, name, default) for name, default in (("limit", 0), ("max_rps", MAX_RPS), ("replay", 0)))
+    return Filter(match, *counts)
 
 
 def _method(match: tap_pb2.Match, text: str) -> None:

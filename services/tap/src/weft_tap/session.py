@@ -45,6 +45,7 @@ class Session:
         self._pace = Pace(wanted.max_rps, asyncio.get_running_loop().time)
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE)
         self._streams: dict[Target, asyncio.Task[None]] = {}
+        self._replayed: set[Target] = set()
         self._failing: dict[str, str] = {}
         self._status = b""
         self.sent = 0
@@ -95,11 +96,15 @@ class Session:
 
     async def _observe(self, target: Target) -> None:
         request = tap_pb2.ObserveRequest(
-            match=self._wanted.match, limit=self._wanted.limit, max_per_second=self._wanted.max_rps
+            match=self._wanted.match,
+            limit=self._wanted.limit,
+            max_per_second=self._wanted.max_rps,
+            replay=0 if target in self._replayed else self._wanted.replay,
         )
         async with self._connect(target) as channel:
             call = tap_pb2_grpc.TapStub(channel).Observe(request)
             await call.wait_for_connection()
+            self._replayed.add(target)
             if self._failing.pop(target.pod, None):
                 await self._tell()
             async for event in call:

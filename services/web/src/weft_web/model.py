@@ -105,6 +105,50 @@ class Routes(Struct):
     warnings: list[str] = []
 
 
+class InboundRow(Struct):
+    """Requests that an object received, by route and client; an empty `client_id` is a client without identity."""
+
+    dst: Ref
+    route: str
+    client_id: str
+    tls: str
+    success: float | None
+    rps: float | None
+    latency_seconds: Latency | None
+
+
+class Inbound(Struct):
+    """What objects of a kind receive."""
+
+    window_seconds: float
+    rows: list[InboundRow]
+    warnings: list[str] = []
+
+
+class OutboundRow(Struct):
+    """Requests that an object sent, by Service, route and the workload that answered (empty: outside the mesh)."""
+
+    src: Ref
+    service: Ref
+    route: str
+    backend: Ref
+    success: float | None
+    rps: float | None
+    latency_seconds: Latency | None
+    retries_per_second: float | None
+    """Of the route, to whichever backend."""
+    timeouts_per_second: float | None
+    """Answers 504, or gRPC DEADLINE_EXCEEDED."""
+
+
+class Outbound(Struct):
+    """What objects of a kind send."""
+
+    window_seconds: float
+    rows: list[OutboundRow]
+    warnings: list[str] = []
+
+
 class Topology(Struct):
     """A namespace's workloads, and those that talk with them."""
 

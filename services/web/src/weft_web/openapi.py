@@ -51,6 +51,8 @@ OPERATIONS = (
     Operation("stat/stream", "As `stat`, pushed: all rows, then those that change.", None, PARAMETERS),
     Operation("edges", "Who talks with whom, by which identity.", model.Edges, _known(*PLAIN)),
     Operation("routes", "An object's requests by route and Service.", model.Routes, _known(*PLAIN)),
+    Operation("inbound", "What objects receive, by route and client.", model.Inbound, _known(*PLAIN)),
+    Operation("outbound", "What objects send, by route and backend.", model.Outbound, _known(*PLAIN)),
     Operation("topology", "A namespace's workloads and their neighbours.", model.Topology, _known(*PLAIN)),
     Operation("workload", "One object: traffic, pods, neighbours, routes.", model.Workload, _ONE | _known("window")),
     Operation(

@@ -14,6 +14,7 @@ from weft_web.question import Peer, Question
 
 REQUESTS = "weft_requests_total"
 LATENCY = "weft_response_duration_seconds_bucket"
+RETRIES = "weft_retries_total"
 TCP_OPEN = "weft_tcp_open_connections"
 TCP_OPENED = "weft_tcp_opened_total"
 EXPIRY = "weft_identity_expiry_timestamp_seconds"
@@ -118,6 +119,10 @@ class Series:
         """How fast a counter grows, for lines over time: what began in the window counts from its second sample on."""
         return self._folded("sum", f"rate({_selected(metric, self.matchers)}[{window}s])", *more)
 
+    def only(self, matcher: str) -> "Series":
+        """Those of the series that match this, too."""
+        return Series((*self.matchers, matcher), self.by, self.owned)
+
     def now(self, metric: str, *more: str) -> str:
         """The newest values added up, by row and the labels `more`."""
         return self._folded("sum", _selected(metric, self.matchers), *more)
@@ -188,6 +193,25 @@ def route_series(question: Question) -> Series:
     return Series(matchers, ROUTE_LABELS)
 
 
+def received_series(question: Question) -> Series:
+    """Requests that objects receive, by route and client."""
+    own = _series(question, server_key(question.kind.name), (equals("direction", "inbound"),))
+    return Series(own.matchers, (*own.by, "route", "peer_identity", "tls"), own.owned)
+
+
+def sent_series(question: Question) -> Series:
+    """Requests that objects send, by Service, route and the workload that answered."""
+    own = _series(question, server_key(question.kind.name), (equals("direction", "outbound"),))
+    return Series(own.matchers, (*own.by, *_BACKEND_LABELS), own.owned)
+
+
+def retry_series(question: Question) -> Series:
+    """Failed requests that were sent again, by Service and route."""
+    own = _series(question, server_key(question.kind.name), ('result=~"success|failure"',))
+    return Series(own.matchers, (*own.by, *_BACKEND_LABELS[:3]), own.owned)
+
+
+_BACKEND_LABELS = ("dst_namespace", "dst_service", "route", "dst_workload_kind", "dst_workload")
 EDGE_LABELS = ("dst_namespace", "dst_workload_kind", "dst_workload", "dst_service", "peer_identity", "tls")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 from weft_kube.api import KubeApi
 
-from weft_web import diagnosis, edges, history, identities, routes, stat, topology, workload
+from weft_web import diagnosis, edges, history, identities, routes, sides, stat, topology, workload
 from weft_web.catalog import Catalog
 from weft_web.check import checks
 from weft_web.faults import bad_parameter
@@ -17,6 +17,8 @@ from weft_web.model import (
     Edges,
     History,
     Identities,
+    Inbound,
+    Outbound,
     Problems,
     Routes,
     Stat,
@@ -47,6 +49,8 @@ class Views:
             "stat": self.stat,
             "edges": self.edges,
             "routes": self.routes,
+            "inbound": self.inbound,
+            "outbound": self.outbound,
             "topology": self.topology,
             "workload": self.workload,
             "history": self.history,
@@ -76,6 +80,14 @@ class Views:
     async def routes(self, query: Query) -> Routes:
         """An object's requests by route and Service, as its proxies sent them."""
         return await routes.routes(_plain(query), self.prometheus)
+
+    async def inbound(self, query: Query) -> Inbound:
+        """What objects receive, by route and client."""
+        return await sides.inbound(_plain(query), self.catalog, self.prometheus)
+
+    async def outbound(self, query: Query) -> Outbound:
+        """What objects send, by Service, route and backend, with retries and timeouts."""
+        return await sides.outbound(_plain(query), self.catalog, self.prometheus)
 
     async def topology(self, query: Query) -> Topology:
         """A namespace's workloads and what flows between them and their neighbours."""

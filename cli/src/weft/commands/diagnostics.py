@@ -1,0 +1,154 @@
+"""`weft diagnostics`: what control plane and proxies say of themselves, for whom looks for a fault."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from weft.errors import Failure
+from weft.options import Group, Target, output_option, pass_target
+
+if TYPE_CHECKING:
+    from weft.cluster import Kube, Object
+
+AUTHORITY = re.compile(r"(?P<name>[a-z0-9-]+)(\.(?P<namespace>[a-z0-9-]+)(\.svc(\.[a-z0-9.-]+)?)?)?:(?P<port>\d{1,5})")
+
+
+@click.group(cls=Group)
+def diagnostics() -> None:
+    """Look into control plane and proxies."""
+
+
+@diagnostics.command("endpoints")
+@click.argument("service", metavar="SVC:PORT")
+@output_option("table", "wide", "json")
+@pass_target
+def endpoints(target: Target, service: str, output: str) -> None:
+    """Show where the control plane sends requests of a Service.
+
+    `weft diagnostics endpoints web:80`, or web.shop:80. IDENTITY: what the endpoint must prove; "-": plain text.
+    -o wide adds the proxies that use it, and whether they have been told the newest state.
+    """
+    from weft.views import endpoints as views
+    from weft.views import table
+
+    kube = target.connect()
+    namespace, name, port = _authority(service, target.namespace_or_default(kube))
+    answer = _destination(kube, f"/debug/endpoints/{namespace}/{name}/{port}")
+    if output == "json":
+        click.echo(table.document(answer))
+        return
+    if not answer["state"]["exists"]:
+        raise Failure(f"there is no port {port} of service {name} in namespace {namespace}", "See `kubectl get svc`.")
+    click.echo(views.endpoints_table(answer))
+    if output == "wide":
+        click.echo(f"\n{views.watchers_table(answer)}")
+    if not answer["state"]["endpoints"]:
+        click.echo(f"no endpoint of {name}.{namespace}:{port} is ready: `weft why svc/{name} -n {namespace}`", err=True)
+    behind = [one for one in answer["watchers"] if views.state(one["held_version"], answer["version"]) != "current"]
+    if behind:
+        click.echo(f"{len(behind)} of {len(answer['watchers'])} proxies have not been told the newest state", err=True)
+
+
+@diagnostics.command("proxies")
+@output_option("table", "json")
+@pass_target
+def proxies(target: Target, output: str) -> None:
+    """Show the proxies that are connected to the control plane.
+
+    TARGETS: what a proxy watches. WAITING: updates it has not taken yet.
+    """
+    from weft.views import table
+
+    streams = _destination(target.connect(), "/debug/streams")["streams"]
+    rows = [one for one in streams if target.namespace in (None, one["namespace"])]
+    if output == "json":
+        click.echo(table.document({"streams": rows}))
+        return
+    header = ["NAMESPACE", "POD", "VERSION", "TARGETS", "WAITING", "CONNECTED"]
+    cells = [
+        [
+            *(str(one[name]) for name in ("namespace", "pod", "proxy_version", "targets", "waiting")),
+            _age(one["seconds"]),
+        ]
+        for one in sorted(rows, key=lambda one: (one["namespace"], one["pod"]))
+    ]
+    click.echo(table.table(header, cells, left=3))
+
+
+@diagnostics.command("proxy-metrics")
+@click.argument("resource", nargs=-1, required=True, metavar="TYPE/NAME")
+@pass_target
+def proxy_metrics(target: Target, resource: tuple[str, ...]) -> None:
+    """Print the metrics of a pod's proxy, or of all proxies of a workload.
+
+    `weft diagnostics proxy-metrics po/web-1`, `weft diagnostics proxy-metrics deploy/web`.
+    """
+    from weft import names, resources
+    from weft.pods import pods_of
+
+    one = resources.named(resource)
+    kube = target.connect()
+    namespace = target.namespace_or_default(kube)
+    found = [pod for pod in pods_of(kube, namespace, one) if names.PROXY_VERSION in _labels(pod)]
+    if not found:
+        raise Failure(f"no pod of {one} in namespace {namespace} has a proxy", "See `weft inject --help`.")
+    for number, pod in enumerate(found, 1):
+        where = f"{namespace}/{pod['metadata']['name']}"
+        click.echo(f"#\n# POD {where} ({number} of {len(found)})\n#")
+        click.echo(_metrics(kube, pod, names.PORT_ADMIN), nl=False)
+
+
+@diagnostics.command("controller-metrics")
+@pass_target
+def controller_metrics(target: Target) -> None:
+    """Print the metrics of weft's own services."""
+    from weft import names
+
+    kube = target.connect()
+    pods = kube.list(f"/api/v1/namespaces/{names.NAMESPACE}/pods", labelSelector=names.COMPONENT)
+    served = [pod for pod in pods if names.PORT_SERVICE_ADMIN in _ports(pod)]
+    if not served:
+        raise Failure("no pod of the control plane is there", "See `weft check`.")
+    for pod in sorted(served, key=lambda pod: str(pod["metadata"]["name"])):
+        click.echo(f"#\n# POD {pod['metadata']['name']} CONTAINER {_labels(pod)[names.COMPONENT]}\n#")
+        click.echo(_metrics(kube, pod, names.PORT_SERVICE_ADMIN), nl=False)
+
+
+def _authority(text: str, namespace: str) -> tuple[str, str, int]:
+    """Namespace, name and port of `web:80`, `web.shop:80` or `web.shop.svc.cluster.local:80`."""
+    found = AUTHORITY.fullmatch(text)
+    if not found:
+        raise Failure(f"{text!r} is not SVC:PORT", "Write for example web:80 or web.shop:80.")
+    return found["namespace"] or namespace, found["name"], int(found["port"])
+
+
+def _destination(kube: "Kube", path: str) -> dict[str, Any]:
+    from weft.forward import get_json, to_component
+    from weft.names import PORT_SERVICE_ADMIN
+
+    status, answer = get_json(to_component(kube, "destination", PORT_SERVICE_ADMIN), path, "destination")
+    if status >= 400:
+        raise Failure(f"destination answered {status} to {path}", "See `weft check`: is it of this CLI's version?")
+    return dict(answer)
+
+
+def _metrics(kube: "Kube", pod: "Object", port: int) -> str:
+    from weft.forward import get
+
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    _, body = get(lambda: kube.forward(namespace, name, port), "/metrics", f"{namespace}/{name}:{port}")
+    return body.decode(errors="replace")
+
+
+def _labels(pod: "Object") -> dict[str, str]:
+    return pod["metadata"].get("labels") or {}
+
+
+def _ports(pod: "Object") -> list[int]:
+    return [port["containerPort"] for container in pod["spec"]["containers"] for port in container.get("ports") or []]
+
+
+def _age(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}h{minutes % 60}m" if minutes >= 60 else f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,0 +1,113 @@
+"""What `weft explain` knows besides the checks: errors of the proxy, reasons for plain text, events. Pure."""
+
+from typing import NamedTuple
+
+
+class Explanation(NamedTuple):
+    """What a word in an output means, and what to do about it."""
+
+    title: str
+    meaning: str
+    step: str
+
+
+ERRORS = {
+    "E101": Explanation(
+        "no route",
+        "The request matches no route of its Service, and the Service's routes leave nothing over.",
+        "Compare the request's method and path with the routes: `weft viz routes svc/NAME`.",
+    ),
+    "E102": Explanation(
+        "destination unknown",
+        "The control plane did not say within 3 seconds where this address leads, so the proxy does not guess.",
+        "See `weft check` (is destination ready?), and whether a NetworkPolicy keeps the pod from it.",
+    ),
+    "E103": Explanation(
+        "connection failed",
+        "Nothing accepted a connection at the chosen endpoint: refused, unreachable or closed at once.",
+        "See that the application listens on the port that its Service names as targetPort: `weft why`.",
+    ),
+    "E104": Explanation(
+        "no ready endpoints",
+        "The Service has no endpoint that is ready: its selector matches no pod, or no pod is ready.",
+        "`weft diagnostics endpoints SVC:PORT` shows what there is; `kubectl describe pod` why it is not ready.",
+    ),
+    "E105": Explanation(
+        "request timeout",
+        "The response took longer than the route allows (ServiceProfile, HTTPRoute or annotation).",
+        "`weft viz stat-outbound` shows latencies by route: allow more time, or make the server faster.",
+    ),
+    "E106": Explanation(
+        "TLS or identity failed",
+        "The other side's certificate is not what the control plane promised, or this proxy has none yet.",
+        "`weft check --proxy` looks at every certificate; a pod that was replaced gets its identity within seconds.",
+    ),
+    "E107": Explanation(
+        "loop",
+        "The request leads back to the proxy that sends it.",
+        "Call the Service instead of the pod's own address or the proxy's ports (4140, 4143).",
+    ),
+    "E108": Explanation(
+        "protocol error",
+        "What came is not the HTTP it claims to be, or breaks its rules.",
+        "Declare ports that do not speak HTTP as opaque: annotation config.weft.dev/opaque-ports.",
+    ),
+    "E109": Explanation(
+        "shutting down",
+        "The pod is ending and takes no new requests.",
+        "A client in the mesh tries another endpoint by itself; others should retry.",
+    ),
+    "E110": Explanation(
+        "overloaded",
+        "Too many requests wait in this proxy already.",
+        "The server behind it is too slow or too few: scale it, or lower the clients' concurrency.",
+    ),
+    "E111": Explanation(
+        "connection lost",
+        "The connection went away after the request was sent and before a response: the application may have seen it.",
+        "Look for restarts of the server (`kubectl get pods`) and keep-alive times that are shorter than the client's.",
+    ),
+}
+"""By code; the header `weft-error` and `weft_proxy_errors_total` carry it."""
+
+TLS = {
+    "no_identity": Explanation(
+        "the peer has no identity",
+        "The other side has no proxy, or its proxy does not intercept this port; traffic is in plain text.",
+        "Mesh it: `kubectl get deploy/NAME -o yaml | weft inject - | kubectl apply -f -`.",
+    ),
+    "loopback": Explanation(
+        "loopback", "The pod talks with itself; the bytes never leave it.", "There is nothing to do."
+    ),
+    "passthrough": Explanation(
+        "the application's own TLS",
+        "The application encrypts already, so the proxy only carries the bytes: no routes and no requests are counted.",
+        "Let the application speak plain HTTP if you want metrics; the mesh encrypts it.",
+    ),
+    "disabled": Explanation(
+        "disabled",
+        "Mutual TLS is switched off for this traffic.",
+        "Remove the annotation or value that switches it off.",
+    ),
+}
+"""By the label `tls` of metrics and tap."""
+
+EVENTS = {
+    "InjectionSkipped": Explanation(
+        "a pod was not injected",
+        "The pod's namespace or template is marked, and yet it cannot or shall not have the proxy; the event says why.",
+        "Change what the event names (hostNetwork, annotation), then restart the workload.",
+    ),
+}
+"""By the reason of an Event."""
+
+EVERY = ERRORS | TLS | EVENTS
+
+
+def text(word: str) -> str:
+    """For people, whatever the word's case; empty when it is none of these."""
+    known = {name.lower(): name for name in EVERY}
+    if (name := known.get(word.lower())) is None:
+        return ""
+    found = EVERY[name]
+    return f"{name}: {found.title}\n\n{found.meaning}\n{found.step}"
