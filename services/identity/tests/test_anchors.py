@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from weft_identity.anchors import Anchors
+from weft_identity.events import Events
 from weft_identity.issuer import make_anchor, make_issuer
+from weft_identity.ledger import Ledger
 from weft_identity.metrics import Metrics
+from weft_identity.secrets import Secrets
 from weft_kube.api import ApiError, KubeApi
 from weft_testkit.fake_kube import FakeKube
 
@@ -32,8 +35,16 @@ class Keeper:
     def __init__(self, kube: FakeKube, api: KubeApi) -> None:
         self.kube = kube
         self.now = BORN
-        metrics = Metrics(CollectorRegistry())
-        self.anchors = Anchors(api, "weft", "cluster.local", metrics, now=lambda: self.now)
+        self.anchors = Anchors(
+            Secrets(api, "weft"),
+            Ledger(api, "weft"),
+            Events(api, "weft"),
+            Metrics(CollectorRegistry()),
+            trust_domain="cluster.local",
+            anchor_lifetime=timedelta(days=365),
+            issuer_lifetime=timedelta(days=30),
+            now=lambda: self.now,
+        )
         kube.put(secret("weft-trust-anchor", ANCHOR))
         kube.put(secret("weft-issuer", ISSUER))
 
@@ -52,19 +63,19 @@ async def keeper() -> AsyncIterator[Keeper]:
         yield Keeper(kube, api)
 
 
-@pytest.mark.parametrize(("days", "renewed"), [(0, False), (240, False), (250, True), (400, True)])
+@pytest.mark.parametrize(("days", "renewed"), [(0, False), (19, False), (21, True), (40, True)])
 async def test_an_issuer_is_renewed_past_two_thirds_of_its_life(keeper: Keeper, days: int, renewed: bool) -> None:
     """Also one that has ended; the new one is used at once."""
     found = await keeper.after(days)
 
     assert (found != ISSUER["tls.crt"]) is renewed
     assert keeper.anchors.trust
-    assert keeper.anchors.trust.issuer_expiry == (keeper.now if renewed else BORN) + timedelta(days=365)
+    assert keeper.anchors.trust.issuer_expiry == (keeper.now if renewed else BORN) + timedelta(days=30)
 
 
 async def test_a_renewal_keeps_what_the_secret_is_otherwise(keeper: Keeper) -> None:
     """Its type, which cannot change, and its labels."""
-    await keeper.after(250)
+    await keeper.after(21)
 
     stored = keeper.kube.get(PATH)
     assert (stored["type"], stored["metadata"]["labels"]) == ("Opaque", {"mine": "yes"})
@@ -74,7 +85,7 @@ async def test_without_the_anchors_key_nothing_is_renewed(keeper: Keeper) -> Non
     """Who keeps the key elsewhere brings the next issuer too."""
     keeper.kube.put(secret("weft-trust-anchor", {"ca.crt": ANCHOR["ca.crt"]}))
 
-    assert await keeper.after(250) == ISSUER["tls.crt"]
+    assert await keeper.after(21) == ISSUER["tls.crt"]
 
 
 async def test_a_deleted_issuer_is_made_anew(keeper: Keeper) -> None:
@@ -100,11 +111,11 @@ async def test_the_issuer_is_signed_by_the_anchor_whose_key_is_there(keeper: Kee
     fresh = make_anchor("cluster.local", BORN)
     both = {"ca.crt": ANCHOR["ca.crt"] + fresh["ca.crt"]}
     keeper.kube.put(secret("weft-trust-anchor", both | {"ca.key": fresh["ca.key"]}))
-    renewed = await keeper.after(250)
+    renewed = await keeper.after(21)
     keeper.kube.put(secret("weft-trust-anchor", both | {"ca.key": make_anchor("cluster.local", BORN)["ca.key"]}))
 
     assert renewed != ISSUER["tls.crt"]
-    assert await keeper.after(600) == renewed
+    assert await keeper.after(50) == renewed
 
 
 async def test_a_write_upon_another_ones_is_a_conflict(keeper: Keeper) -> None:
@@ -118,5 +129,5 @@ async def test_a_write_upon_another_ones_is_a_conflict(keeper: Keeper) -> None:
     keeper.kube.on_request("PUT", PATH, other_is_faster)
     read = keeper.kube.get(PATH)["metadata"]["resourceVersion"]
     with pytest.raises(ApiError, match="409"):
-        await keeper.after(250)
+        await keeper.after(21)
     assert versions == [read]

@@ -53,7 +53,8 @@ def token_review(request: Recorded) -> dict[str, Any]:
     """Knows one token, and gives it to the audience that was asked for."""
     if request.body["spec"]["token"] != TOKEN:
         return {"status": {"error": "invalid bearer token"}}
-    user = {"username": "system:serviceaccount:teahouse:shop"}
+    extra = {"authentication.kubernetes.io/pod-uid": ["uid-shop"]}
+    user = {"username": "system:serviceaccount:teahouse:shop", "extra": extra}
     return {"status": {"authenticated": True, "user": user, "audiences": request.body["spec"]["audiences"]}}
 
 
@@ -72,6 +73,8 @@ def config() -> Config:
         namespace="weft",
         trust_domain="cluster.local",
         issuance_lifetime=timedelta(hours=24),
+        anchor_lifetime=timedelta(days=365),
+        issuer_lifetime=timedelta(days=30),
         holder="identity-1",
         log_level=20,
         kubernetes_host="",

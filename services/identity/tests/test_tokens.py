@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from weft_identity.tokens import ServiceAccount, Status, TokenRefusedError, account
 
-SHOP = {"authenticated": True, "user": {"username": "system:serviceaccount:teahouse:shop"}}
+POD = {"authentication.kubernetes.io/pod-uid": ["uid-1"]}
+SHOP = {"authenticated": True, "user": {"username": "system:serviceaccount:teahouse:shop", "extra": POD}}
 OURS = {"audiences": ["identity.weft.dev"]}
 
 
@@ -17,8 +18,8 @@ def status(**fields: object) -> Status:
 
 def test_a_service_account_is_found() -> None:
     """Its name may hold dots, its namespace not."""
-    named = status(authenticated=True, user={"username": "system:serviceaccount:tea:shop.v2"}, **OURS)
-    assert account(named) == ServiceAccount("tea", "shop.v2")
+    named = status(authenticated=True, user={"username": "system:serviceaccount:tea:shop.v2", "extra": POD}, **OURS)
+    assert account(named) == ServiceAccount("tea", "shop.v2", "uid-1")
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,7 @@ def test_a_service_account_is_found() -> None:
         ({"error": "token is expired"}, "token is expired"),
         (SHOP | {"audiences": ["https://kubernetes.default.svc"]}, "not for the audience"),
         (SHOP, "not for the audience"),
+        ({"authenticated": True, "user": {"username": "system:serviceaccount:a:b"}} | OURS, "bound to no pod"),
         ({"authenticated": True, "user": {"username": "admin"}} | OURS, "not a service account's"),
         ({"authenticated": True, "user": {"username": "system:serviceaccount:a:b:c"}} | OURS, "not a service"),
         ({"authenticated": True, "user": {"username": "system:serviceaccount:a/../b:c"}} | OURS, "not a service"),
@@ -43,7 +45,9 @@ def test_everybody_else_is_refused(fields: dict[str, object], reason: str) -> No
 def test_no_user_name_leads_out_of_its_path(username: str) -> None:
     """Whatever the name, a SPIFFE ID made of it has the parts of one namespace and one account."""
     try:
-        who = account(status(authenticated=True, user={"username": f"system:serviceaccount:{username}"}, **OURS))
+        who = account(
+            status(authenticated=True, user={"username": f"system:serviceaccount:{username}", "extra": POD}, **OURS)
+        )
     except TokenRefusedError:
         return
     assert "/" not in who.namespace + who.name

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 
@@ -24,3 +25,8 @@ def bundle_pem(certificates: Iterable[x509.Certificate]) -> bytes:
 def bundle_hash(pem: bytes) -> bytes:
     """SHA-256 of the bundle's bytes: what a proxy sends in `bundle_sha256`."""
     return hashlib.sha256(pem).digest()
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 of a certificate, in hex."""
+    return certificate.fingerprint(hashes.SHA256()).hex()

@@ -11,8 +11,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from weft_pki.keys import PrivateKey, PublicKey, new_key
 
-ANCHOR_LIFETIME = timedelta(days=3650)
-ISSUER_LIFETIME = timedelta(days=365)
+ANCHOR_LIFETIME = timedelta(days=365)
+ISSUER_LIFETIME = timedelta(days=30)
 
 CLOCK_SKEW = timedelta(seconds=20)
 """Certificates are valid from this long before they are made: other clocks may be late."""

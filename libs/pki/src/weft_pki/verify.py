@@ -55,6 +55,14 @@ def load_authority(
     return Authority(chain[0], issuer_key, tuple(chain[1:]))
 
 
+def root_of(authority: Authority, anchors: Sequence[x509.Certificate]) -> x509.Certificate:
+    """The anchor that an issuer rests on; VerifyError when it is none of these."""
+    for anchor in anchors:
+        if _issued(authority.chain[-1], anchor):
+            return anchor
+    raise VerifyError("the issuer rests on no anchor of the bundle")
+
+
 def _check_signs(certificate: x509.Certificate, now: datetime) -> None:
     subject = certificate.subject.rfc4514_string()
     try:

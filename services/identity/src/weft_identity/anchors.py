@@ -1,34 +1,35 @@
-"""The Secrets of anchor and issuer: made once, followed for ever, taken over only when sound."""
+"""The trust in use: followed for ever in the Secrets, taken over only when sound; made when there is none."""
 
 import asyncio
-import base64
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
-import aiohttp
-import msgspec
 import structlog
-from weft_kube.api import ApiError, KubeApi
-from weft_kube.objects import Meta, Object
+from weft_kube.objects import Object
 
-from weft_identity.issuer import ANCHOR_KEY, SecretData, Trust, issuer_due, make_anchor, make_issuer, read_trust
+from weft_identity.events import Events
+from weft_identity.faults import FAILURES
+from weft_identity.issuer import (
+    ANCHOR_CERTIFICATE,
+    ANCHOR_KEY,
+    SecretData,
+    Trust,
+    issuer_due,
+    make_anchor,
+    make_issuer,
+    read_trust,
+)
+from weft_identity.ledger import Ledger, RotationMap
 from weft_identity.metrics import Metrics
+from weft_identity.rotation import FRESH_SECONDS
+from weft_identity.secrets import ANCHOR, ISSUER, Secret, Secrets, new_secret
 
-ANCHOR = "weft-trust-anchor"
-ISSUER = "weft-issuer"
 POLL_SECONDS = 30.0
-"""Both Secrets are read this often even if no watch says a word."""
+"""Secrets and phase are read this often even if no watch says a word."""
 
-FAILURES = (ApiError, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError)
-
-
-class Secret(Object):
-    """v1 Secret; msgspec decodes its base64."""
-
-    data: dict[str, bytes] = msgspec.field(default_factory=dict)
-    type: str = "Opaque"
+RETRY_SECONDS = 3.0
 
 
 class Anchors:
@@ -36,69 +37,115 @@ class Anchors:
 
     def __init__(
         self,
-        api: KubeApi,
-        namespace: str,
-        trust_domain: str,
+        secrets: Secrets,
+        ledger: Ledger,
+        events: Events,
         metrics: Metrics,
         *,
+        trust_domain: str,
+        anchor_lifetime: timedelta,
+        issuer_lifetime: timedelta,
         on_change: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.trust: Trust | None = None
         self.ready = asyncio.Event()
-        self._api = api
-        self._collection = f"/api/v1/namespaces/{namespace}/secrets"
-        self._trust_domain = trust_domain
+        self._secrets = secrets
+        self._ledger = ledger
+        self._events = events
         self._metrics = metrics
+        self._trust_domain = trust_domain
+        self._anchor_lifetime = anchor_lifetime
+        self._issuer_lifetime = issuer_lifetime
         self._on_change = on_change
         self._now = now
+        self._clock = clock
+        self._seen_at = clock() - FRESH_SECONDS
         self._touched = asyncio.Event()
+        self._looking = asyncio.Lock()
         self._used: tuple[SecretData | None, SecretData | None] | None = None
+        self._refused: tuple[SecretData | None, SecretData | None] | None = None
         self._log = structlog.get_logger()
 
+    @property
+    def fresh(self) -> bool:
+        """Were Secrets and phase seen lately?"""
+        return self._clock() < self._seen_at + FRESH_SECONDS
+
     def touch(self) -> None:
-        """A Secret may have changed."""
+        """A Secret or the phase may have changed."""
         self._touched.set()
 
     async def run(self) -> None:
-        """Reads both Secrets when touched and every 30 s, for ever."""
+        """Reads all when touched and every 30 s, for ever."""
         while True:
             self._touched.clear()
-            try:
-                await self.refresh()
-            except FAILURES as error:
-                self._log.warning("trust not read", reason=str(error) or type(error).__name__)
+            seen = await self._look()
             with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(POLL_SECONDS if seen else RETRY_SECONDS):
                     await self._touched.wait()
+
+    async def catch_up(self) -> None:
+        """Looks now: a proxy knows a bundle that this replica does not. Those who wait together share a look."""
+        asked = self._clock()
+        async with self._looking:
+            if self._seen_at <= asked:
+                await self._look()
+
+    async def _look(self) -> bool:
+        try:
+            await self.refresh()
+        except FAILURES as error:
+            self._log.warning("trust not read", reason=str(error) or type(error).__name__)
+            return False
+        return True
 
     async def refresh(self) -> None:
         """Takes over what the Secrets hold, if it is new and sound; else keeps what is in use."""
-        anchor, issuer = await self._get(ANCHOR), await self._get(ISSUER)
+        began = self._clock()
+        anchor, issuer = await self._secrets.get(ANCHOR), await self._secrets.get(ISSUER)
+        await self._ledger.refresh()
+        self._seen_at = began
         read = anchor.data if anchor else None, issuer.data if issuer else None
-        if read == self._used:
+        if read in (self._used, self._refused):
             return
         try:
-            trust = read_trust(read[0] or {}, read[1] or {}, self._now())
+            trust = read_trust(_bundle(*read), read[1] or {}, self._now())
         except ValueError as error:
-            self._refuse(str(error))
+            self._refused = read
+            await self._refuse(str(error))
         else:
-            self._used = read
+            self._used, self._refused = read, None
+            self._metrics.issuer_unsound.set(0)
             self._use(trust)
 
     async def provide(self) -> None:
         """Makes the anchor at the first start only, the issuer when it is absent or due. For the Lease's holder."""
-        anchor, issuer = await self._get(ANCHOR), await self._get(ISSUER)
+        anchor, issuer = await self._secrets.get(ANCHOR), await self._secrets.get(ISSUER)
         if anchor is None:
             if self.trust or issuer:
                 return
-            anchor = _secret(ANCHOR, "Opaque", make_anchor(self._trust_domain, self._now()))
-            await self._create(anchor)
+            anchor = new_secret(ANCHOR, "Opaque")
+            anchor.data = make_anchor(self._trust_domain, self._now(), self._anchor_lifetime)
+            await self._secrets.write(anchor)
         if issuer is None:
-            issuer = _secret(ISSUER, "kubernetes.io/tls", {})
-        elif not anchor.data.get(ANCHOR_KEY) or not issuer_due(issuer.data, self._now()):
+            issuer = new_secret(ISSUER, "kubernetes.io/tls")
+        elif not issuer_due(issuer.data, self._now()):
             return
-        await self._issue(anchor.data, issuer)
+        if anchor.data.get(ANCHOR_KEY):
+            await self.issue(anchor, issuer)
+
+    async def issue(self, anchor: Secret, issuer: Secret, key: str = ANCHOR_KEY) -> bool:
+        """A new issuer into the Secret, signed by the anchor whose key this is; false when that cannot be."""
+        try:
+            issuer.data = make_issuer(anchor.data, self._trust_domain, self._now(), self._issuer_lifetime, key)
+            read_trust(anchor.data, issuer.data, self._now())
+        except ValueError as error:
+            self._log.error("issuer not made", reason=str(error))
+            return False
+        await self._secrets.write(issuer)
+        return True
 
     def _use(self, trust: Trust) -> None:
         self.trust = trust
@@ -109,57 +156,25 @@ class Anchors:
             "issuer loaded",
             serial=f"{trust.authority.certificate.serial_number:x}",
             not_after=trust.issuer_expiry.isoformat(),
+            anchors=len(trust.anchors),
         )
         self._on_change()
 
-    def _refuse(self, reason: str) -> None:
+    async def _refuse(self, reason: str) -> None:
         if self.trust is None:
             self._log.info("waiting for the issuer", reason=reason)
             return
         self._metrics.issuer_refused.inc()
-        self._log.error("changed issuer refused, the old one is kept", reason=reason)
-
-    async def _get(self, name: str) -> Secret | None:
-        try:
-            return await self._api.get(f"{self._collection}/{name}", Secret)
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
-
-    async def _issue(self, anchor: SecretData, secret: Secret) -> None:
-        """A new issuer into the Secret; one without a version is not in the cluster yet."""
-        try:
-            secret.data = make_issuer(anchor, self._trust_domain, self._now())
-            read_trust(anchor, secret.data, self._now())
-        except ValueError as error:
-            self._log.error("issuer not made", reason=str(error))
-            return
-        if secret.metadata.resource_version:
-            await self._api.request("PUT", f"{self._collection}/{ISSUER}", body=_body(secret))
-            self._log.info("issuer renewed", secret=ISSUER)
-        else:
-            await self._create(secret)
-
-    async def _create(self, secret: Secret) -> None:
-        """A conflict is an error like any other: the next round reads what another one made."""
-        await self._api.create(self._collection, _body(secret))
-        self._log.info("secret made", secret=secret.metadata.name)
+        self._metrics.issuer_unsound.set(1)
+        self._log.error("changed Secrets refused, the old ones are kept", reason=reason)
+        await self._events.warn(ISSUER, "SecretRefused", f"{reason}; what was there before stays in use")
 
 
-def _secret(name: str, kind: str, data: dict[str, bytes]) -> Secret:
-    labels = {"app.kubernetes.io/part-of": "weft", "weft.dev/component": "identity"}
-    return Secret(Meta(name, labels=labels), data, kind)
-
-
-def _body(secret: Secret) -> dict[str, Any]:
-    """As the API server takes it; with its version, so that a write upon another one's is a conflict."""
-    kept = secret.metadata
-    meta: dict[str, Any] = {"name": kept.name, "labels": kept.labels, "annotations": kept.annotations}
-    if kept.resource_version:
-        meta["resourceVersion"] = kept.resource_version
-    encoded = {key: base64.b64encode(value).decode() for key, value in secret.data.items()}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": secret.type, "data": encoded}
+def _bundle(anchor: SecretData | None, issuer: SecretData | None) -> SecretData:
+    """The anchor's Secret; without one, the CA that cert-manager writes beside an issuer."""
+    if anchor is not None:
+        return anchor
+    return {ANCHOR_CERTIFICATE: (issuer or {}).get(ANCHOR_CERTIFICATE, b"")}
 
 
 class Touch:
@@ -179,3 +194,16 @@ class Touch:
     def reset(self, _: Sequence[Object]) -> None:
         """Listed anew."""
         self._touch()
+
+
+class TouchOnPhase(Touch):
+    """As `Touch`, but leaves that were written down say nothing new."""
+
+    def __init__(self, touch: Callable[[], None], ledger: Ledger) -> None:
+        super().__init__(touch)
+        self._ledger = ledger
+
+    def apply(self, obj: Object) -> None:
+        """New or changed."""
+        if isinstance(obj, RotationMap) and self._ledger.differs(obj.data):
+            super().apply(obj)

@@ -14,11 +14,15 @@ from weft_kube.watch import Reflector, Resource
 from weft_runtime.admin import serve_admin
 from weft_runtime.run import until
 
-from weft_identity.anchors import ANCHOR, ISSUER, Anchors, Secret, Touch
+from weft_identity.anchors import Anchors, Touch, TouchOnPhase
 from weft_identity.bundle import ConfigMap, Copies, Namespaces
 from weft_identity.config import Config
+from weft_identity.events import Events
+from weft_identity.ledger import NAME, Ledger, RotationMap
 from weft_identity.metrics import Metrics
 from weft_identity.publisher import Publisher
+from weft_identity.rotator import Rotator
+from weft_identity.secrets import ANCHOR, ISSUER, Secret, Secrets
 from weft_identity.server import Identity, serve_grpc
 
 T = TypeVar("T", bound=Object)
@@ -36,22 +40,50 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
     """Serves certificates, by the cluster behind `api`."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    changed = asyncio.Event()
-    anchors = Anchors(api, config.namespace, config.trust_domain, metrics, on_change=changed.set)
+    changed, wished = asyncio.Event(), asyncio.Event()
+    secrets, ledger = Secrets(api, config.namespace), Ledger(api, config.namespace)
+    anchors = Anchors(
+        secrets,
+        ledger,
+        Events(api, config.namespace),
+        metrics,
+        trust_domain=config.trust_domain,
+        anchor_lifetime=config.anchor_lifetime,
+        issuer_lifetime=config.issuer_lifetime,
+        on_change=changed.set,
+    )
     namespaces, copies = Namespaces(changed.set), Copies(changed.set)
     reflectors: dict[str, Reflector[Any]] = {
         "anchor": _secret(api, config, ANCHOR, anchors),
         "issuer": _secret(api, config, ISSUER, anchors),
+        "rotation": _rotation(api, config, anchors, ledger, wished),
         "namespaces": Reflector(api, Resource("/api/v1/namespaces", Namespace), namespaces, on_error=_failed),
         "bundles": Reflector(api, _named("/api/v1/configmaps", ConfigMap, TRUST_BUNDLE), copies, on_error=_failed),
     }
     registry.register(WatchCollector("weft_identity", {name: each.state for name, each in reflectors.items()}))
     publisher = Publisher(api, anchors, namespaces, copies, metrics)
+    rotator = Rotator(
+        api,
+        secrets,
+        anchors,
+        ledger,
+        metrics,
+        trust_domain=config.trust_domain,
+        anchor_lifetime=config.anchor_lifetime,
+        issuance_lifetime=config.issuance_lifetime,
+    )
     lease = Lease(api, config.namespace, LEASE, config.holder, on_error=_failed)
     metrics.leader.set_function(lambda: lease.held)
     synced = [reflectors[name].state.synced for name in ("namespaces", "bundles")]
 
-    servicer = Identity(api, anchors, metrics, trust_domain=config.trust_domain, lifetime=config.issuance_lifetime)
+    async def lead() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(publisher.run(changed, synced))
+            tasks.create_task(rotator.run(wished))
+
+    servicer = Identity(
+        api, anchors, ledger, metrics, trust_domain=config.trust_domain, lifetime=config.issuance_lifetime
+    )
     await until(
         stop,
         servers=[
@@ -60,7 +92,8 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
         ],
         watches=[
             anchors.run(),
-            lease.lead(lambda: publisher.run(changed, synced)),
+            ledger.run(),
+            lease.lead(lead),
             *(reflector.run() for reflector in reflectors.values()),
         ],
     )
@@ -69,6 +102,17 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
 def _secret(api: KubeApi, config: Config, name: str, anchors: Anchors) -> Reflector[Secret]:
     resource = _named(f"/api/v1/namespaces/{config.namespace}/secrets", Secret, name)
     return Reflector(api, resource, Touch(anchors.touch), on_error=_failed)
+
+
+def _rotation(
+    api: KubeApi, config: Config, anchors: Anchors, ledger: Ledger, wished: asyncio.Event
+) -> Reflector[RotationMap]:
+    def touch() -> None:
+        anchors.touch()
+        wished.set()
+
+    resource = _named(f"/api/v1/namespaces/{config.namespace}/configmaps", RotationMap, NAME)
+    return Reflector(api, resource, TouchOnPhase(touch, ledger), on_error=_failed)
 
 
 def _named(path: str, kind: type[T], name: str) -> Resource[T]:

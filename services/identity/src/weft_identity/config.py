@@ -8,6 +8,7 @@ from weft_runtime import logs
 from weft_runtime.config import Address, address, duration, env
 
 MIN_LIFETIME = timedelta(minutes=5)
+MIN_AUTHORITY_LIFETIME = timedelta(days=7)
 
 
 def lifetime(text: str) -> timedelta:
@@ -15,6 +16,14 @@ def lifetime(text: str) -> timedelta:
     value = duration(text)
     if value < MIN_LIFETIME:
         raise ValueError("is shorter than 5m")
+    return value
+
+
+def authority_lifetime(text: str) -> timedelta:
+    """Parses the lifetime of anchor or issuer: long enough for leaves of a day to move in its last third."""
+    value = duration(text)
+    if value < MIN_AUTHORITY_LIFETIME:
+        raise ValueError("is shorter than 168h")
     return value
 
 
@@ -27,6 +36,8 @@ class Config:
     namespace: str = env("WEFT_NAMESPACE", default="weft", doc="the control plane's namespace")
     trust_domain: str = env("WEFT_TRUST_DOMAIN", default="cluster.local", doc="of every identity")
     issuance_lifetime: timedelta = env("WEFT_ISSUANCE_LIFETIME", lifetime, default="24h", doc="of a workload's leaf")
+    anchor_lifetime: timedelta = env("WEFT_ANCHOR_LIFETIME", authority_lifetime, default="8760h", doc="of an anchor")
+    issuer_lifetime: timedelta = env("WEFT_ISSUER_LIFETIME", authority_lifetime, default="720h", doc="of an issuer")
     holder: str = env("HOSTNAME", default=socket.gethostname(), doc="this replica's name in the Lease")
     log_level: int = env("WEFT_LOG_LEVEL", logs.level, default="info", doc="debug, info, warning, error")
     kubernetes_host: str = env("KUBERNETES_SERVICE_HOST", doc="set by Kubernetes in every pod")

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from weft_identity.rotation import Phase
+
 
 class Metrics:
     """Declared in a registry of their own."""
@@ -12,7 +14,7 @@ class Metrics:
         )
         self.refused = Counter(
             "weft_identity_refused_total",
-            "Requests without a certificate; reason is token, csr, unavailable (Kubernetes) or issuer.",
+            "Requests without a certificate; reason is token, csr, unavailable (Kubernetes), issuer, bundle or limit.",
             ["reason"],
             registry=registry,
         )
@@ -41,9 +43,30 @@ class Metrics:
             "Changed Secrets that were unsound, so that the old issuer was kept.",
             registry=registry,
         )
+        self.issuer_unsound = Gauge(
+            "weft_identity_issuer_unsound",
+            "1 while the Secrets hold what was refused, and older ones are in use.",
+            registry=registry,
+        )
+        self._rotation = Gauge(
+            "weft_identity_rotation_phase",
+            "1 for the phase that a rotation of the trust anchor is in, as the Lease's holder sees it.",
+            ["phase"],
+            registry=registry,
+        )
+        self.rotation_waiting = Gauge(
+            "weft_identity_rotation_pods_waiting",
+            "Pods whose proxies the phase waits for.",
+            registry=registry,
+        )
         self.namespaces_lacking = Gauge(
             "weft_identity_namespaces_without_bundle",
             "Namespaces that lack the trust bundle, as the Lease's holder sees it.",
             registry=registry,
         )
         self.leader = Gauge("weft_identity_leader", "1 while this replica holds the Lease.", registry=registry)
+
+    def rotation_phase(self, phase: Phase) -> None:
+        """Tells the phase."""
+        for each in Phase:
+            self._rotation.labels(each).set(each is phase)

@@ -12,8 +12,9 @@ from weft_kube.api import ApiError, KubeApi
 from weft_kube.names import TRUST_BUNDLE, TRUST_BUNDLE_KEY
 from weft_kube.objects import Object
 
-from weft_identity.anchors import FAILURES, Anchors
+from weft_identity.anchors import Anchors
 from weft_identity.bundle import Copies, Copy, Namespaces, lacking
+from weft_identity.faults import FAILURES
 from weft_identity.metrics import Metrics
 
 RETRY_SECONDS = 3.0
@@ -73,11 +74,13 @@ class Publisher:
                 await self._sleep(RETRY_SECONDS)
 
     async def _prepared(self) -> bool:
+        """Is the trust here what the Secrets hold now? A new leader must not publish an older bundle again."""
         try:
             await self._anchors.provide()
             await self._anchors.refresh()
         except FAILURES as error:
             self._log.warning("trust not made", reason=str(error) or type(error).__name__)
+            return False
         return self._anchors.trust is not None
 
     async def _publish(self) -> bool:

@@ -1,6 +1,7 @@
 """The gRPC service: token → identity → certificate, and a status for everything that goes wrong."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -15,18 +16,32 @@ from weft_pki.csr import RequestError
 from weft_runtime.config import Address
 
 from weft_identity.anchors import Anchors
-from weft_identity.issuer import IssuerExpiredError, certify
+from weft_identity.issuer import Issued, IssuerExpiredError, Trust, certify
+from weft_identity.ledger import Ledger, LedgerError
+from weft_identity.limits import LimitedError, Limits
 from weft_identity.metrics import Metrics
-from weft_identity.tokens import ReviewUnavailableError, TokenRefusedError, review
+from weft_identity.rotation import may_issue
+from weft_identity.tokens import ReviewUnavailableError, TokenRefusedError, claimed_subject, review
 
 MAX_MESSAGE = 64 * 1024
+MAX_CALLS = 2_000
+"""Calls under way, of all workloads together."""
+
 DRAIN_SECONDS = 10.0
+
+
+class BundleOldError(Exception):
+    """The trust anchor is being rotated, and the proxy's bundle lacks the new one."""
+
 
 REFUSALS: dict[type[Exception], tuple[str, StatusCode]] = {
     TokenRefusedError: ("token", StatusCode.UNAUTHENTICATED),
     RequestError: ("csr", StatusCode.INVALID_ARGUMENT),
     ReviewUnavailableError: ("unavailable", StatusCode.UNAVAILABLE),
+    LedgerError: ("unavailable", StatusCode.UNAVAILABLE),
     IssuerExpiredError: ("issuer", StatusCode.UNAVAILABLE),
+    BundleOldError: ("bundle", StatusCode.UNAVAILABLE),
+    LimitedError: ("limit", StatusCode.RESOURCE_EXHAUSTED),
 }
 
 
@@ -37,6 +52,7 @@ class Identity(IdentityServicer):
         self,
         api: KubeApi,
         anchors: Anchors,
+        ledger: Ledger,
         metrics: Metrics,
         *,
         trust_domain: str,
@@ -45,7 +61,9 @@ class Identity(IdentityServicer):
     ) -> None:
         self._api = api
         self._anchors = anchors
+        self._ledger = ledger
         self._metrics = metrics
+        self._limits = Limits()
         self._trust_domain = trust_domain
         self._lifetime = lifetime
         self._now = now
@@ -56,7 +74,8 @@ class Identity(IdentityServicer):
     ) -> CertifyResponse:
         """A certificate, or the status of what is wrong."""
         try:
-            return await self._certify(request)
+            with self._limits.entered(claimed_subject(request.token)):
+                return await self._certify(request)
         except tuple(REFUSALS) as error:
             reason, code = REFUSALS[type(error)]
             self._metrics.refused.labels(reason).inc()
@@ -66,20 +85,43 @@ class Identity(IdentityServicer):
     async def _certify(self, request: CertifyRequest) -> CertifyResponse:
         with self._metrics.review_duration.time():
             who = await review(self._api, request.token)
+        self._limits.spend(f"{who.namespace}/{who.name}", time.monotonic())
         identity = spiffe_id(self._trust_domain, who.namespace, who.name)
-        if (trust := self._anchors.trust) is None:
-            raise IssuerExpiredError("there is no issuer yet")
+        trust = await self._trust(request.bundle_sha256)
         issued = certify(trust, request.csr, identity, self._now(), self._lifetime)
+        await self._write_down(trust, who.pod_uid, request.bundle_sha256, issued)
         bundle = trust.knows(request.bundle_sha256)
         self._metrics.issued.inc()
         self._metrics.bundles.labels(bundle).inc()
         self._log.info("certificate issued", identity=identity, not_after=issued.not_after.isoformat(), bundle=bundle)
         return CertifyResponse(leaf=issued.leaf, chain=issued.chain, not_after=int(issued.not_after.timestamp()))
 
+    async def _trust(self, bundle_sha256: bytes) -> Trust:
+        """What to sign under. A bundle that this replica does not know may be newer than what it knows."""
+        trust = self._anchors.trust
+        if trust is None or trust.knows(bundle_sha256) == "old":
+            await self._anchors.catch_up()
+            trust = self._anchors.trust
+        if trust is None:
+            raise IssuerExpiredError("there is no issuer yet")
+        if not self._anchors.fresh:
+            raise IssuerExpiredError("identity cannot read its Secrets: see its log")
+        return trust
+
+    async def _write_down(self, trust: Trust, pod_uid: str, bundle_sha256: bytes, issued: Issued) -> None:
+        """While the anchor is rotated, no leaf is given away that nobody would wait for."""
+        proof = trust.proof(self._ledger.state, bundle_sha256)
+        not_after, now = int(issued.not_after.timestamp()), int(self._now().timestamp())
+        state = await self._ledger.record(pod_uid, proof, not_after, now)
+        if not may_issue(state.phase, proof):
+            self._anchors.touch()
+            raise BundleOldError("the trust anchor is being rotated: ask again with the new bundle")
+
 
 async def start(servicer: Identity, listen: Address) -> tuple[grpc.aio.Server, int]:
     """A running server and its port."""
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.so_reuseport", 0)])
+    options = [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.so_reuseport", 0)]
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MAX_CALLS)
     add_IdentityServicer_to_server(servicer, server)
     port = server.add_insecure_port(str(listen))
     await server.start()

@@ -1,6 +1,7 @@
 """Whose token is this? Kubernetes says so by a TokenReview; nothing in the token is believed otherwise."""
 
 import asyncio
+import base64
 import re
 from dataclasses import dataclass
 
@@ -10,9 +11,11 @@ from weft_kube.api import ApiError, KubeApi
 from weft_kube.names import TOKEN_AUDIENCE
 
 PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
+POD_UID = "authentication.kubernetes.io/pod-uid"
 REVIEW_SECONDS = 5.0
 MAX_TOKEN = 16384
 
+_SUBJECT = re.compile(r"[A-Za-z0-9_=-]*\.([A-Za-z0-9_=-]+)\.[A-Za-z0-9_=-]*")
 _ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})")
 
 
@@ -26,14 +29,16 @@ class ReviewUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccount:
-    """Whom a token belongs to."""
+    """Whom a token belongs to, and the pod that it is bound to."""
 
     namespace: str
     name: str
+    pod_uid: str
 
 
 class _User(msgspec.Struct):
     username: str = ""
+    extra: dict[str, list[str]] = {}
 
 
 class Status(msgspec.Struct):
@@ -43,6 +48,10 @@ class Status(msgspec.Struct):
     user: _User = msgspec.field(default_factory=_User)
     audiences: list[str] = []
     error: str = ""
+
+
+class _Claims(msgspec.Struct):
+    sub: str = ""
 
 
 class _TokenReview(msgspec.Struct):
@@ -58,7 +67,19 @@ def account(status: Status) -> ServiceAccount:
     found = _ACCOUNT.fullmatch(status.user.username)
     if not found:
         raise TokenRefusedError("the token is not a service account's")
-    return ServiceAccount(found[1], found[2])
+    pods = status.user.extra.get(POD_UID) or [""]
+    if not pods[0]:
+        raise TokenRefusedError("the token is bound to no pod: nobody could tell when its holder is gone")
+    return ServiceAccount(found[1], found[2], pods[0])
+
+
+def claimed_subject(token: str) -> str:
+    """Whose the token says it is. Believed for nothing but to limit requests fairly; empty when it says nothing."""
+    found = _SUBJECT.fullmatch(token)
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(found[1] + "=="), type=_Claims).sub[:400] if found else ""
+    except (ValueError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
 
 
 async def review(api: KubeApi, token: str) -> ServiceAccount:

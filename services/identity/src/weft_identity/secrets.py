@@ -1,0 +1,60 @@
+"""The Secrets of anchor and issuer in the API: read by name, made, and written upon the version that was read."""
+
+import base64
+from typing import Any
+
+import msgspec
+import structlog
+from weft_kube.api import ApiError, KubeApi
+from weft_kube.objects import Meta, Object
+
+ANCHOR = "weft-trust-anchor"
+ISSUER = "weft-issuer"
+
+
+class Secret(Object):
+    """v1 Secret; msgspec decodes its base64."""
+
+    data: dict[str, bytes] = msgspec.field(default_factory=dict)
+    type: str = "Opaque"
+
+
+def new_secret(name: str, kind: str) -> Secret:
+    """A Secret that is not in the cluster yet."""
+    labels = {"app.kubernetes.io/part-of": "weft", "weft.dev/component": "identity"}
+    return Secret(Meta(name, labels=labels), {}, kind)
+
+
+class Secrets:
+    """Secrets of one namespace."""
+
+    def __init__(self, api: KubeApi, namespace: str) -> None:
+        self.collection = f"/api/v1/namespaces/{namespace}/secrets"
+        self._api = api
+
+    async def get(self, name: str) -> Secret | None:
+        """A Secret; None when there is none."""
+        try:
+            return await self._api.get(f"{self.collection}/{name}", Secret)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def write(self, secret: Secret) -> None:
+        """Makes it, or replaces the version that was read; a conflict is an error: the next round reads again."""
+        name = secret.metadata.name
+        if secret.metadata.resource_version:
+            await self._api.request("PUT", f"{self.collection}/{name}", body=_body(secret))
+        else:
+            await self._api.create(self.collection, _body(secret))
+        structlog.get_logger().info("secret written", secret=name)
+
+
+def _body(secret: Secret) -> dict[str, Any]:
+    kept = secret.metadata
+    meta: dict[str, Any] = {"name": kept.name, "labels": kept.labels, "annotations": kept.annotations}
+    if kept.resource_version:
+        meta["resourceVersion"] = kept.resource_version
+    encoded = {key: base64.b64encode(value).decode() for key, value in secret.data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": secret.type, "data": encoded}

@@ -1,0 +1,250 @@
+"""A rotation carried out: Secrets in a fake cluster, proxies that ask by the gRPC service's own code."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from prometheus_client import CollectorRegistry
+from weft_api.identity.v1.identity_pb2 import CertifyRequest
+from weft_identity.anchors import Anchors
+from weft_identity.events import Events
+from weft_identity.issuer import IssuerExpiredError, make_anchor, make_issuer
+from weft_identity.ledger import Ledger
+from weft_identity.metrics import Metrics
+from weft_identity.rotation import FRESH_SECONDS, SETTLE_SECONDS, Phase
+from weft_identity.rotator import Rotator
+from weft_identity.secrets import Secrets
+from weft_identity.server import BundleOldError, Identity
+from weft_kube.api import ApiError, KubeApi
+from weft_pki.bundle import bundle_hash, parse_certificates
+from weft_pki.csr import new_request
+from weft_pki.keys import new_key
+from weft_pki.verify import verify_workload
+from weft_testkit.fake_kube import FakeKube, Recorded
+
+BORN = datetime(2026, 5, 1, tzinfo=UTC)
+ANCHOR = make_anchor("cluster.local", BORN)
+ISSUER = make_issuer(ANCHOR, "cluster.local", BORN)
+CSR = new_request(new_key())
+BASE = "/api/v1/namespaces/weft"
+
+
+def secret(name: str, data: dict[str, bytes]) -> dict[str, Any]:
+    """A Secret of namespace weft."""
+    encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    meta = {"name": name, "namespace": "weft"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": encoded}
+
+
+def pod(name: str, *, node: str = "n1", phase: str = "Running") -> dict[str, Any]:
+    """A meshed pod, older than the rotation; its uid is its name."""
+    meta = {"name": name, "namespace": "teahouse", "uid": name, "creationTimestamp": "2026-05-01T00:00:00Z"}
+    spec = {"containers": [{"name": "app"}], "initContainers": [{"name": "weft-proxy"}], "nodeName": node}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": {"phase": phase}}
+
+
+def token_review(request: Recorded) -> dict[str, Any]:
+    """Tokens are the names of pods."""
+    extra = {"authentication.kubernetes.io/pod-uid": [request.body["spec"]["token"]]}
+    user = {"username": "system:serviceaccount:teahouse:shop", "extra": extra}
+    return {"status": {"authenticated": True, "user": user, "audiences": ["identity.weft.dev"]}}
+
+
+class Replica:
+    """One identity without its servers; `now` is the test's."""
+
+    def __init__(self, kube: FakeKube, api: KubeApi) -> None:
+        self.kube = kube
+        self.now = BORN + timedelta(days=10)
+        self.ledger = Ledger(api, "weft")
+        metrics, secrets, domain = Metrics(CollectorRegistry()), Secrets(api, "weft"), "cluster.local"
+        life = timedelta(days=365)
+        self.anchors = Anchors(
+            secrets,
+            self.ledger,
+            Events(api, "weft"),
+            metrics,
+            trust_domain=domain,
+            anchor_lifetime=life,
+            issuer_lifetime=timedelta(days=30),
+            now=lambda: self.now,
+            clock=self.clock,
+        )
+        self.rotator = Rotator(
+            api,
+            secrets,
+            self.anchors,
+            self.ledger,
+            metrics,
+            trust_domain=domain,
+            anchor_lifetime=life,
+            issuance_lifetime=timedelta(hours=24),
+            now=lambda: self.now,
+        )
+        day = timedelta(hours=24)
+        self.server = Identity(
+            api, self.anchors, self.ledger, metrics, trust_domain=domain, lifetime=day, now=lambda: self.now
+        )
+
+    def bundle(self) -> bytes:
+        """What is published."""
+        return base64.b64decode(self.kube.get(f"{BASE}/secrets/weft-trust-anchor")["data"]["ca.crt"])
+
+    def wish(self) -> None:
+        """`weft identity rotate`."""
+        meta = {"name": "weft-rotation", "namespace": "weft"}
+        self.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"requested": "now"}})
+
+    async def ask(self, name: str, bundle: bytes) -> str:
+        """The identity in a leaf that a proxy with this bundle got, and verified by it."""
+        request = CertifyRequest(token=name, csr=CSR, bundle_sha256=bundle_hash(bundle))
+        answer = await self.server._certify(request)
+        leaf, *chain = (x509.load_der_x509_certificate(der) for der in (answer.leaf, *answer.chain))
+        return verify_workload(leaf, chain, parse_certificates(bundle), self.now)
+
+    async def until_it_waits(self) -> Phase:
+        """The phase in which there is nothing more to do."""
+        while await self.rotator.step():
+            pass
+        return self.ledger.state.phase
+
+    def clock(self) -> float:
+        """The monotonic one."""
+        return self.now.timestamp()
+
+    async def later(self) -> None:
+        """As long as a phase lasts at least; replicas look meanwhile."""
+        self.now += timedelta(seconds=SETTLE_SECONDS)
+        await self.anchors.refresh()
+
+
+@asynccontextmanager
+async def replicas(*pods: dict[str, Any]) -> AsyncIterator[tuple[Replica, Replica]]:
+    """Two identities in a cluster with Secrets and these pods."""
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api:
+        kube.on_request("POST", ".*/tokenreviews", token_review)
+        for obj in (secret("weft-trust-anchor", ANCHOR), secret("weft-issuer", ISSUER), *pods):
+            kube.put(obj)
+        first, second = Replica(kube, api), Replica(kube, api)
+        async with asyncio.TaskGroup() as tasks:
+            writing = [tasks.create_task(replica.ledger.run()) for replica in (first, second)]
+            for replica in (first, second):
+                await replica.anchors.refresh()
+            yield first, second
+            for task in writing:
+                task.cancel()
+
+
+async def test_a_rotation_from_wish_to_end() -> None:
+    """Each phase waits for every pod; each leaf verifies by the bundle of who asked; then the old anchor is gone."""
+    async with replicas(pod("p1"), pod("p2"), pod("unplaced", node=""), pod("ended", phase="Failed")) as (leader, _):
+        leader.wish()
+        assert await leader.until_it_waits() is Phase.TRUSTING
+        both = leader.bundle()
+        await leader.ask("p1", both)
+        await leader.later()
+        assert await leader.until_it_waits() is Phase.TRUSTING
+        await leader.ask("p2", both)
+
+        assert await leader.until_it_waits() is Phase.LEAVING
+        turned = leader.bundle()
+        assert sorted(map(str, parse_certificates(turned))) == sorted(map(str, parse_certificates(both)))
+        assert turned != both
+        for name in ("p1", "p2"):
+            await leader.ask(name, turned)
+        await leader.later()
+
+        assert await leader.until_it_waits() is Phase.IDLE
+        assert leader.ledger.state.note == "finished"
+        assert parse_certificates(leader.bundle()) == parse_certificates(both)[1:]
+        assert await leader.ask("p1", leader.bundle()) == "spiffe://cluster.local/ns/teahouse/sa/shop"
+
+
+async def test_what_one_replica_knows_all_do() -> None:
+    """Leaves that another replica signed count, also for a leader that has just started."""
+    async with replicas(pod("p1")) as (leader, other):
+        leader.wish()
+        await leader.until_it_waits()
+        await other.ask("p1", leader.bundle())
+        await other.later()
+        assert await other.until_it_waits() is Phase.LEAVING
+
+
+async def test_a_proxy_with_an_old_bundle_is_refused_once_the_new_anchor_signs() -> None:
+    """It could not use the leaf, and must not get one of the old anchor any more: it asks again with the new bundle."""
+    async with replicas() as (leader, _):
+        leader.wish()
+        await leader.until_it_waits()
+        await leader.later()
+        assert await leader.until_it_waits() is Phase.LEAVING
+        leader.kube.put(pod("late"))
+        with pytest.raises(BundleOldError):
+            await leader.ask("late", ANCHOR["ca.crt"])
+        assert await leader.ask("late", leader.bundle())
+
+
+async def test_a_replica_that_may_have_missed_a_step_signs_nothing() -> None:
+    """It looks every 30 s, so after a minute without a look something is wrong; no phase is shorter than that."""
+    async with replicas(pod("p1")) as (leader, other):
+        await other.ask("p1", ANCHOR["ca.crt"])
+        leader.wish()
+        await leader.until_it_waits()
+        other.now += timedelta(seconds=FRESH_SECONDS)
+        with pytest.raises(IssuerExpiredError, match="cannot read its Secrets"):
+            await other.ask("p1", ANCHOR["ca.crt"])
+
+
+async def test_a_leaf_signed_while_the_leader_judges_stops_its_decision() -> None:
+    """It wrote down the leaf; the leader's write names an older version."""
+    async with replicas(pod("p1")) as (leader, other):
+        leader.wish()
+        await leader.until_it_waits()
+        await leader.ask("p1", leader.bundle())
+        await leader.later()
+        asked = []
+
+        def meanwhile(_: Recorded) -> None:
+            if not asked:
+                asked.append(1)
+                data = {"state": leader.kube.get(f"{BASE}/configmaps/weft-rotation")["data"]["state"]}
+                meta = {"name": "weft-rotation", "namespace": "weft"}
+                leader.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+
+        leader.kube.on_request("GET", "/api/v1/pods", meanwhile)
+        with pytest.raises(ApiError, match="409"):
+            await leader.until_it_waits()
+        assert await other.until_it_waits() is Phase.TRUSTING
+
+
+async def test_an_anchor_of_a_certain_age_is_rotated_unasked() -> None:
+    """After two thirds of its life; not before."""
+    async with replicas() as (leader, _):
+        assert await leader.until_it_waits() is Phase.IDLE
+        leader.now = BORN + timedelta(days=244)
+        leader.kube.put(secret("weft-issuer", make_issuer(ANCHOR, "cluster.local", leader.now)))
+        assert await leader.until_it_waits() is Phase.TRUSTING
+
+
+async def test_progress_is_told() -> None:
+    """For `weft identity rotate`: how many pods, and for whom it waits."""
+    async with replicas(pod("p1"), pod("p2")) as (leader, _):
+        leader.wish()
+        await leader.until_it_waits()
+        await leader.ask("p1", leader.bundle())
+        await leader.until_it_waits()
+        progress = leader.kube.get(f"{BASE}/configmaps/weft-rotation")["data"]["progress"]
+        assert progress == '{"pods":2,"waiting":1,"names":["teahouse/p2"]}'
+
+
+async def test_an_anchor_whose_key_is_kept_elsewhere_is_not_rotated() -> None:
+    """The wish is answered by the reason."""
+    async with replicas() as (leader, _):
+        leader.kube.put(secret("weft-trust-anchor", {"ca.crt": ANCHOR["ca.crt"]}))
+        leader.wish()
+        assert await leader.until_it_waits() is Phase.IDLE
+        assert "ca.key" in leader.ledger.state.note
