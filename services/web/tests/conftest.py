@@ -14,6 +14,7 @@ from weft_kube.api import KubeApi
 from weft_kube.workloads import KINDS
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.wait import until
+from weft_web.access import Access
 from weft_web.app import watches
 from weft_web.catalog import Catalog
 from weft_web.mesh import Mesh
@@ -36,6 +37,8 @@ class FakePrometheus:
     """Answers to queries of a range: a value for each step."""
     asked: list[str] = field(default_factory=list)
     broken: bool = False
+    series_of_all: int = 0
+    """How many series it answers every query with."""
 
     async def query(self, request: web.Request) -> web.Response:
         """POST /api/v1/query."""
@@ -43,6 +46,10 @@ class FakePrometheus:
         self.asked.append(expression)
         if self.broken:
             return web.json_response({"status": "error", "errorType": "internal", "error": "out of memory"}, status=500)
+        if self.series_of_all:
+            labels = b'{"namespace":"shop","peer_identity":"' + b"x" * 150 + b'"}'
+            series = b",".join([b'{"metric":' + labels + b',"value":[0,"1"]}'] * self.series_of_all)
+            return web.Response(body=b'{"status":"success","data":{"result":[' + series + b"]}}")
         found = next((series for part, series in self.series.items() if part in expression), [])
         if 'tls!~"true' in expression:
             found = self.plain
@@ -69,6 +76,8 @@ class Lab:
     catalog: Catalog
     session: aiohttp.ClientSession
     admin_url: str
+    exposed_url: str
+    """The same web, as it is when others can reach it."""
     static: Path
 
     async def has(self, *objects: dict[str, Any]) -> None:
@@ -114,8 +123,10 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         views = Views(
             api, catalog, Prometheus(asking, url), Version("1.2.3", None, True), Mesh("weft", "cluster.local", "1.2.3")
         )
-        app = application(views, api, Static(tmp_path), Metrics("1.2.3"), frozenset({"weft.example"}))
+        app = application(views, api, Static(tmp_path), Metrics("1.2.3"), hosts=frozenset({"weft.example"}))
         base = await _listen(app, stack)
+        exposed = application(views, api, Static(tmp_path), Metrics("1.2.3"), access=Access(api, "weft"))
+        exposed_url = await _listen(exposed, stack)
         admin_url = await _listen(admin(web.Application(), catalog, "weft"), stack)
         session = await stack.enter_async_context(aiohttp.ClientSession(base))
-        yield Lab(kube, fake, catalog, session, admin_url, tmp_path)
+        yield Lab(kube, fake, catalog, session, admin_url, exposed_url, tmp_path)

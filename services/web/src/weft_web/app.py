@@ -13,6 +13,7 @@ from weft_kube.workloads import KINDS
 from weft_runtime.admin import admin_app, serve_http
 from weft_runtime.run import until
 
+from weft_web.access import Access
 from weft_web.catalog import Catalog
 from weft_web.config import Config
 from weft_web.mesh import Mesh
@@ -40,7 +41,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         prometheus = Prometheus(session, config.prometheus_url, metrics.query)
         told = Version(version("weft-web"), config.grafana_url or None, config.dashboard_tap)
         views = Views(api, catalog, prometheus, told, Mesh(config.namespace, config.trust_domain, told.version))
-        app = application(views, api, Static(config.static), metrics, config.allowed_hosts)
+        access = Access(api, config.namespace) if config.authenticate else None
+        app = application(views, api, Static(config.static), metrics, hosts=config.allowed_hosts, access=access)
         conditions = {kind: state.synced for kind, state in states.items()}
         await until(
             stop,

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weft_runtime import logs
-from weft_runtime.config import Address, address, env
+from weft_runtime.config import Address, ConfigError, address, env
+
+from weft_web.guard import loopback
 
 
 def boolean(text: str) -> bool:
@@ -35,5 +37,13 @@ class Config:
     allowed_hosts: frozenset[str] = env(
         "WEFT_ALLOWED_HOSTS", hosts, default="", doc="names of this server besides localhost"
     )
+    authenticate: bool = env(
+        "WEFT_AUTHENTICATE", boolean, default="false", doc="ask for Kubernetes tokens; needed to listen beyond loopback"
+    )
     kube_host: str = env("KUBERNETES_SERVICE_HOST", doc="set by Kubernetes in every pod")
     kube_port: str = env("KUBERNETES_SERVICE_PORT", default="443", doc="set by Kubernetes in every pod")
+
+    def __post_init__(self) -> None:
+        """Others than this pod never get in without a token."""
+        if not self.authenticate and not loopback(self.listen.host):
+            raise ConfigError(f"WEFT_LISTEN={str(self.listen)!r} is not on the loopback: set WEFT_AUTHENTICATE=true")

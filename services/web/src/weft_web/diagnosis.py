@@ -4,9 +4,6 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
-
-from weft_kube.workloads import parse_kind
 
 from weft_web import promql
 from weft_web.catalog import Catalog, Rollout, rollouts
@@ -16,39 +13,37 @@ from weft_web.mesh import Mesh
 from weft_web.model import Problems, Ref, Row
 from weft_web.problems import EXPIRY_SECONDS, RECENT_SECONDS, WARNING, Evidence, Failures, ranked
 from weft_web.prometheus import Prometheus, PrometheusError
-from weft_web.question import Question
-from weft_web.stat import ask_all, stat
+from weft_web.question import Question, of_kinds
+from weft_web.stat import ask_all, stats
 from weft_web.table import Sample, group
 
 _OWN = ("namespace", "workload_kind", "workload")
 
 
 async def problems(question: Question, catalog: Catalog, prometheus: Prometheus, mesh: Mesh) -> Problems:
-    """What is wrong in one namespace or all. The mesh's own troubles are told in both."""
-    kinds = [replace(question, kind=parse_kind(kind)) for kind in promql.WORKLOADS]
-    stats, links, looked, signals = await asyncio.gather(
-        asyncio.gather(*(stat(each, catalog, prometheus) for each in kinds)),
-        asyncio.gather(*(edges(each, catalog, prometheus, mesh.trust_domain) for each in kinds)),
+    """What is wrong in one namespace or all; the mesh's own troubles with all, or with its own namespace."""
+    found, links, looked, signals = await asyncio.gather(
+        stats(of_kinds(question, promql.WORKLOADS), catalog, prometheus),
+        edges(question, catalog, prometheus, mesh.trust_domain, promql.WORKLOADS),
         checks(catalog, prometheus, mesh.namespace, mesh.version),
         _signals(question, prometheus),
     )
-    rows = [row for answer in stats for row in answer.rows]
+    rows = found.rows
     evidence = Evidence(
         rows=rows,
-        edges=list({(edge.src, edge.dst, edge.tls): edge for answer in links for edge in answer.rows}.values()),
+        edges=links.rows,
         failures=_failures(signals["failures"]),
         errors=_errors(signals["errors"]),
         expiry={Ref(*key): left for key, left in group(signals["expiry"], _OWN).items()},
         disconnected={Ref(*key): round(count) for key, count in group(signals["disconnected"], _OWN).items()},
         pods=[pod for pod in catalog.pod_store.objects.values() if question.namespace in ("", pod.metadata.namespace)],
         namespaces=catalog.of("namespace", question.namespace),
-        checks=looked.checks,
+        checks=looked.checks if question.namespace in ("", mesh.namespace) else (),
         now=time.time(),
     )
     evidence.rollouts = _recent(rows, catalog, evidence.now)
-    warnings = dict.fromkeys(text for answer in stats for text in answer.warnings)
     known = sum(row.rps is not None for row in rows)
-    return Problems(question.window, ranked(evidence), known, list(warnings))
+    return Problems(question.window, ranked(evidence), known, found.warnings)
 
 
 async def _signals(question: Question, prometheus: Prometheus) -> Mapping[str, list[Sample]]:

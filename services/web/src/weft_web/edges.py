@@ -23,8 +23,14 @@ from weft_web.table import Group, Outcomes, group, outcomes
 OUTSIDE = Ref("", "", "")
 
 
-async def edges(question: Question, catalog: Catalog, prometheus: Prometheus, trust_domain: str) -> Edges:
-    """Edges one of whose ends is of the kind and in the namespace asked for, busiest first."""
+async def edges(
+    question: Question, catalog: Catalog, prometheus: Prometheus, trust_domain: str, kinds: tuple[str, ...] = ()
+) -> Edges:
+    """Edges one of whose ends is of the question's kind, or of these kinds of workloads, and in its namespace.
+
+    Busiest first.
+    """
+    kinds = kinds or (question.kind.name,)
     try:
         sent, plain = await asyncio.gather(
             _flows(question, edge_series(question), _sent, prometheus),
@@ -33,7 +39,7 @@ async def edges(question: Question, catalog: Catalog, prometheus: Prometheus, tr
     except PrometheusError as error:
         return Edges(question.window, [], [str(error)])
     rows = [_edge(_full(key, catalog), *found, question.window) for key, found in (sent | plain).items()]
-    touching = [row for row in rows if _touches(row, question)]
+    touching = [row for row in rows if _touches(row, question, kinds)]
     for row in touching:
         if row.tls == "true":
             row.client_id = _identity(catalog.pods(row.src.kind, row.src.namespace, row.src.name), trust_domain)
@@ -110,10 +116,6 @@ def _identity(pods: list[Pod], trust_domain: str) -> str:
     return spiffe_id(trust_domain, *accounts.pop()) if len(accounts) == 1 else ""
 
 
-def _touches(edge: Edge, question: Question) -> bool:
-    ends = [
-        end
-        for end in (edge.src, edge.dst)
-        if question.namespace in ("", end.namespace) and question.kind.name == end.kind
-    ]
+def _touches(edge: Edge, question: Question, kinds: tuple[str, ...]) -> bool:
+    ends = [end for end in (edge.src, edge.dst) if question.namespace in ("", end.namespace) and end.kind in kinds]
     return any(question.name in ("", end.name) for end in ends)

@@ -24,7 +24,7 @@ HEADERS = {
 def refusal(host: str, origin: str | None, hosts: frozenset[str]) -> str:
     """Why a request with these headers is refused; empty when it is not."""
     name = _parts(f"//{host}").hostname or ""
-    if name not in hosts and not _loopback(name):
+    if name not in hosts and not loopback(name):
         return f"this server is not called {name or host!r}"
     if origin is not None and _parts(origin).netloc != host:
         return f"pages of {origin} may not ask"
@@ -39,7 +39,8 @@ def _parts(url: str) -> SplitResult:
         return urlsplit("")
 
 
-def _loopback(name: str) -> bool:
+def loopback(name: str) -> bool:
+    """Does this name or address lead back to the same machine?"""
     if name == "localhost":
         return True
     try:

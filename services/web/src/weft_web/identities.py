@@ -5,14 +5,13 @@ import hashlib
 import ssl
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import msgspec
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.names import TRUST_BUNDLE, TRUST_BUNDLE_KEY, spiffe_id
-from weft_kube.workloads import in_mesh, parse_kind, running
+from weft_kube.workloads import in_mesh, running
 
 from weft_web import promql
 from weft_web.catalog import Catalog
@@ -34,16 +33,14 @@ async def identities(
     question: Question, catalog: Catalog, prometheus: Prometheus, api: KubeApi, mesh: Mesh
 ) -> Identities:
     """Identities of one namespace or all; anchors as the control plane's namespace has them in its trust bundle."""
-    kinds = [replace(question, kind=parse_kind(kind)) for kind in promql.WORKLOADS]
     links, (found, refused), (issuer, expiry, unknown) = await asyncio.gather(
-        asyncio.gather(*(edges(each, catalog, prometheus, mesh.trust_domain) for each in kinds)),
+        edges(question, catalog, prometheus, mesh.trust_domain, promql.WORKLOADS),
         _anchors(api, mesh.namespace),
         _expiries(question, prometheus),
     )
-    plain = {(edge.src, edge.dst, edge.tls): edge for answer in links for edge in answer.rows if edge.tls != "true"}
+    plain = [edge for edge in links.rows if edge.tls != "true"]
     rows = _rows(question.namespace, catalog, expiry, mesh.trust_domain)
-    busiest = sorted(plain.values(), key=lambda edge: (-(edge.rps or 0), edge.dst.namespace, edge.dst.name))
-    return Identities(mesh.trust_domain, found, issuer, rows, busiest, list(filter(None, (refused, unknown))))
+    return Identities(mesh.trust_domain, found, issuer, rows, plain, list(filter(None, (refused, unknown))))
 
 
 def _rows(namespace: str, catalog: Catalog, expiry: dict[tuple[str, ...], float], trust_domain: str) -> list[Identity]:

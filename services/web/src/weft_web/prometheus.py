@@ -2,8 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -43,6 +44,7 @@ class _Answer(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Answer)
+T = TypeVar("T")
 _Question = tuple[tuple[str, str], ...]
 
 
@@ -50,8 +52,17 @@ _Question = tuple[tuple[str, str], ...]
 class _Held:
     """An answer, or that somebody is asking."""
 
-    future: asyncio.Future[list[_Series]]
+    future: asyncio.Future[list[Any]]
     until: float = math.inf
+
+
+def _samples(found: list[_Series]) -> list[Sample]:
+    samples = (Sample(series.metric, float(series.value[1])) for series in found)
+    return [sample for sample in samples if not math.isnan(sample.value)]
+
+
+def _spans(found: list[_Series]) -> list[Span]:
+    return [Span(series.metric, {time: float(value) for time, value in series.values}) for series in found]
 
 
 class Prometheus:
@@ -68,39 +79,37 @@ class Prometheus:
 
     async def query(self, expression: str) -> list[Sample]:
         """The newest value of each series; NaN is left out. Raises PrometheusError."""
-        found = await self._shared({"query": expression})
-        samples = (Sample(series.metric, float(series.value[1])) for series in found)
-        return [sample for sample in samples if not math.isnan(sample.value)]
+        return await self._shared((("query", expression),), _samples)
 
     async def range(self, expression: str, start: int, end: int, step: int) -> list[Span]:
         """The values of each series from `start` to `end` (seconds since the epoch), every `step` seconds."""
-        found = await self._shared({"query": expression, "start": str(start), "end": str(end), "step": str(step)})
-        return [Span(series.metric, {time: float(value) for time, value in series.values}) for series in found]
+        span = ("query", expression), ("start", str(start)), ("end", str(end)), ("step", str(step))
+        return await self._shared(span, _spans)
 
-    async def _shared(self, parameters: Mapping[str, str]) -> list[_Series]:
-        key = tuple(parameters.items())
+    async def _shared(self, key: _Question, read: Callable[[list[_Series]], list[T]]) -> list[T]:
         while True:
             self._forget()
             held = self._held.get(key)
             if held is None:
-                return await self._first(key)
+                return await self._first(key, read)
             await asyncio.wait([held.future])
             if not held.future.cancelled():
-                return held.future.result()
+                found: list[T] = held.future.result()
+                return found
 
     def _forget(self) -> None:
         now = asyncio.get_running_loop().time()
         for key in [key for key, held in self._held.items() if held.until < now]:
             del self._held[key]
 
-    async def _first(self, key: _Question) -> list[_Series]:
+    async def _first(self, key: _Question, read: Callable[[list[_Series]], list[T]]) -> list[T]:
         """Asks for all who wait. If this caller goes away meanwhile, the next one asks again."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        future: asyncio.Future[list[_Series]] = loop.create_future()
+        future: asyncio.Future[list[T]] = loop.create_future()
         held = self._held[key] = _Held(future)
         try:
-            future.set_result(await self._ask(dict(key)))
+            future.set_result(read(await self._ask(dict(key))))
         except PrometheusError as error:
             future.set_exception(error)
         finally:

@@ -1,8 +1,8 @@
 """What a request asks, parsed from its query parameters. Pure; each fault names its parameter."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from weft_kube.workloads import Kind, parse_kind
 
@@ -122,6 +122,11 @@ def _peer(query: Mapping[str, str], side: str, namespace: str) -> Peer | None:
     if side == "from" and peer.name == "service":
         raise bad_parameter(side, "a Service sends no requests", "name the workload behind it")
     return Peer(namespace, peer.name, name_of(side, name))
+
+
+def of_kinds(question: Question, kinds: Iterable[str]) -> list[Question]:
+    """The same question for several kinds."""
+    return [replace(question, kind=parse_kind(kind)) for kind in kinds]
 
 
 def _owner(query: Mapping[str, str], kind: Kind, namespace: str) -> Peer | None:

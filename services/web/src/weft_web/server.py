@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from weft_kube.api import KubeApi
 
+from weft_web.access import Access
 from weft_web.catalog import Catalog
 from weft_web.faults import Fault, bad_parameter
 from weft_web.guard import add_headers, guard
@@ -20,16 +21,24 @@ from weft_web.tap import tap_lines
 from weft_web.targets import JOBS
 from weft_web.views import Query, Views
 
+MAX_STREAMS = 500
+
 
 def application(
-    views: Views, api: KubeApi, static: Static, metrics: Metrics, hosts: frozenset[str] = frozenset()
+    views: Views,
+    api: KubeApi,
+    static: Static,
+    metrics: Metrics,
+    *,
+    hosts: frozenset[str] = frozenset(),
+    access: Access | None = None,
 ) -> web.Application:
-    """All of web's HTTP."""
-    app = web.Application(middlewares=[_faults(metrics), guard(hosts)])
+    """All of web's HTTP. With `access` every question of the API is checked, else only this pod can reach it."""
+    app = web.Application(middlewares=[_faults(metrics), guard(hosts), _checked(access)])
     app.on_response_prepare.append(add_headers)
     for name, view in views.by_name.items():
         app.router.add_get(f"/api/v1/{name}", _json_of(view))
-    streams = Streams(views, api, metrics)
+    streams = Streams(views, api, metrics, access)
     app.router.add_get("/api/v1/stat/stream", streams.stat)
     app.router.add_get("/api/v1/stream", streams.any_view)
     app.router.add_get("/api/v1/tap", streams.tap)
@@ -56,10 +65,12 @@ def admin(app: web.Application, catalog: Catalog, namespace: str) -> web.Applica
 class Streams:
     """Handlers that go on until the client leaves."""
 
-    def __init__(self, views: Views, api: KubeApi, metrics: Metrics) -> None:
+    def __init__(self, views: Views, api: KubeApi, metrics: Metrics, access: Access | None) -> None:
         self._views = views
         self._api = api
         self._metrics = metrics
+        self._access = access
+        self._open = 0
 
     async def stat(self, request: web.Request) -> web.StreamResponse:
         """Rows of `stat`."""
@@ -77,26 +88,43 @@ class Streams:
         if not self._views.version.tap:
             raise Fault(403, "tap_disabled", "the dashboard may not tap here", "use weft viz tap, with your own rights")
         lines = tap_lines(self._api, dict(request.query))
-        return await self._send(request, (message(line) async for line in lines))
+        return await self._send(request, self._allowed(request, (message(line) async for line in lines)))
 
     async def _view(self, request: web.Request, name: str) -> web.StreamResponse:
         query = {key: value for key, value in request.query.items() if key != "view"}
-        return await self._send(request, pushes(lambda: self._views.by_name[name](query), asyncio.sleep))
+        events = pushes(lambda: self._views.by_name[name](query), asyncio.sleep)
+        return await self._send(request, self._allowed(request, events))
+
+    async def _allowed(self, request: web.Request, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The events for as long as the caller may have them: a token ends, a right is withdrawn."""
+        async for data in events:
+            if self._access:
+                await self._access.check(request)
+            yield data
 
     async def _send(self, request: web.Request, events: AsyncIterator[bytes]) -> web.StreamResponse:
         """The first event is awaited before the headers go out, so that a refusal has its status."""
-        first = await anext(events, None)
-        response = _event_stream()
-        with self._metrics.streams.track_inprogress():
-            await response.prepare(request)
-            if first:
-                await response.write(first)
-            try:
-                async for data in events:
-                    await response.write(data)
-            except Fault as fault:
-                await response.write(failure(_body(fault)))
-        return response
+        if self._open >= MAX_STREAMS:
+            raise Fault(503, "too_many_streams", f"{MAX_STREAMS} streams are open", "close pages that nobody looks at")
+        self._open += 1
+        try:
+            with self._metrics.streams.track_inprogress():
+                return await _written(request, await anext(events, None), events)
+        finally:
+            self._open -= 1
+
+
+async def _written(request: web.Request, first: bytes | None, events: AsyncIterator[bytes]) -> web.StreamResponse:
+    response = _event_stream()
+    await response.prepare(request)
+    try:
+        if first:
+            await response.write(first)
+        async for data in events:
+            await response.write(data)
+    except Fault as fault:
+        await response.write(failure(_body(fault)))
+    return response
 
 
 def _event_stream() -> web.StreamResponse:
@@ -139,6 +167,18 @@ def _faults(metrics: Metrics) -> Middleware:
             response = await _refuse(request, fault)
         metrics.request(request, response.status)
         return response
+
+    return middleware
+
+
+def _checked(access: Access | None) -> Middleware:
+    """Middleware: nobody asks the API who may not; the dashboard's files tell nothing and are for all."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if access and request.path.startswith("/api/"):
+            await access.check(request)
+        return await handler(request)
 
     return middleware
 

@@ -40,14 +40,32 @@ async def ask_all(prometheus: Prometheus, expressions: Mapping[str, str]) -> dic
     return samples
 
 
+async def stats(questions: Sequence[Question], catalog: Catalog, prometheus: Prometheus) -> Stat:
+    """Answers questions that differ in kinds only: those that are about the same series share the numbers."""
+    distinct = {stat_series(question): question for question in questions}
+    found = await asyncio.gather(*(_known_numbers(question, prometheus) for question in distinct.values()))
+    numbers = dict(zip(distinct, found, strict=True))
+    answers = [_answer(question, catalog, *numbers[stat_series(question)]) for question in questions]
+    rows = [row for answer in answers for row in answer.rows]
+    warnings = dict.fromkeys(text for answer in answers for text in answer.warnings)
+    return Stat(questions[0].window, rows, list(warnings))
+
+
 async def stat(question: Question, catalog: Catalog, prometheus: Prometheus) -> Stat:
     """Answers a question; without Prometheus the rows are there all the same, and a warning says so."""
-    warnings: list[str] = []
-    numbers: Numbers | None = None
+    return await stats([question], catalog, prometheus)
+
+
+async def _known_numbers(question: Question, prometheus: Prometheus) -> tuple[Numbers | None, str]:
+    """The numbers, or why there are none."""
     try:
-        numbers = await _numbers(question, prometheus)
+        return await _numbers(question, prometheus), ""
     except PrometheusError as error:
-        warnings.append(str(error))
+        return None, str(error)
+
+
+def _answer(question: Question, catalog: Catalog, numbers: Numbers | None, failure: str) -> Stat:
+    warnings = [failure] if failure else []
     objects = _objects(question, catalog)
     if question.name and not objects:
         warnings.append(f"there is no {question.kind.name} {question.name!r} in {_where(question.namespace)}")

@@ -1,6 +1,5 @@
 """The public API's questions and who answers them: each view takes query parameters and returns a struct."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -68,10 +67,7 @@ class Views:
         """Objects of one or several kinds with their traffic: as their own proxies saw it come in, or with a peer."""
         kinds = query.get("kind", "deployment").split(",")
         questions = [parse({**query, "kind": kind}) for kind in dict.fromkeys(kinds)]
-        answers = await asyncio.gather(*(stat.stat(each, self.catalog, self.prometheus) for each in questions))
-        rows = [row for answer in answers for row in answer.rows]
-        warnings = [text for answer in answers for text in answer.warnings]
-        return Stat(answers[0].window_seconds, rows, list(dict.fromkeys(warnings)))
+        return await stat.stats(questions, self.catalog, self.prometheus)
 
     async def edges(self, query: Query) -> Edges:
         """Who talks with whom, by which identity."""

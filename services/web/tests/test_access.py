@@ -1,0 +1,108 @@
+"""Access when others than the pod itself can reach web."""
+
+from typing import Any
+
+import pytest
+from weft_runtime.config import ConfigError, load
+from weft_web.access import Right, needed
+from weft_web.config import Config
+
+TOKEN_REVIEWS, ACCESS_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews", ".*/subjectaccessreviews"
+
+
+def knows(lab: Any, token: str, *allowed: str) -> list[Any]:
+    """Kubernetes knows the token as ann's, who may list pods in these namespaces; returns what it is asked."""
+    asked: list[Any] = []
+
+    def token_review(request: Any) -> Any:
+        known = request.body["spec"]["token"] == token
+        return {"status": {"authenticated": known, "user": {"username": "ann", "groups": ["devs"]} if known else {}}}
+
+    def access_review(request: Any) -> Any:
+        asked.append(request.body["spec"])
+        return {"status": {"allowed": request.body["spec"]["resourceAttributes"]["namespace"] in allowed}}
+
+    lab.kube.on_request("POST", TOKEN_REVIEWS, token_review)
+    lab.kube.on_request("POST", ACCESS_REVIEWS, access_review)
+    return asked
+
+
+async def ask(lab: Any, path: str, token: str = "", **headers: str) -> tuple[int, Any]:
+    """Status and answer of the exposed API."""
+    given = {"Authorization": f"Bearer {token}"} if token else {}
+    async with lab.session.get(f"{lab.exposed_url}/api/v1/{path}", headers=given | headers) as response:
+        return response.status, await response.json()
+
+
+@pytest.mark.parametrize("header", ["", "Basic YW5u", "Bearer ", "Bearer other"])
+async def test_who_has_no_token_is_told_where_to_get_one(lab: Any, header: str) -> None:
+    """401, whatever is asked."""
+    knows(lab, "t0ken", "shop")
+    for path in ("version", "stat", "nothing"):
+        status, answer = await ask(lab, path, Authorization=header)
+        assert (status, answer["error"]["code"]) == (401, "unauthenticated")
+        assert "kubectl create token" in answer["error"]["hint"]
+
+
+async def test_a_namespace_is_for_who_may_list_its_pods(lab: Any) -> None:
+    """Another, or all of them, are not."""
+    knows(lab, "t0ken", "shop")
+    found = [(await ask(lab, path, "t0ken"))[0] for path in ("stat?namespace=shop", "stat?namespace=bank", "stat")]
+    assert found == [200, 403, 403]
+    _, refused = await ask(lab, "stat?namespace=bank", "t0ken")
+    assert refused["error"]["message"] == "ann may not list pods in namespace bank"
+
+
+async def test_kubernetes_is_asked_once_a_minute(lab: Any) -> None:
+    """With the user's groups, as it told them."""
+    asked = knows(lab, "t0ken", "shop")
+    for _ in range(3):
+        await ask(lab, "stat?namespace=shop", "t0ken")
+    (review,) = asked
+    assert (review["user"], review["groups"]) == ("ann", ["devs"])
+
+
+async def test_a_tap_is_for_who_may_tap(lab: Any) -> None:
+    """Listing pods is not enough: the right is that of the aggregated API."""
+    asked = knows(lab, "t0ken")
+    status, _ = await ask(lab, "tap?namespace=shop&kind=deploy&name=web", "t0ken")
+    assert (status, [one["resourceAttributes"]["subresource"] for one in asked]) == (403, ["tap"])
+
+
+async def test_the_page_itself_is_for_all(lab: Any) -> None:
+    """It asks for the token."""
+    (lab.static / "index.html").write_text("page")
+    async with lab.session.get(f"{lab.exposed_url}/") as response:
+        assert await response.text() == "page"
+
+
+async def test_without_kubernetes_nobody_gets_in(lab: Any) -> None:
+    """503, not an answer."""
+    lab.kube.on_request("POST", TOKEN_REVIEWS, lambda _: (500, {"message": "no"}))
+    assert (await ask(lab, "version", "t0ken"))[0] == 503
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "expected"),
+    [
+        ("version", {}, None),
+        ("stat", {}, Right("", "list", "", "pods")),
+        ("stat", {"namespace": "*"}, Right("", "list", "", "pods")),
+        ("namespaces", {"namespace": "shop"}, Right("", "list", "", "pods")),
+        ("stream", {"view": "topology", "namespace": "shop"}, Right("shop", "list", "", "pods")),
+        ("stream", {"view": "namespaces", "namespace": "shop"}, Right("", "list", "", "pods")),
+        ("check", {"namespace": "shop"}, Right("weft", "list", "", "pods")),
+        ("tap", {"namespace": "shop"}, Right("shop", "watch", "tap.weft.dev", "namespaces", "tap", "shop")),
+    ],
+)
+def test_each_question_needs_a_right(path: str, query: dict[str, str], expected: Right | None) -> None:
+    """Of the namespace whose numbers it shows."""
+    assert needed(path, query, "weft") == expected
+
+
+def test_web_is_not_exposed_without_tokens() -> None:
+    """It does not even start."""
+    kube = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+    with pytest.raises(ConfigError, match="set WEFT_AUTHENTICATE=true"):
+        load(Config, kube | {"WEFT_LISTEN": "0.0.0.0:8084"})
+    assert load(Config, kube | {"WEFT_LISTEN": "0.0.0.0:8084", "WEFT_AUTHENTICATE": "true"}).authenticate
