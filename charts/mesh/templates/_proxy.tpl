@@ -54,7 +54,7 @@ env:
   - {name: WEFT_WORKLOAD, value: {{ . }}}
   {{- end }}
   {{- range $name, $path := include "weft.proxyFields" . | fromYaml }}
-  - {name: {{ $name }}, valueFrom: {fieldRef: {fieldPath: {{ $path }}}}}
+  - {name: {{ $name }}, valueFrom: {fieldRef: {fieldPath: {{ $path | quote }}}}}
   {{- end }}
 ports:
   {{- if eq .mode "sidecar" }}
@@ -90,6 +90,7 @@ WEFT_POD_NAME: metadata.name
 WEFT_POD_NAMESPACE: metadata.namespace
 WEFT_POD_IPS: status.podIPs
 WEFT_NODE_NAME: spec.nodeName
+WEFT_ZONE: metadata.labels['topology.kubernetes.io/zone']
 WEFT_SERVICE_ACCOUNT: spec.serviceAccountName
 {{- end }}
 

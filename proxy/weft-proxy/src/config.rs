@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::balance::Queue;
+
 /// How the proxy is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -57,6 +59,8 @@ pub struct Config {
     pub pod_namespace: String,
     pub pod_ips: Vec<IpAddr>,
     pub node_name: String,
+    /// `topology.kubernetes.io/zone` of the node; empty when unknown.
+    pub zone: String,
     pub service_account: String,
     /// "deployment/web"; empty when unknown.
     pub workload: String,
@@ -68,6 +72,8 @@ pub struct Config {
     /// Ports of `forward` that clients without certificate may use.
     pub forward_anonymous: Vec<u16>,
     pub shutdown_grace: Duration,
+    /// Requests that wait for an endpoint.
+    pub queue: Queue,
     pub workers: usize,
 }
 
@@ -105,6 +111,7 @@ impl Config {
             pod_namespace: r.text("WEFT_POD_NAMESPACE", "default"),
             pod_ips: r.list("WEFT_POD_IPS", "", parse),
             node_name: r.text("WEFT_NODE_NAME", ""),
+            zone: r.text("WEFT_ZONE", ""),
             service_account: r.text("WEFT_SERVICE_ACCOUNT", "default"),
             workload: r.text("WEFT_WORKLOAD", ""),
             cluster_networks: r.list("WEFT_CLUSTER_NETWORKS", "", parse),
@@ -113,6 +120,10 @@ impl Config {
             forward: r.list("WEFT_FORWARD", "", parse_forward),
             forward_anonymous: r.list("WEFT_FORWARD_ANONYMOUS", "", parse),
             shutdown_grace: r.get("WEFT_SHUTDOWN_GRACE", "30s", parse_duration),
+            queue: Queue {
+                timeout: r.get("WEFT_QUEUE_TIMEOUT", "3s", parse_duration),
+                max: r.get("WEFT_QUEUE_MAX", "1000", parse),
+            },
             workers: r.get("WEFT_WORKERS", "1", |s| parse(s).and_then(at_least_one)),
         };
         if r.faults.is_empty() { Ok(config) } else { Err(r.faults) }

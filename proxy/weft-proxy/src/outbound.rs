@@ -9,8 +9,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::balance::Balancer;
 use crate::balance::node::{InFlight, Node};
+use crate::balance::{Balancer, Waited};
 use crate::connect;
 use crate::copy;
 use crate::detect::{self, Found, Kind, Patience, SILENCE};
@@ -196,8 +196,7 @@ pub async fn connect_any(
     let balancer = plan.connection(&worker.lots);
     let mut tried = Vec::new();
     for attempt in 1.. {
-        let node =
-            next(worker, &balancer, &mut tried, attempt).await.ok_or_else(|| no_endpoints(&plan.name))?;
+        let node = next(worker, &plan.name, &balancer, &mut tried, attempt).await?;
         match connect::open(worker, &node, ALPN_TCP, tls).await {
             Ok(io) => return Ok((node, io)),
             Err(error) if attempt >= MAX_ATTEMPTS => return Err(error),
@@ -210,19 +209,23 @@ pub async fn connect_any(
 /// The endpoint for an attempt; when all were tried, after a pause or a change from the beginning.
 pub async fn next(
     worker: &Worker,
+    name: &str,
     balancer: &Balancer,
     tried: &mut Vec<Rc<Node>>,
     attempt: u32,
-) -> Option<Rc<Node>> {
+) -> Result<Rc<Node>, Error> {
     if let Some(node) = balancer.pick(&worker.lots, tried) {
-        return Some(node);
+        return Ok(node);
     }
-    if tried.is_empty() {
-        return None;
+    if !tried.is_empty() {
+        balancer.changed(PAUSE * 2u32.saturating_pow(attempt.saturating_sub(2))).await;
+        tried.clear();
     }
-    balancer.changed(PAUSE * 2u32.saturating_pow(attempt.saturating_sub(2))).await;
-    tried.clear();
-    balancer.pick(&worker.lots, tried)
+    match balancer.wait(worker.shared.config.queue).await {
+        Waited::Ready => balancer.pick(&worker.lots, tried).ok_or_else(|| no_endpoints(name)),
+        Waited::Empty => Err(no_endpoints(name)),
+        Waited::Full => Err(Error::new(Code::Overloaded, format!("too many requests wait for {name}"))),
+    }
 }
 
 pub fn no_endpoints(name: &str) -> Error {

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
-use crate::balance::node::Node;
+use crate::balance::node::{Group, Node};
 use crate::balance::{Balancer, Lots};
 use crate::config::Config;
-use crate::discovery::{Discovery, DstLabels, Endpoint, ServicePort};
+use crate::discovery::{Breaker, Discovery, DstLabels, Endpoint, ServicePort};
 use crate::drain::Drain;
 use crate::error::{Code, Error};
 use crate::identity::Identity;
@@ -130,7 +130,13 @@ impl Worker {
             return Ok(known.clone());
         }
         let updates = self.shared.discovery.endpoints(service).await.map_err(unknown)?;
-        let made = Rc::new(Balancer::new(updates, self.shared.own_ips.clone()));
+        let dst = DstLabels {
+            namespace: service.namespace.to_string(),
+            service: service.name.to_string(),
+            ..DstLabels::default()
+        };
+        let group = Group::new(Breaker::default(), self.shared.metrics.service(&dst));
+        let made = Rc::new(Balancer::new(updates, self.shared.own_ips.clone(), group));
         Ok(self.balancers.borrow_mut().entry(service.clone()).or_insert(made).clone())
     }
 
@@ -197,6 +203,8 @@ impl Worker {
         }
         // No target leads there any more.
         self.balancers.borrow_mut().retain(|_, balancer| Rc::strong_count(balancer) > 1);
+        self.balancers.borrow().values().for_each(|balancer| balancer.show(now));
+        self.callers.borrow_mut().retain(|_, requests| Rc::strong_count(requests) > 1);
         self.apps.borrow_mut().retain(|_, app| {
             app.pool.sweep(now);
             Rc::strong_count(app) > 1 || !app.pool.is_empty()

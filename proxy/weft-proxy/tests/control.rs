@@ -45,7 +45,12 @@ impl Proxy {
         let settings = stream::Settings {
             address: plane.destination_addr.into(),
             server_id: spiffe("weft", "destination"),
-            hello: Hello { namespace: "shop".into(), pod: "web-1".into(), ..Hello::default() },
+            hello: Hello {
+                namespace: "shop".into(),
+                pod: "web-1".into(),
+                heartbeats: true,
+                ..Hello::default()
+            },
         };
         tokio::spawn(stream::run(discovery.clone(), identity.clone(), settings));
         Self { identity, discovery, files }
@@ -194,6 +199,18 @@ async fn the_control_plane_may_go_and_come_back() {
     .await;
     within(proxy.discovery.outbound("10.0.0.2:80".parse().unwrap())).await.unwrap();
     assert!(proxy.discovery.is_connected());
+}
+
+/// A service that promised heartbeats and falls silent is given up, although its connection lives.
+#[tokio::test]
+async fn a_frozen_control_plane_is_noticed() {
+    let plane = plane();
+    plane.destination.interval_ms.store(20, std::sync::atomic::Ordering::Relaxed);
+    let _proxy = Proxy::start(&plane, "frozen");
+    let hellos = |all: &Vec<api::Request>| {
+        all.iter().filter(|request| matches!(request.kind, Some(Kind::Hello(_)))).count() >= 2
+    };
+    within(plane.destination.asked.subscribe().wait_for(hellos)).await.unwrap();
 }
 
 /// Addresses outside the cluster's networks are answered at once, and the control plane never hears of them.

@@ -139,6 +139,15 @@ async def test_a_cluster_ip_leads_to_its_service() -> None:
         assert update.outbound.service.service == pb.ServicePort(namespace="ns", name="web", port=80)
 
 
+async def test_heartbeats_answer_a_hello_that_wants_them() -> None:
+    """The first word is a heartbeat with the promise of the next ones; proxies that know none get none."""
+    wanting = pb.Request(hello=pb.Hello(namespace="ns", pod="web-1", version="0.1.0", heartbeats=True))
+    async with mesh(*web(1)) as cluster:
+        update = await (await cluster.proxy(wanting)).update()
+        assert (update.WhichOneof("state"), update.heartbeat.interval_ms) == ("heartbeat", 15_000)
+        assert (await (await cluster.proxy()).answer(endpoints("web", 80))).WhichOneof("state") == "endpoints"
+
+
 async def test_endpoints_carry_identity_and_labels() -> None:
     """An endpoint tells all that a proxy needs to verify, prefer and label it."""
     async with mesh(*web(1)) as m:

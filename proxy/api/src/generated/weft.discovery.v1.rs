@@ -35,6 +35,9 @@ pub struct Hello {
     /// Version of the proxy, "0.1.0".
     #[prost(string, tag = "6")]
     pub version: ::prost::alloc::string::String,
+    /// The proxy wants heartbeats.
+    #[prost(bool, tag = "7")]
+    pub heartbeats: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Watch {
@@ -83,7 +86,7 @@ pub struct ServicePort {
     #[prost(uint32, tag = "3")]
     pub port: u32,
 }
-/// The state of one target, whole, or for endpoints the difference to base_version.
+/// The state of one target, whole, or for endpoints the difference to base_version; or a heartbeat, without target.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Update {
     #[prost(message, optional, tag = "1")]
@@ -91,7 +94,7 @@ pub struct Update {
     /// Hash of the content: equal on every replica.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    #[prost(oneof = "update::State", tags = "3, 4, 5, 6")]
+    #[prost(oneof = "update::State", tags = "3, 4, 5, 6, 7")]
     pub state: ::core::option::Option<update::State>,
 }
 /// Nested message and enum types in `Update`.
@@ -106,7 +109,15 @@ pub mod update {
         EndpointsDelta(super::EndpointsDelta),
         #[prost(message, tag = "6")]
         Inbound(super::Inbound),
+        #[prost(message, tag = "7")]
+        Heartbeat(super::Heartbeat),
     }
+}
+/// The destination service lives. The first one answers a Hello that wants them; the next one comes within interval_ms.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Heartbeat {
+    #[prost(uint32, tag = "1")]
+    pub interval_ms: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Outbound {
@@ -188,15 +199,27 @@ pub struct RetryBudget {
     #[prost(uint32, tag = "3")]
     pub ttl_ms: u32,
 }
+/// When an endpoint is left out. Absent: max_failures 7, other fields as 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Breaker {
-    /// Consecutive failures after which an endpoint is left out; 0: off.
+    /// Consecutive failures after which an endpoint is left out; 0: never for those.
     #[prost(uint32, tag = "1")]
     pub max_failures: u32,
+    /// 0: 1 s. Doubled with each failed probe.
     #[prost(uint32, tag = "2")]
     pub min_penalty_ms: u32,
+    /// 0: 60 s.
     #[prost(uint32, tag = "3")]
     pub max_penalty_ms: u32,
+    /// Share of successes, in thousandths, below which it is left out; 0: never for that.
+    #[prost(uint32, tag = "4")]
+    pub min_success_permille: u32,
+    /// Responses of so long are judged; 0: 10 s.
+    #[prost(uint32, tag = "5")]
+    pub window_ms: u32,
+    /// If there are so many; 0: 10.
+    #[prost(uint32, tag = "6")]
+    pub min_requests: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Endpoints {

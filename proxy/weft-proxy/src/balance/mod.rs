@@ -1,5 +1,6 @@
 //! Which endpoint of a Service gets the next request: of two drawn by lot, the one that costs less.
 
+pub mod breaker;
 pub mod ewma;
 pub mod node;
 
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::discovery::{Endpoint, EndpointSet};
 use crate::metrics::Tls;
-use node::Node;
+use node::{Group, Node};
 
 /// A small generator of lots; belongs to one worker.
 pub struct Lots(Cell<u64>);
@@ -40,13 +41,78 @@ pub struct Balancer {
     updates: RefCell<watch::Receiver<Arc<EndpointSet>>>,
     nodes: RefCell<Rc<[Rc<Node>]>>,
     own_ips: Arc<[IpAddr]>,
+    pub group: Rc<Group>,
+    /// Since when the last endpoint of a Service that there still is has been gone.
+    emptied: Cell<Option<Instant>>,
+    waiting: Cell<usize>,
+}
+
+/// How long and how many requests wait for an endpoint when the last one has just gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    pub timeout: Duration,
+    /// For one Service port, on each worker.
+    pub max: usize,
+}
+
+/// What came of waiting for an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// There is one now.
+    Ready,
+    /// There is none, and none is expected soon.
+    Empty,
+    /// Too many wait already.
+    Full,
 }
 
 impl Balancer {
-    pub fn new(updates: watch::Receiver<Arc<EndpointSet>>, own_ips: Arc<[IpAddr]>) -> Self {
-        let balancer = Self { updates: RefCell::new(updates), nodes: RefCell::new(Rc::new([])), own_ips };
+    pub fn new(updates: watch::Receiver<Arc<EndpointSet>>, own_ips: Arc<[IpAddr]>, group: Rc<Group>) -> Self {
+        let balancer = Self {
+            updates: RefCell::new(updates),
+            nodes: RefCell::new(Rc::new([])),
+            own_ips,
+            group,
+            emptied: Cell::new(None),
+            waiting: Cell::new(0),
+        };
         balancer.rebuild();
         balancer
+    }
+
+    /// Waits for an endpoint, if there was one until just now: the next one is probably on its way.
+    pub async fn wait(&self, queue: Queue) -> Waited {
+        if !self.is_empty() {
+            return Waited::Ready;
+        }
+        let left = self.emptied.get().and_then(|since| queue.timeout.checked_sub(since.elapsed()));
+        let Some(left) = left else { return Waited::Empty };
+        if self.waiting.get() >= queue.max {
+            return Waited::Full;
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        let filled = async {
+            while self.is_empty() && self.emptied.get().is_some() {
+                let mut updates = self.updates.borrow().clone();
+                if updates.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Whatever ended it, what counts is whether there is one now.
+        let _ = tokio::time::timeout(left, filled).await;
+        if self.is_empty() { Waited::Empty } else { Waited::Ready }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.nodes().iter().all(|node| node.endpoint.weight == 0)
+    }
+
+    /// Brings the gauges of endpoints up to now.
+    pub fn show(&self, now: Instant) {
+        let nodes = self.nodes();
+        let open = nodes.iter().filter(|node| node.is_open(now)).count();
+        self.group.counters.show(nodes.len() - open, open);
     }
 
     /// The endpoints now.
@@ -60,7 +126,8 @@ impl Balancer {
 
     /// The endpoint for the next request, if there is one that was not `tried` yet.
     pub fn pick(&self, lots: &Lots, tried: &[Rc<Node>]) -> Option<Rc<Node>> {
-        pick(&self.nodes(), lots, tried, Instant::now())
+        let now = Instant::now();
+        pick(&self.nodes(), lots, tried, now).inspect(|node| node.begin(now))
     }
 
     /// Waits until the set of endpoints differs, but at most `limit`.
@@ -76,9 +143,30 @@ impl Balancer {
         let now = Instant::now();
         let guess = guess(&old, now);
         let keep = |e: &Arc<Endpoint>| old.iter().find(|n| n.endpoint == *e).cloned();
-        let fresh = |e: &Arc<Endpoint>| Rc::new(Node::new(e.clone(), tls_of(e, &self.own_ips), guess, now));
+        let fresh = |e: &Arc<Endpoint>| {
+            let (tls, group) = (tls_of(e, &self.own_ips), Some(self.group.clone()));
+            Rc::new(Node::new(e.clone(), tls, guess, group, now))
+        };
         *self.nodes.borrow_mut() =
             set.endpoints.iter().map(|e| keep(e).unwrap_or_else(|| fresh(e))).collect();
+        let emptied = set.endpoints.is_empty() && set.exists;
+        self.emptied.set(emptied.then(|| self.emptied.get().or((!old.is_empty()).then_some(now))).flatten());
+    }
+}
+
+/// One who waits for an endpoint.
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 
@@ -99,16 +187,17 @@ fn guess(nodes: &[Rc<Node>], now: Instant) -> Duration {
     }
 }
 
-/// Of two endpoints drawn by lot the cheaper; unreachable ones only when there are no others.
+/// Of two endpoints drawn by lot the cheaper; those with an open breaker only when there are no others: better a
+/// request that may fail than one that surely does.
 pub fn pick(nodes: &[Rc<Node>], lots: &Lots, tried: &[Rc<Node>], now: Instant) -> Option<Rc<Node>> {
     let open = |n: &&Rc<Node>| !tried.iter().any(|t| Rc::ptr_eq(t, n)) && n.endpoint.weight > 0;
     if tried.is_empty()
-        && let Some(found) = draw(nodes, lots, now).filter(|n| open(n) && !n.is_avoided(now))
+        && let Some(found) = draw(nodes, lots, now).filter(|n| open(n) && !n.is_open(now))
     {
         return Some(found.clone());
     }
     // The slow way: somebody is to be left out.
-    let good: Vec<_> = nodes.iter().filter(open).filter(|n| !n.is_avoided(now)).cloned().collect();
+    let good: Vec<_> = nodes.iter().filter(open).filter(|n| !n.is_open(now)).cloned().collect();
     if !good.is_empty() {
         return draw(&good, lots, now).cloned();
     }
@@ -145,10 +234,27 @@ mod tests {
         })
     }
 
+    fn group() -> Option<Rc<Group>> {
+        let counters = crate::metrics::Metrics::default().service(&DstLabels::default());
+        Some(Group::new(crate::discovery::Breaker::default(), counters))
+    }
+
+    fn balancer(ids: &[u8]) -> (watch::Sender<Arc<EndpointSet>>, Balancer) {
+        let (tx, rx) = watch::channel(set(ids));
+        (tx, Balancer::new(rx, Arc::new([]), group().unwrap()))
+    }
+
+    fn set(ids: &[u8]) -> Arc<EndpointSet> {
+        let endpoints = ids.iter().map(|n| endpoint(*n, 1)).collect();
+        Arc::new(EndpointSet { version: String::new(), endpoints, exists: true })
+    }
+
+    const QUEUE: Queue = Queue { timeout: Duration::from_secs(3), max: 1 };
+
     fn nodes(weights: &[u32]) -> Vec<Rc<Node>> {
         let now = Instant::now();
         let make = |(n, w): (usize, &u32)| {
-            Rc::new(Node::new(endpoint(n as u8, *w), Tls::NoIdentity, Duration::from_millis(1), now))
+            Rc::new(Node::new(endpoint(n as u8, *w), Tls::NoIdentity, Duration::from_millis(1), group(), now))
         };
         weights.iter().enumerate().map(make).collect()
     }
@@ -204,17 +310,44 @@ mod tests {
     /// An update keeps what is known of endpoints that stay.
     #[test]
     fn updates_keep_nodes() {
-        let set = |ids: &[u8]| {
-            let endpoints = ids.iter().map(|n| endpoint(*n, 1)).collect();
-            Arc::new(EndpointSet { version: String::new(), endpoints, exists: true })
-        };
-        let (tx, rx) = watch::channel(set(&[1, 2]));
-        let balancer = Balancer::new(rx, Arc::new([]));
+        let (tx, balancer) = balancer(&[1, 2]);
         let before = balancer.nodes();
         tx.send_replace(set(&[2, 3]));
         let after = balancer.nodes();
         assert!(Rc::ptr_eq(&before[1], &after[0]));
         assert_eq!(2, after.len());
+    }
+
+    /// A Service that has no endpoint yet is not waited for: the error is told at once.
+    #[tokio::test]
+    async fn nobody_waits_for_the_first_endpoint() {
+        assert_eq!(Waited::Empty, balancer(&[]).1.wait(QUEUE).await);
+    }
+
+    /// When the last endpoint has just gone, requests wait for the next one, but not more than so many.
+    #[tokio::test(start_paused = true)]
+    async fn requests_wait_for_the_next_endpoint() {
+        let (tx, balancer) = balancer(&[1]);
+        tx.send_replace(set(&[]));
+        let late = async {
+            tokio::task::yield_now().await;
+            let full = balancer.wait(QUEUE).await;
+            tx.send_replace(set(&[2]));
+            full
+        };
+        assert_eq!((Waited::Ready, Waited::Full), tokio::join!(balancer.wait(QUEUE), late));
+    }
+
+    /// They wait no longer than the timeout, and not for a Service that was deleted.
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends() {
+        let (tx, balancer) = balancer(&[1]);
+        tx.send_replace(set(&[]));
+        assert_eq!(Waited::Empty, balancer.wait(QUEUE).await);
+        tx.send_replace(set(&[1]));
+        balancer.nodes();
+        tx.send_replace(Arc::default());
+        assert_eq!(Waited::Empty, balancer.wait(QUEUE).await);
     }
 
     /// A pod that is its own endpoint is called in plain text.

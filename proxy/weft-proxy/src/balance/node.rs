@@ -1,18 +1,27 @@
-//! An endpoint as one worker sees it: its load, its connections, its counters, and whether it was reachable.
+//! An endpoint as one worker sees it: its load, its connections, its counters, its breaker.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::breaker::{Breaker, Reason};
 use super::ewma::Load;
-use crate::discovery::{DstLabels, Endpoint};
+use crate::discovery::{self, DstLabels, Endpoint};
 use crate::http::pool::Pool;
-use crate::metrics::{Connections, Metrics, Peer, Requests, Tls};
+use crate::metrics::{Connections, Metrics, Peer, Requests, Service, Tls};
 
-/// An endpoint that could not be reached is avoided first for this long, then twice as long each time.
-const PENALTY: Duration = Duration::from_millis(500);
-const MAX_PENALTY: Duration = Duration::from_secs(10);
+/// What the endpoints of one Service have in common.
+pub struct Group {
+    pub rules: Cell<discovery::Breaker>,
+    pub counters: Service,
+}
+
+impl Group {
+    pub fn new(rules: discovery::Breaker, counters: Service) -> Rc<Self> {
+        Rc::new(Self { rules: Cell::new(rules), counters })
+    }
+}
 
 pub struct Node {
     pub endpoint: Arc<Endpoint>,
@@ -22,22 +31,29 @@ pub struct Node {
     pub tls: Tls,
     pub load: Load,
     pub pool: Pool,
-    unreachable: Cell<u32>,
-    avoid_until: Cell<Option<Instant>>,
+    breaker: Breaker,
+    /// None: the own application, which there is no way around.
+    group: Option<Rc<Group>>,
     requests: RefCell<Vec<(Option<Arc<str>>, Rc<Requests>)>>,
     connections: OnceCell<Connections>,
 }
 
 impl Node {
-    pub fn new(endpoint: Arc<Endpoint>, tls: Tls, guess: Duration, now: Instant) -> Self {
+    pub fn new(
+        endpoint: Arc<Endpoint>,
+        tls: Tls,
+        guess: Duration,
+        group: Option<Rc<Group>>,
+        now: Instant,
+    ) -> Self {
         Self {
             endpoint,
             direction: "outbound",
             tls,
             load: Load::new(guess, now),
             pool: Pool::default(),
-            unreachable: Cell::new(0),
-            avoid_until: Cell::new(None),
+            breaker: Breaker::new(now),
+            group,
             requests: RefCell::default(),
             connections: OnceCell::new(),
         }
@@ -47,7 +63,7 @@ impl Node {
     pub fn app(endpoint: Arc<Endpoint>) -> Self {
         Self {
             direction: "inbound",
-            ..Self::new(endpoint, Tls::NoIdentity, super::ewma::UNKNOWN, Instant::now())
+            ..Self::new(endpoint, Tls::NoIdentity, super::ewma::UNKNOWN, None, Instant::now())
         }
     }
 
@@ -80,21 +96,44 @@ impl Node {
         Peer::new(self.direction, tls, self.identity().map(|id| &**id), self.labels())
     }
 
-    pub fn is_avoided(&self, now: Instant) -> bool {
-        self.avoid_until.get().is_some_and(|until| now < until)
+    /// Whether the breaker is open: requests go elsewhere if they can.
+    pub fn is_open(&self, now: Instant) -> bool {
+        self.breaker.is_open(now)
+    }
+
+    /// It was picked; perhaps as the probe after a penalty.
+    pub fn begin(&self, now: Instant) {
+        self.breaker.begin(now);
     }
 
     /// A connection came about.
     pub fn reached(&self) {
-        self.unreachable.set(0);
-        self.avoid_until.set(None);
+        self.breaker.connected();
     }
 
     /// No connection came about.
     pub fn missed(&self, now: Instant) {
-        let n = self.unreachable.get();
-        self.unreachable.set(n.saturating_add(1));
-        self.avoid_until.set(Some(now + MAX_PENALTY.min(PENALTY * 2u32.saturating_pow(n))));
+        if let Some(group) = &self.group
+            && self.breaker.unreachable(rand::random(), now)
+        {
+            self.opened(group, Reason::Unreachable);
+        }
+    }
+
+    /// A response was a success or a failure, by the one classifier.
+    pub fn judge(&self, success: bool, now: Instant) {
+        let Some(group) = &self.group else { return };
+        if success {
+            return self.breaker.succeeded(&group.rules.get(), now);
+        }
+        if let Some(reason) = self.breaker.failed(&group.rules.get(), rand::random(), now) {
+            self.opened(group, reason);
+        }
+    }
+
+    fn opened(&self, group: &Group, reason: Reason) {
+        tracing::info!(endpoint = %self.endpoint.addr, reason = reason.as_str(), "breaker opens");
+        group.counters.tripped(reason);
     }
 }
 

@@ -64,9 +64,9 @@ fn subscription(config: &Config) -> anyhow::Result<discovery::stream::Settings> 
         pod: config.pod_name.clone(),
         workload: config.workload.clone(),
         node: config.node_name.clone(),
-        // The destination service knows the node's zone.
-        zone: String::new(),
+        zone: config.zone.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        heartbeats: true,
     };
     Ok(discovery::stream::Settings {
         address: config.destination_addr.parse().context("WEFT_DESTINATION_ADDR")?,

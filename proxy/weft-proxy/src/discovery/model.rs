@@ -69,7 +69,7 @@ pub struct ServiceDestination {
     pub routes: Arc<[Route]>,
     /// Shared by all routes that retry; absent: no retries.
     pub retry_budget: Option<RetryBudget>,
-    pub breaker: Option<Breaker>,
+    pub breaker: Breaker,
 }
 
 #[derive(Clone, Debug)]
@@ -121,12 +121,32 @@ pub struct RetryBudget {
     pub ttl: Duration,
 }
 
+/// When endpoints are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breaker {
-    /// Consecutive failures after which an endpoint is left out.
+    /// Consecutive failures after which an endpoint is left out; 0: never for those.
     pub max_failures: u32,
     pub min_penalty: Duration,
     pub max_penalty: Duration,
+    /// Share of successes, in thousandths, below which it is left out; 0: never for that.
+    pub min_success_permille: u32,
+    /// Responses of so long are judged, if there are so many.
+    pub window: Duration,
+    pub min_requests: u32,
+}
+
+impl Default for Breaker {
+    /// What holds when the control plane says nothing.
+    fn default() -> Self {
+        Self {
+            max_failures: 7,
+            min_penalty: Duration::from_secs(1),
+            max_penalty: Duration::from_secs(60),
+            min_success_permille: 0,
+            window: Duration::from_secs(10),
+            min_requests: 10,
+        }
+    }
 }
 
 /// One address behind a Service, or a pod dialled directly.

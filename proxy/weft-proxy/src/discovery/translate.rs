@@ -115,12 +115,23 @@ fn service_destination(message: api::ServiceDestination) -> Option<ServiceDestin
             min_retries_per_second: budget.min_retries_per_second,
             ttl: ms(budget.ttl_ms),
         }),
-        breaker: message.breaker.filter(|breaker| breaker.max_failures > 0).map(|breaker| Breaker {
-            max_failures: breaker.max_failures,
-            min_penalty: ms(breaker.min_penalty_ms),
-            max_penalty: ms(breaker.max_penalty_ms),
-        }),
+        breaker: message.breaker.map_or_else(Breaker::default, breaker),
     })
+}
+
+/// Lengths and numbers that are left out are the default's.
+fn breaker(message: api::Breaker) -> Breaker {
+    let default = Breaker::default();
+    let ms = |ms: u32, default| if ms > 0 { Duration::from_millis(ms.into()) } else { default };
+    let min_penalty = ms(message.min_penalty_ms, default.min_penalty);
+    Breaker {
+        max_failures: message.max_failures,
+        min_penalty,
+        max_penalty: ms(message.max_penalty_ms, default.max_penalty).max(min_penalty),
+        min_success_permille: message.min_success_permille,
+        window: ms(message.window_ms, default.window),
+        min_requests: if message.min_requests > 0 { message.min_requests } else { default.min_requests },
+    }
 }
 
 /// A route whose expression does not compile is left out whole: without the expression it would match too much.

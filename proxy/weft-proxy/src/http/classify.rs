@@ -26,6 +26,12 @@ pub fn classify(status: u16, grpc: Option<Option<u16>>, end: End) -> Outcome {
     }
 }
 
+/// Whether the head of a response is one of a failure already. gRPC may say so only in its trailers.
+pub fn fails<B>(response: &http::Response<B>, grpc: bool) -> bool {
+    let said = grpc.then(|| grpc_status(response.headers())).flatten().map(Some);
+    classify(response.status().as_u16(), said, End::Complete) == Outcome::Failure
+}
+
 pub fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"))
 }

@@ -10,8 +10,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::Source;
 use super::classify::{End, classify, grpc_status, is_grpc};
+use crate::balance::node::Node;
 use crate::discovery::DstLabels;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::metrics::{PROBE, Requests, Tls};
 use crate::tap::{Direction, Exchange, Outcome};
 use crate::worker::Worker;
@@ -35,6 +36,8 @@ pub struct Record {
     /// The request's head as the client sent it; also what a further attempt is made from.
     pub head: Parts,
     pub source: Option<Rc<Source>>,
+    /// The endpoint that the outcome says something about.
+    pub node: Option<Rc<Node>>,
     pub started: Instant,
     latency: Option<Duration>,
     status: Option<StatusCode>,
@@ -56,6 +59,7 @@ impl Record {
             subject,
             head,
             source,
+            node: None,
             started: Instant::now(),
             latency: None,
             status: None,
@@ -104,6 +108,8 @@ impl Record {
         self.error = Some(error.to_string());
         let from_peer = self.subject.direction == Direction::Inbound && self.subject.tls == Tls::True;
         self.elsewhere = from_peer && error.code.is_undelivered();
+        // Of the other errors the endpoint's breaker has heard where they came about, or they are the client's.
+        self.node = self.node.take().filter(|_| matches!(error.code, Code::Timeout | Code::Lost));
     }
 
     /// The proxy breaks a response off that has begun; gRPC gets the trailers returned.
@@ -125,6 +131,9 @@ impl Record {
         let status = self.status.map_or(0, |s| s.as_u16());
         let outcome = classify(status, self.grpc.then_some(self.grpc_status), end);
         let grpc_status = self.grpc_status.filter(|_| self.grpc);
+        if let Some(node) = self.node.take().filter(|_| outcome != Outcome::Cancelled) {
+            node.judge(outcome == Outcome::Success, Instant::now());
+        }
         if !self.elsewhere {
             self.subject.requests.count((label(outcome), status, grpc_status));
         }

@@ -1,6 +1,7 @@
 //! Handles of counters: looked up once, then counting is an addition.
 
 use std::cell::RefCell;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -8,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::Series;
 use super::labels::{Answered, OVERFLOW, Routed};
 
 /// Distinct results of one peer and route; hostile status codes end here.
@@ -18,6 +20,8 @@ pub type Answer = (&'static str, u16, Option<u16>);
 
 /// Requests to one peer by one route. Belongs to one worker; the counters behind it are shared.
 pub struct Requests {
+    /// None: the labels are `overflow`.
+    pub(super) series: Option<Arc<Series>>,
     pub(super) family: Family<Answered, Counter>,
     pub(super) routed: Routed,
     pub(super) latency: Histogram,
@@ -33,8 +37,15 @@ impl Requests {
             return;
         }
         let full = results.len() >= MAX_RESULTS;
-        let counter = self.family.get_or_create_owned(&self.labels(answer, full));
+        let labels = self.labels(answer, full);
+        let counter = self.family.get_or_create_owned(&labels);
         counter.inc();
+        if let Some(series) = &self.series {
+            let mut known = series.lock().unwrap_or_else(PoisonError::into_inner);
+            if !known.contains(&labels) {
+                known.push(labels);
+            }
+        }
         if !full {
             results.push((answer, counter));
         }
@@ -59,6 +70,7 @@ impl Requests {
 /// Counters of the connections with one peer.
 #[derive(Clone)]
 pub struct Connections {
+    pub(super) _series: Option<Arc<Series>>,
     pub(super) open: Gauge,
     pub(super) opened: Counter,
     pub(super) read: Counter,

@@ -1,12 +1,13 @@
 //! What the proxy counts: a handle is looked up once for a route and an endpoint, then counting is an addition.
 
 mod handles;
+mod known;
 mod labels;
+mod service;
 
 use std::cell::RefCell;
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -16,11 +17,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::discovery::DstLabels;
 use crate::error::Code;
+use known::Known;
 use labels::{Answered, Coded, OVERFLOW, Routed};
 
 pub use handles::{Answer, Connections, Meter, Requests};
 pub use labels::{PROBE, Peer, Tls};
+pub use service::{Retries, Retry, Service};
 
 /// Seconds; from a local cache to a request that somebody waits for.
 const BUCKETS: [f64; 16] =
@@ -50,13 +54,19 @@ pub struct Metrics {
     identity_expiry: Gauge,
     discovery_connected: Gauge,
     discovery_age: Gauge<f64, std::sync::atomic::AtomicU64>,
-    known: Mutex<HashSet<Routed>>,
+    services: service::Services,
+    known: Known<Routed, Series>,
 }
+
+/// What the handles of one peer and route share: the results that have series.
+type Series = Mutex<Vec<Answered>>;
 
 impl Default for Metrics {
     fn default() -> Self {
+        let mut registry = Registry::default();
         let mut metrics = Self {
-            registry: Registry::default(),
+            services: service::Services::new(&mut registry),
+            registry,
             requests: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             open: Family::default(),
@@ -67,7 +77,7 @@ impl Default for Metrics {
             identity_expiry: Gauge::default(),
             discovery_connected: Gauge::default(),
             discovery_age: Gauge::default(),
-            known: Mutex::default(),
+            known: Known::new(MAX_PEERS),
         };
         metrics.register();
         metrics
@@ -116,8 +126,9 @@ impl Metrics {
 
     /// Counters of requests to `peer` by `route`.
     pub fn requests(&self, peer: &Peer, route: &str) -> Requests {
-        let routed = self.admit(peer, route);
+        let (routed, series) = self.admit(peer, route);
         Requests {
+            series,
             family: self.requests.clone(),
             latency: self.latency.get_or_create_owned(&routed),
             routed,
@@ -127,8 +138,9 @@ impl Metrics {
 
     /// Counters of connections with `peer`.
     pub fn connections(&self, peer: &Peer) -> Connections {
-        let peer = self.admit(peer, "").peer;
+        let (Routed { peer, .. }, series) = self.admit(peer, "");
         Connections {
+            _series: series,
             open: self.open.get_or_create_owned(&peer),
             opened: self.opened.get_or_create_owned(&peer),
             read: self.read.get_or_create_owned(&peer),
@@ -140,17 +152,40 @@ impl Metrics {
         self.errors.get_or_create(&Coded { code: code.as_str() }).inc();
     }
 
+    /// The numbers of a Service that the application calls.
+    pub fn service(&self, dst: &DstLabels) -> Service {
+        self.services.service(dst)
+    }
+
+    /// Counts the retries of a Service's route.
+    pub fn retries(&self, dst: &DstLabels, route: &str) -> Retries {
+        self.services.retries(dst, route)
+    }
+
     /// The labels to use: those asked for, or `overflow` once there are too many.
-    fn admit(&self, peer: &Peer, route: &str) -> Routed {
+    fn admit(&self, peer: &Peer, route: &str) -> (Routed, Option<Arc<Series>>) {
         let routed = Routed { peer: peer.clone(), route: route.to_owned() };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&routed) {
-            if known.len() >= MAX_PEERS {
-                return Routed { peer: Peer::overflow(peer.direction), route: OVERFLOW.to_owned() };
-            }
-            known.insert(routed.clone());
+        match self.known.admit(&routed) {
+            Some(series) => (routed, Some(series)),
+            None => (Routed { peer: Peer::overflow(peer.direction), route: OVERFLOW.to_owned() }, None),
         }
-        routed
+    }
+
+    /// Removes the series that nothing has counted in for an hour; call it regularly.
+    pub fn expire(&self, now: Instant) {
+        for (routed, series) in self.known.expire(now) {
+            for answered in series.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                self.requests.remove(answered);
+            }
+            self.latency.remove(&routed);
+            if routed.route.is_empty() {
+                self.open.remove(&routed.peer);
+                self.opened.remove(&routed.peer);
+                self.read.remove(&routed.peer);
+                self.written.remove(&routed.peer);
+            }
+        }
+        self.services.expire(now);
     }
 
     /// The text that Prometheus scrapes (OpenMetrics).
@@ -214,6 +249,25 @@ mod tests {
             .partition(|l| !l.contains(OVERFLOW));
         assert_eq!((MAX_PEERS, 1), (series.len(), overflow.len()));
         assert!(overflow[0].ends_with(" 5"));
+    }
+
+    /// Series are kept for an hour after their last handle, and then leave nothing behind.
+    #[test]
+    fn idle_series_expire() {
+        let metrics = Metrics::default();
+        let (empty, now) = (metrics.render(Control::default()), Instant::now());
+        let handles = (
+            metrics.requests(&peer("web"), "home"),
+            metrics.connections(&peer("web")),
+            metrics.service(&DstLabels::default()),
+        );
+        handles.0.count(("success", 200, None));
+        metrics.retries(&DstLabels::default(), "home").count(Retry::Success);
+        drop((handles.1.open(), handles));
+        metrics.expire(now);
+        assert!(metrics.render(Control::default()).contains("weft_requests_total{"));
+        metrics.expire(now + known::KEEP);
+        assert_eq!(empty, metrics.render(Control::default()));
     }
 
     /// Bytes count while the connection lives, and an ended one is not open.

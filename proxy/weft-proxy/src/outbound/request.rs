@@ -15,14 +15,18 @@ use crate::balance::node::Node;
 use crate::connect;
 use crate::error::{Code, Error};
 use crate::http::body::{Body, BoxError, RequestBody, Source};
+use crate::http::classify::fails;
 use crate::http::client::{self, Lease, Wire};
 use crate::http::record::{Record, Subject};
 use crate::http::{forward, headers, upgrade};
 use crate::identity::ALPN_TCP;
-use crate::metrics::Tls;
-use crate::route::{Chosen, Plan, Target};
+use crate::metrics::{Retry as Counted, Tls};
+use crate::route::{Chosen, Plan, Retry, Target};
 use crate::tap::Direction;
 use crate::worker::Worker;
+
+/// Of a route that retries, a failed request is sent again so often at most.
+const MAX_RETRIES: u32 = 3;
 
 /// A connection of the application, as its requests see it.
 pub struct Conn {
@@ -77,10 +81,11 @@ async fn attempts(
 ) -> Result<(Response<Incoming>, Lease), Error> {
     let worker = &conn.worker;
     let (mut head, mut tried) = (Some(head), Vec::new());
+    let mut retries = Retries::new(chosen, Instant::now());
     for attempt in 1..=MAX_ATTEMPTS {
-        let node = next(worker, &chosen.balancer, &mut tried, attempt).await;
-        let node = node.ok_or_else(|| no_endpoints(&plan.name))?;
+        let node = next(worker, &plan.name, &chosen.balancer, &mut tried, attempt).await?;
         record.subject = towards(conn, chosen, &node);
+        record.node = Some(node.clone());
         let head = head.take().unwrap_or_else(|| forward::copy_head(&record.head));
         let Some(body) = forward::body(record) else { break };
         let error = match send(conn, &node, head, body).await {
@@ -89,17 +94,73 @@ async fn attempts(
                     node.missed(Instant::now());
                     error
                 }
-                _ => return Ok(sent),
+                _ if fails(&sent.0, record.is_grpc()) => {
+                    if attempt == MAX_ATTEMPTS || !retries.allow(record) {
+                        return Ok(sent);
+                    }
+                    node.judge(false, Instant::now());
+                    Error::new(Code::Lost, format!("{} answered {}", node.endpoint.addr, sent.0.status()))
+                }
+                _ => {
+                    retries.succeeded();
+                    return Ok(sent);
+                }
             },
-            Err(error) => error,
+            Err(error) => {
+                let harmless = has_body(record) && forward::may_resend(&error, &record.head.method);
+                let again = harmless || error.code == Code::Lost && retries.allow(record);
+                if attempt == MAX_ATTEMPTS || !again {
+                    return Err(error);
+                }
+                if error.code == Code::Lost {
+                    node.judge(false, Instant::now());
+                }
+                error
+            }
         };
-        if attempt == MAX_ATTEMPTS || !has_body(record) || !forward::may_resend(&error, &record.head.method) {
-            return Err(error);
-        }
         tracing::debug!(%error, attempt, "again");
         tried.push(node);
     }
     Err(no_endpoints(&plan.name))
+}
+
+/// What becomes of a request by a route that retries.
+struct Retries<'a> {
+    rules: Option<&'a Retry>,
+    /// How often it was sent again.
+    count: u32,
+}
+
+impl<'a> Retries<'a> {
+    fn new(chosen: &'a Chosen, now: Instant) -> Self {
+        let rules = chosen.retry.as_deref();
+        if let Some(retry) = rules {
+            retry.budget.request(now);
+        }
+        Self { rules, count: 0 }
+    }
+
+    /// The request failed: whether to send it once more.
+    fn allow(&mut self, record: &Record) -> bool {
+        let Some(retry) = self.rules else { return false };
+        let refused = match () {
+            _ if self.count >= MAX_RETRIES => Counted::Failure,
+            _ if !has_body(record) => Counted::TooLarge,
+            _ if !retry.budget.retry(Instant::now()) => Counted::NoBudget,
+            _ => {
+                self.count += 1;
+                return true;
+            }
+        };
+        retry.counters.count(refused);
+        false
+    }
+
+    fn succeeded(&self) {
+        if let Some(retry) = self.rules.filter(|_| self.count > 0) {
+            retry.counters.count(Counted::Success);
+        }
+    }
 }
 
 /// The body can be sent from its beginning.
@@ -158,7 +219,10 @@ async fn answer_upgrade(
     let mut tried = Vec::new();
     let mut last = no_endpoints(&plan.name);
     for attempt in 1..=MAX_ATTEMPTS {
-        let Some(node) = next(worker, &chosen.balancer, &mut tried, attempt).await else { break };
+        let node = match next(worker, &plan.name, &chosen.balancer, &mut tried, attempt).await {
+            Ok(node) => node,
+            Err(error) => return forward::fail(&error, record),
+        };
         record.subject = towards(conn, &chosen, &node);
         match connect::open(worker, &node, ALPN_TCP, None).await {
             Ok(io) => {

@@ -1,5 +1,7 @@
 //! From a dialled address to routes and endpoints, as discovery says, compiled once for each change.
 
+pub mod budget;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -10,15 +12,17 @@ use http::Response;
 use http::request::Parts;
 use tokio::sync::watch;
 
+use crate::balance::node::Group;
 use crate::balance::{Balancer, Lots};
 use crate::discovery::{
-    Destination, DstLabels, Endpoint, EndpointSet, Outbound, Protocol, Route, ServiceDestination,
+    Breaker, Destination, DstLabels, Endpoint, EndpointSet, Outbound, Protocol, Route, ServiceDestination,
     WeightedBackend,
 };
 use crate::error::Error;
 use crate::http::headers;
-use crate::metrics::{Metrics, Peer, Requests, Tls};
+use crate::metrics::{Metrics, Peer, Requests, Retries, Tls};
 use crate::worker::Worker;
+use budget::Budget;
 
 /// What a worker knows of an address that its application dials.
 pub struct Target {
@@ -41,12 +45,20 @@ pub struct Plan {
     pub dst: Arc<DstLabels>,
     routes: Vec<Planned>,
     default: Backends,
+    budget: Option<Rc<Budget>>,
     unreached: OnceCell<Rc<Requests>>,
 }
 
 struct Planned {
     route: Route,
     backends: Backends,
+    retry: Option<Rc<Retry>>,
+}
+
+/// How failed requests of a route are retried.
+pub struct Retry {
+    pub budget: Rc<Budget>,
+    pub counters: Retries,
 }
 
 /// Balancers with the sum of weights up to each.
@@ -56,6 +68,7 @@ struct Backends(Vec<(u64, Rc<Balancer>)>);
 pub struct Chosen {
     pub route: Option<Arc<str>>,
     pub timeout: Option<Duration>,
+    pub retry: Option<Rc<Retry>>,
     pub balancer: Rc<Balancer>,
 }
 
@@ -66,7 +79,7 @@ impl Target {
         mut updates: watch::Receiver<Arc<Outbound>>,
     ) -> Result<Self, Error> {
         let outbound = updates.borrow_and_update().clone();
-        let plan = Plan::new(worker, dst, &outbound).await?;
+        let plan = Plan::new(worker, dst, &outbound, None).await?;
         Ok(Self {
             dst,
             updates: RefCell::new(updates),
@@ -82,7 +95,8 @@ impl Target {
         let changed = self.updates.borrow().has_changed().unwrap_or(false);
         if changed {
             let outbound = self.updates.borrow_mut().borrow_and_update().clone();
-            match Plan::new(worker, self.dst, &outbound).await {
+            let budget = self.plan.borrow().budget.clone();
+            match Plan::new(worker, self.dst, &outbound, budget).await {
                 Ok(plan) => *self.plan.borrow_mut() = Rc::new(plan),
                 Err(error) => {
                     self.updates.borrow_mut().mark_changed();
@@ -111,9 +125,17 @@ impl Target {
 }
 
 impl Plan {
-    async fn new(worker: &Worker, dst: SocketAddr, outbound: &Outbound) -> Result<Self, Error> {
+    /// `budget`: what is left of the retries by the plan before.
+    async fn new(
+        worker: &Worker,
+        dst: SocketAddr,
+        outbound: &Outbound,
+        budget: Option<Rc<Budget>>,
+    ) -> Result<Self, Error> {
         match &outbound.destination {
-            Destination::Service(service) => Self::of_service(worker, service, outbound.protocol).await,
+            Destination::Service(service) => {
+                Self::of_service(worker, service, outbound.protocol, budget).await
+            }
             Destination::Pod(endpoint) => Ok(Self::of_one(worker, endpoint.clone(), outbound.protocol)),
             Destination::NotInMesh => {
                 let labels = Arc::new(DstLabels::default());
@@ -123,24 +145,38 @@ impl Plan {
         }
     }
 
-    async fn of_service(worker: &Worker, to: &ServiceDestination, protocol: Protocol) -> Result<Self, Error> {
+    async fn of_service(
+        worker: &Worker,
+        to: &ServiceDestination,
+        protocol: Protocol,
+        budget: Option<Rc<Budget>>,
+    ) -> Result<Self, Error> {
         let own = [WeightedBackend { service: to.service.clone(), weight: 1 }];
-        let mut routes = Vec::with_capacity(to.routes.len());
-        for route in to.routes.iter() {
-            let backends = if route.backends.is_empty() { &own[..] } else { &route.backends[..] };
-            routes.push(Planned { route: route.clone(), backends: Backends::new(worker, backends).await? });
-        }
         let dst = DstLabels {
             namespace: to.service.namespace.to_string(),
             service: to.service.name.to_string(),
             ..DstLabels::default()
         };
+        let fresh = |rules| Rc::new(Budget::new(rules, Instant::now()));
+        let budget = to
+            .retry_budget
+            .map(|rules| budget.filter(|old| old.rules == rules).unwrap_or_else(|| fresh(rules)));
+        let mut routes = Vec::with_capacity(to.routes.len());
+        for route in to.routes.iter() {
+            let backends = if route.backends.is_empty() { &own[..] } else { &route.backends[..] };
+            let backends = Backends::new(worker, backends, to.breaker).await?;
+            let counters = || worker.shared.metrics.retries(&dst, &route.name);
+            let retry = budget.clone().filter(|_| route.retryable);
+            let retry = retry.map(|budget| Rc::new(Retry { budget, counters: counters() }));
+            routes.push(Planned { route: route.clone(), backends, retry });
+        }
         Ok(Self {
             protocol,
             name: to.service.to_string(),
             dst: Arc::new(dst),
             routes,
-            default: Backends::new(worker, &own).await?,
+            default: Backends::new(worker, &own, to.breaker).await?,
+            budget,
             unreached: OnceCell::new(),
         })
     }
@@ -149,9 +185,10 @@ impl Plan {
         let (name, dst) = (endpoint.addr.to_string(), endpoint.labels.clone());
         let set = EndpointSet { version: String::new(), endpoints: Arc::new([endpoint]), exists: true };
         let (_, fixed) = watch::channel(Arc::new(set));
-        let balancer = Rc::new(Balancer::new(fixed, worker.shared.own_ips.clone()));
+        let group = Group::new(Breaker::default(), worker.shared.metrics.service(&dst));
+        let balancer = Rc::new(Balancer::new(fixed, worker.shared.own_ips.clone(), group));
         let default = Backends(vec![(1, balancer)]);
-        Self { protocol, name, dst, routes: Vec::new(), default, unreached: OnceCell::new() }
+        Self { protocol, name, dst, routes: Vec::new(), default, budget: None, unreached: OnceCell::new() }
     }
 
     /// The first route that matches, and one of its backends by lot.
@@ -161,9 +198,10 @@ impl Plan {
             Some(planned) => Chosen {
                 route: Some(planned.route.name.clone()),
                 timeout: planned.route.request_timeout,
+                retry: planned.retry.clone(),
                 balancer: planned.backends.draw(lots),
             },
-            None => Chosen { route: None, timeout: None, balancer: self.default.draw(lots) },
+            None => Chosen { route: None, timeout: None, retry: None, balancer: self.default.draw(lots) },
         }
     }
 
@@ -180,12 +218,15 @@ impl Plan {
 }
 
 impl Backends {
-    async fn new(worker: &Worker, backends: &[WeightedBackend]) -> Result<Self, Error> {
+    /// `breaker` holds for all of them: the Service that is dialled decides.
+    async fn new(worker: &Worker, backends: &[WeightedBackend], breaker: Breaker) -> Result<Self, Error> {
         let mut sum = 0;
         let mut all = Vec::with_capacity(backends.len());
         for backend in backends {
             sum += u64::from(backend.weight);
-            all.push((sum, worker.balancer(&backend.service).await?));
+            let balancer = worker.balancer(&backend.service).await?;
+            balancer.group.rules.set(breaker);
+            all.push((sum, balancer));
         }
         Ok(Self(all))
     }
@@ -202,7 +243,9 @@ mod tests {
     use super::*;
 
     fn balancer() -> Rc<Balancer> {
-        Rc::new(Balancer::new(watch::channel(Arc::new(EndpointSet::default())).1, Arc::new([])))
+        let counters = Metrics::default().service(&DstLabels::default());
+        let group = Group::new(Breaker::default(), counters);
+        Rc::new(Balancer::new(watch::channel(Arc::new(EndpointSet::default())).1, Arc::new([]), group))
     }
 
     /// Backends get requests by their weights; weight zero gets none.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -66,11 +67,18 @@ pub struct FakeDestination {
     updates: Arc<Mutex<HashMap<Key, api::Update>>>,
     changes: broadcast::Sender<api::Update>,
     pub asked: watch::Sender<Vec<api::Request>>,
+    /// What answers a Hello that wants heartbeats; 0: this service knows none.
+    pub interval_ms: Arc<AtomicU32>,
 }
 
 impl FakeDestination {
     pub fn new() -> Self {
-        Self { updates: Arc::default(), changes: broadcast::Sender::new(64), asked: watch::Sender::default() }
+        Self {
+            updates: Arc::default(),
+            changes: broadcast::Sender::new(64),
+            asked: watch::Sender::default(),
+            interval_ms: Arc::new(AtomicU32::new(60_000)),
+        }
     }
 
     /// The state of a target from now on, sent to all who watch it.
@@ -142,7 +150,12 @@ impl FakeDestination {
                 watched.remove(&target.encode_to_vec());
                 None
             }
-            Kind::Hello(_) => None,
+            Kind::Hello(hello) => {
+                let interval_ms = self.interval_ms.load(Ordering::Relaxed);
+                let beat = api::update::State::Heartbeat(api::Heartbeat { interval_ms });
+                let beat = api::Update { state: Some(beat), ..api::Update::default() };
+                Some(beat).filter(|_| hello.heartbeats && interval_ms > 0)
+            }
         }
     }
 }

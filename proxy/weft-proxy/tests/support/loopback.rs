@@ -90,11 +90,17 @@ impl Mesh {
         routes: Vec<api::Route>,
         endpoints: Vec<api::Endpoint>,
     ) {
-        let service = api::ServiceDestination {
-            service: Some(service_port()),
-            routes,
-            ..api::ServiceDestination::default()
-        };
+        self.service_of(protocol, api::ServiceDestination { routes, ..Default::default() }, endpoints);
+    }
+
+    /// `SERVICE` with all that `to` says of it.
+    pub fn service_of(
+        &self,
+        protocol: api::Protocol,
+        to: api::ServiceDestination,
+        endpoints: Vec<api::Endpoint>,
+    ) {
+        let service = api::ServiceDestination { service: Some(service_port()), ..to };
         let outbound = api::Outbound {
             destination: Some(api::outbound::Destination::Service(service)),
             protocol: protocol.into(),
@@ -125,7 +131,7 @@ impl Mesh {
         let settings = stream::Settings {
             address: self.plane.destination_addr.into(),
             server_id: spiffe("weft", "destination"),
-            hello: api::Hello { namespace: "shop".into(), ..api::Hello::default() },
+            hello: api::Hello { namespace: "shop".into(), heartbeats: true, ..api::Hello::default() },
         };
         let dials = Arc::new(Mutex::new(SERVICE.parse().unwrap()));
         let serves = Arc::new(Mutex::new(free));

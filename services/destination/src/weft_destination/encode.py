@@ -12,6 +12,10 @@ from weft_destination.diff import Delta
 
 _VERSION_FIELD = bytes([pb.Update.VERSION_FIELD_NUMBER << 3 | 2])
 
+HEARTBEAT_SECONDS = 15.0
+HEARTBEAT = pb.Update(heartbeat=pb.Heartbeat(interval_ms=round(HEARTBEAT_SECONDS * 1000))).SerializeToString()
+"""Proxies go elsewhere when none came for three intervals."""
+
 
 class MalformedError(Exception):
     """A request that is not one; the message tells the client what is wrong."""
@@ -24,6 +28,7 @@ class Hello:
     namespace: str
     pod: str
     version: str
+    heartbeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ def decode(data: bytes, hello: Hello | None) -> Request:
     if kind == "hello":
         if hello:
             raise MalformedError("a second Hello")
-        return Hello(message.hello.namespace, message.hello.pod, message.hello.version)
+        return Hello(message.hello.namespace, message.hello.pod, message.hello.version, message.hello.heartbeats)
     if not hello:
         raise MalformedError("the first message must be a Hello")
     if kind == "watch":

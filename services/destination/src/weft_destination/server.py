@@ -64,13 +64,25 @@ class Server:
         self.port = server.add_insecure_port(str(listen))
         await server.start()
         try:
-            self.started.set()
-            await stop.wait()
             async with asyncio.TaskGroup() as tasks:
+                beating = tasks.create_task(self._beat())
+                self.started.set()
+                await stop.wait()
+                beating.cancel()
                 tasks.create_task(server.stop(DRAIN_SECONDS + 2))
                 tasks.create_task(self._drain())
         finally:
             await server.stop(0)
+
+    async def _beat(self) -> None:
+        """Heartbeats of all streams, spread over the interval."""
+        while True:
+            streams = list(self.streams)
+            steps = 1 + len(streams) // 100
+            for step in range(steps):
+                await asyncio.sleep(encode.HEARTBEAT_SECONDS / steps)
+                for stream in streams[step::steps]:
+                    stream.beat()
 
     async def _drain(self) -> None:
         streams = list(self.streams)

@@ -44,6 +44,8 @@ class Stream:
         self._held: dict[Topic, str] = {}
         self._pending: dict[Topic, None] = {}
         self._woken = asyncio.Event()
+        self._beats = False
+        self.beat()
         self._outcome: Outcome | None = None
 
     @property
@@ -65,6 +67,12 @@ class Stream:
         """A topic changed."""
         if topic in self._held:
             self._pending[topic] = None
+            self._woken.set()
+
+    def beat(self) -> None:
+        """A heartbeat is due."""
+        if self.hello.heartbeats:
+            self._beats = True
             self._woken.set()
 
     def end(self, outcome: Outcome) -> None:
@@ -116,6 +124,9 @@ class Stream:
         while True:
             await self._woken.wait()
             self._woken.clear()
+            if self._beats:
+                self._beats = False
+                await write(encode.HEARTBEAT)
             while self._pending and not self._outcome:
                 if update := self._next():
                     await write(update)

@@ -87,6 +87,7 @@ class Hello(_message.Message):
     NODE_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    HEARTBEATS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     pod: _builtins.str
     """Pod name."""
@@ -97,6 +98,8 @@ class Hello(_message.Message):
     """topology.kubernetes.io/zone of the node; empty when unknown."""
     version: _builtins.str
     """Version of the proxy, "0.1.0"."""
+    heartbeats: _builtins.bool
+    """The proxy wants heartbeats."""
     def __init__(
         self,
         *,
@@ -106,10 +109,11 @@ class Hello(_message.Message):
         node: _builtins.str = ...,
         zone: _builtins.str = ...,
         version: _builtins.str = ...,
+        heartbeats: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "node", b"node", "pod", b"pod", "version", b"version", "workload", b"workload", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeats", b"heartbeats", "namespace", b"namespace", "node", b"node", "pod", b"pod", "version", b"version", "workload", b"workload", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -227,7 +231,7 @@ Global___ServicePort: _TypeAlias = ServicePort  # noqa: Y015
 
 @_typing.final
 class Update(_message.Message):
-    """The state of one target, whole, or for endpoints the difference to base_version."""
+    """The state of one target, whole, or for endpoints the difference to base_version; or a heartbeat, without target."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -237,6 +241,7 @@ class Update(_message.Message):
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     ENDPOINTS_DELTA_FIELD_NUMBER: _builtins.int
     INBOUND_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Hash of the content: equal on every replica."""
     @_builtins.property
@@ -249,6 +254,8 @@ class Update(_message.Message):
     def endpoints_delta(self) -> Global___EndpointsDelta: ...
     @_builtins.property
     def inbound(self) -> Global___Inbound: ...
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat: ...
     def __init__(
         self,
         *,
@@ -258,16 +265,38 @@ class Update(_message.Message):
         endpoints: Global___Endpoints | None = ...,
         endpoints_delta: Global___EndpointsDelta | None = ...,
         inbound: Global___Inbound | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "endpoints_delta", b"endpoints_delta", "inbound", b"inbound", "outbound", b"outbound", "state", b"state", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "endpoints_delta", b"endpoints_delta", "heartbeat", b"heartbeat", "inbound", b"inbound", "outbound", b"outbound", "state", b"state", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "endpoints_delta", b"endpoints_delta", "inbound", b"inbound", "outbound", b"outbound", "state", b"state", "target", b"target", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "endpoints_delta", b"endpoints_delta", "heartbeat", b"heartbeat", "inbound", b"inbound", "outbound", b"outbound", "state", b"state", "target", b"target", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_state: _TypeAlias = _typing.Literal["outbound", "endpoints", "endpoints_delta", "inbound"]  # noqa: Y015
+    _WhichOneofReturnType_state: _TypeAlias = _typing.Literal["outbound", "endpoints", "endpoints_delta", "inbound", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_state: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_state) -> _WhichOneofReturnType_state | None: ...
 
 Global___Update: _TypeAlias = Update  # noqa: Y015
+
+@_typing.final
+class Heartbeat(_message.Message):
+    """The destination service lives. The first one answers a Hello that wants them; the next one comes within interval_ms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    interval_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        interval_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval_ms", b"interval_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
 @_typing.final
 class Outbound(_message.Message):
@@ -473,25 +502,41 @@ Global___RetryBudget: _TypeAlias = RetryBudget  # noqa: Y015
 
 @_typing.final
 class Breaker(_message.Message):
+    """When an endpoint is left out. Absent: max_failures 7, other fields as 0."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     MAX_FAILURES_FIELD_NUMBER: _builtins.int
     MIN_PENALTY_MS_FIELD_NUMBER: _builtins.int
     MAX_PENALTY_MS_FIELD_NUMBER: _builtins.int
+    MIN_SUCCESS_PERMILLE_FIELD_NUMBER: _builtins.int
+    WINDOW_MS_FIELD_NUMBER: _builtins.int
+    MIN_REQUESTS_FIELD_NUMBER: _builtins.int
     max_failures: _builtins.int
-    """Consecutive failures after which an endpoint is left out; 0: off."""
+    """Consecutive failures after which an endpoint is left out; 0: never for those."""
     min_penalty_ms: _builtins.int
+    """0: 1 s. Doubled with each failed probe."""
     max_penalty_ms: _builtins.int
+    """0: 60 s."""
+    min_success_permille: _builtins.int
+    """Share of successes, in thousandths, below which it is left out; 0: never for that."""
+    window_ms: _builtins.int
+    """Responses of so long are judged; 0: 10 s."""
+    min_requests: _builtins.int
+    """If there are so many; 0: 10."""
     def __init__(
         self,
         *,
         max_failures: _builtins.int = ...,
         min_penalty_ms: _builtins.int = ...,
         max_penalty_ms: _builtins.int = ...,
+        min_success_permille: _builtins.int = ...,
+        window_ms: _builtins.int = ...,
+        min_requests: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_failures", b"max_failures", "max_penalty_ms", b"max_penalty_ms", "min_penalty_ms", b"min_penalty_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_failures", b"max_failures", "max_penalty_ms", b"max_penalty_ms", "min_penalty_ms", b"min_penalty_ms", "min_requests", b"min_requests", "min_success_permille", b"min_success_permille", "window_ms", b"window_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,141 @@
+//! Failing endpoints are left out, failed requests retried within the budget, and gaps of a rollout waited for.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use support::http::{full, get, http1, serve, text};
+use support::loopback::{Mesh, Pod};
+use weft_api::discovery as api;
+
+/// Requests that an application got.
+type Hits = Arc<AtomicUsize>;
+
+/// An application that answers its first `failures` requests with 500, and then with what it was sent.
+async fn app(pod: &Pod, failures: usize) -> Hits {
+    let hits = Hits::default();
+    let count = hits.clone();
+    serve(pod.app().await, false, move |request: Request<_>| {
+        let status = if count.fetch_add(1, Ordering::Relaxed) < failures { 500 } else { 200 };
+        async move {
+            let body = text(Response::new(request.into_body())).await;
+            if status == 200 {
+                // Failures are often fast: the balancer alone would prefer them.
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            Response::builder().status(status).body(full(format!("{status} {body}"))).unwrap()
+        }
+    });
+    hits
+}
+
+/// Status and body of each of `count` POSTs, one after the other.
+async fn post(pod: &Pod, count: usize) -> Vec<(u16, String)> {
+    let mut client = http1(pod.connect().await).await;
+    let mut answers = Vec::new();
+    for _ in 0..count {
+        let request = Request::post("/").header("host", "api").body(full("body")).unwrap();
+        let response = client.send_request(request).await.unwrap();
+        assert!(!response.headers().contains_key("weft-error"));
+        answers.push((response.status().as_u16(), text(response).await));
+        client.ready().await.unwrap();
+    }
+    answers
+}
+
+fn retrying(min_retries_per_second: u32) -> api::ServiceDestination {
+    let route = api::Route { name: "all".into(), retryable: true, ..Default::default() };
+    let budget = api::RetryBudget { ratio_permille: 0, min_retries_per_second, ttl_ms: 10_000 };
+    api::ServiceDestination { routes: vec![route], retry_budget: Some(budget), ..Default::default() }
+}
+
+fn breaking(max_failures: u32) -> api::ServiceDestination {
+    let breaker = api::Breaker { max_failures, min_penalty_ms: 60_000, ..Default::default() };
+    api::ServiceDestination { breaker: Some(breaker), ..Default::default() }
+}
+
+/// What fails on a route that retries is sent again with its whole body, and the client sees only what came of it.
+#[tokio::test]
+async fn failures_are_retried() {
+    let mesh = Mesh::start();
+    let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+    let hits = app(&api, 2).await;
+    mesh.service_of(api::Protocol::Http1, retrying(10), vec![api.endpoint()]);
+    assert_eq!(vec![(200, "200 body".to_owned())], post(&web, 1).await);
+    assert_eq!(3, hits.load(Ordering::Relaxed));
+    web.expect("weft_retries_total", &["dst_service=\"api\"", "route=\"all\"", "result=\"success\""], 1.0)
+        .await;
+    web.expect("weft_requests_total", &["status=\"200\""], 1.0).await;
+}
+
+/// When the budget is spent, the application's own response passes.
+#[tokio::test]
+async fn retries_stay_within_the_budget() {
+    let mesh = Mesh::start();
+    let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+    let hits = app(&api, usize::MAX).await;
+    let budget = api::RetryBudget { ratio_permille: 0, min_retries_per_second: 1, ttl_ms: 4000 };
+    let to = api::ServiceDestination { retry_budget: Some(budget), ..retrying(0) };
+    mesh.service_of(api::Protocol::Http1, to, vec![api.endpoint()]);
+    assert_eq!(vec![(500, "500 body".to_owned()); 5], post(&web, 5).await);
+    assert_eq!(5 + 4, hits.load(Ordering::Relaxed));
+    web.expect("weft_retries_total", &["result=\"failure\""], 1.0).await;
+    web.expect("weft_retries_total", &["result=\"no_budget\""], 4.0).await;
+}
+
+/// Nothing is sent twice by a route that does not say so.
+#[tokio::test]
+async fn other_routes_do_not_retry() {
+    let mesh = Mesh::start();
+    let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+    let hits = app(&api, usize::MAX).await;
+    mesh.service(vec![api.endpoint()]);
+    post(&web, 1).await;
+    assert_eq!(1, hits.load(Ordering::Relaxed));
+}
+
+/// An endpoint that fails so often in a row gets no more requests while there are others.
+#[tokio::test]
+async fn failing_endpoints_are_left_out() {
+    let mesh = Mesh::start();
+    let (web, good, bad) = (mesh.pod(2, "web"), mesh.pod(3, "api"), mesh.pod(4, "api"));
+    let (_, failures) = (app(&good, 0).await, app(&bad, usize::MAX).await);
+    mesh.service_of(api::Protocol::Http1, breaking(3), vec![good.endpoint(), bad.endpoint()]);
+    let answers = post(&web, 100).await;
+    assert_eq!(3, answers.iter().filter(|(status, _)| *status == 500).count());
+    assert_eq!(3, failures.load(Ordering::Relaxed));
+    web.expect("weft_breaker_trips_total", &["dst_service=\"api\"", "reason=\"failures\""], 1.0).await;
+    web.expect("weft_balancer_endpoints", &["dst_service=\"api\"", "state=\"open\""], 1.0).await;
+    web.expect("weft_balancer_endpoints", &["dst_service=\"api\"", "state=\"closed\""], 1.0).await;
+}
+
+/// When every breaker is open, requests go on: the mesh never makes an outage whole.
+#[tokio::test]
+async fn the_last_endpoint_is_not_left_out() {
+    let mesh = Mesh::start();
+    let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+    app(&api, 5).await;
+    mesh.service_of(api::Protocol::Http1, breaking(1), vec![api.endpoint()]);
+    let statuses: Vec<_> = post(&web, 6).await.into_iter().map(|(status, _)| status).collect();
+    assert_eq!(vec![500, 500, 500, 500, 500, 200], statuses);
+}
+
+/// Between the last old endpoint and the first new one requests wait.
+#[tokio::test]
+async fn requests_wait_for_the_next_endpoint() {
+    let mesh = Mesh::start();
+    let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+    app(&api, 0).await;
+    mesh.service(vec![api.endpoint()]);
+    post(&web, 1).await;
+    mesh.endpoints(vec![]);
+    web.expect("weft_balancer_endpoints", &[], 0.0).await;
+    let mut client = http1(web.connect().await).await;
+    let mut waiting = std::pin::pin!(client.send_request(get("/")));
+    assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+    mesh.endpoints(vec![api.endpoint()]);
+    assert_eq!(200, waiting.await.unwrap().status().as_u16());
+}
