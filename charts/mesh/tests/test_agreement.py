@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from weft import installed
 from weft_kube import names
+from weft_kube.paths import PATH_MAX
 from weft_sidecar.options import OPTIONS, Layer, settings
 from weft_sidecar.template import Sidecar, Template
 
@@ -98,12 +99,14 @@ def test_labels_and_names_are_those_of_libs_kube(mesh: Any) -> None:
     }
 
 
-def test_a_path_regex_is_as_long_everywhere(mesh: Any) -> None:
+def test_a_path_is_as_long_everywhere(mesh: Any) -> None:
     """What the API server takes, sp-validator does not refuse and destination does not skip."""
     (version,) = mesh.one("CustomResourceDefinition", "serviceprofiles.weft.dev")["spec"]["versions"]
     route = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["routes"]["items"]
 
-    assert route["properties"]["condition"]["properties"]["pathRegex"]["maxLength"] == names.PATH_REGEX_MAX
+    condition = route["properties"]["condition"]["properties"]
+    lengths = (condition["pathRegex"]["maxLength"], condition["path"]["maxLength"])
+    assert lengths == (names.PATH_REGEX_MAX, PATH_MAX)
 
 
 def test_the_cli_asks_for_the_right_to_create_each_kind(mesh: Any) -> None:

@@ -21,11 +21,16 @@ def test_a_whole_profile() -> None:
                 "isRetryable": True,
                 "timeout": "1s500ms",
             },
+            {"name": "template", "condition": {"path": "/cups/{id}"}},
             {"name": "rest"},
         ],
         "retryBudget": {"retryRatio": 0.25, "minRetriesPerSecond": 5, "ttl": "20s"},
     }
-    routes = (Route("GET /tea/{id}", "GET", "/tea/[^/]+", 1500, retryable=True), Route("rest"))
+    routes = (
+        Route("GET /tea/{id}", "GET", "/tea/[^/]+", 1500, retryable=True),
+        Route("template", "", "/cups/[^/]+"),
+        Route("rest"),
+    )
     assert read_profile(KEY, spec) == (Profile(KEY, routes, RetryBudget(250, 5, 20_000)), ())
 
 

@@ -1,10 +1,12 @@
 """A ServiceProfile is refused with every fault at once, each with its field."""
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from weft_sp_validator.overlap import requests_of
 from weft_sp_validator.profile import faults_of, warnings_of
 
 
@@ -47,7 +49,7 @@ ROUTES = [
     ({"name": "[probe]"}, "name: [probe] is a route of weft's own; choose another name"),
     ({"name": "a\nb"}, "name: holds a character that cannot be printed"),
     ({"condition": None}, "condition: is missing"),
-    ({"condition": {}}, 'condition: needs method or pathRegex; for every request say pathRegex: ".*"'),
+    ({"condition": {}}, 'condition: needs method, path or pathRegex; for every request say pathRegex: ".*"'),
     ({"condition": []}, "condition: must be an object, not a list"),
     (
         {"condition": {"method": "get"}},
@@ -56,10 +58,13 @@ ROUTES = [
     ),
     ({"condition": {"pathRegex": "/a(b"}}, "condition.pathRegex: unterminated group at 2; did you mean /a(b)?"),
     ({"condition": {"pathRegex": "/" * 1025}}, "condition.pathRegex: has 1025 characters; at most 1024 are allowed"),
+    ({"condition": {"paths": "/", "method": "GET"}}, "condition.paths: unknown field; did you mean path?"),
+    ({"condition": {"path": "tea"}}, 'condition.path: must begin with "/", like "/tea"'),
     (
-        {"condition": {"path": "/", "method": "GET"}},
-        "condition.path: unknown field; did you mean pathRegex?",
+        {"condition": {"path": "/tea-{id}"}},
+        'condition.path: "tea-{id}" must be a whole segment like "{id}", of letters, digits and _',
     ),
+    ({"condition": {"path": "/a", "pathRegex": "/a"}}, "condition: has both path and pathRegex; keep one"),
 ]
 
 
@@ -112,19 +117,69 @@ def test_too_many_routes_are_refused() -> None:
     assert faults({"routes": routes}) == ["spec.routes: has 501 items; at most 500 are allowed"]
 
 
-def test_what_is_hardly_meant_is_warned_of() -> None:
-    """A glob, a path without its slash, a condition that an earlier route has."""
-    routes = [
-        route(condition={"pathRegex": "/api/*"}),
-        route(name="b", condition={"pathRegex": "api"}),
-        route(name="c", condition={"pathRegex": "/api/*"}),
+SEGMENTS = st.sampled_from(["a", "b", "[^/]+", "[^/]*", ""])
+PATHS = st.builds(
+    lambda segments, rest: "/" + "/".join(segments) + rest, st.lists(SEGMENTS, max_size=3), st.sampled_from(["", "/.*"])
+)
+
+
+@given(PATHS, PATHS, st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=4))
+def test_covering_is_what_the_expressions_say(one: str, other: str, path: list[str]) -> None:
+    """Every path: who covers matches it if the covered one does; who both match it meet."""
+    first, second = requests_of({"pathRegex": one}), requests_of({"pathRegex": other})
+    assert first
+    assert second
+    text = "/" + "/".join(path)
+    matches = [re.fullmatch(pattern, text) is not None for pattern in (one, other)]
+    assert not (first.covers(second) and matches == [False, True])
+    assert first.meets(second) or matches != [True, True]
+
+
+def conditions(*found: str) -> list[dict[str, Any]]:
+    """Routes by "GET /path", or "GET ~regex"; `*` for any method."""
+    routes = []
+    for place, (method, _, path) in enumerate(one.partition(" ") for one in found):
+        condition = {"pathRegex": path[1:]} if path.startswith("~") else {"path": path}
+        routes.append(route(name=str(place), condition=condition | ({} if method == "*" else {"method": method})))
+    return routes
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("* /tea/{id}", "GET /tea/mine"),
+        ("GET ~/tea/.*", "GET /tea/{id}"),
+        ("* ~.*", "POST ~/other/[^/]+"),
+        ("GET ~/tea/[^/]*", "GET ~/tea/[^/]+"),
+        ("* ~/a[.]b", "GET /a.b"),
+    ],
+)
+def test_a_route_that_an_earlier_one_covers_is_refused(earlier: str, later: str) -> None:
+    """It would never get a request; the other way round both do."""
+    assert faults({"routes": conditions(earlier, later)}) == [
+        "spec.routes[1].condition: is never reached: routes[0] takes all its requests; put it before routes[0]"
     ]
-    assert faults({"routes": routes}) == []
-    assert [str(warning) for warning in warnings_of(profile({"routes": routes}))] == [
+    assert faults({"routes": conditions(later, earlier)}) == []
+
+
+def test_the_same_condition_twice_is_refused() -> None:
+    """One of them is too much, in whatever order."""
+    assert faults({"routes": conditions("GET /a", "GET /a")}) == [
+        "spec.routes[1].condition: is never reached: routes[0] has the same one"
+    ]
+
+
+def test_what_is_hardly_meant_is_warned_of() -> None:
+    """A glob, a path without its slash, routes that share requests, a budget for nothing."""
+    routes = conditions("GET ~/api/*", "GET ~api", "GET /{kind}/mine", "GET /tea/{id}")
+    budget = {"retryRatio": 0.2, "minRetriesPerSecond": 10, "ttl": "10s"}
+    spec = {"routes": routes, "retryBudget": budget}
+    assert faults(spec) == []
+    assert [str(warning) for warning in warnings_of(profile(spec))] == [
         'spec.routes[0].condition.pathRegex: "/*" is any number of slashes; did you mean "/api/.*"?',
         'spec.routes[1].condition.pathRegex: never matches: paths begin with "/"; did you mean "/api"?',
-        'spec.routes[2].condition.pathRegex: "/*" is any number of slashes; did you mean "/api/.*"?',
-        "spec.routes[2].condition: is never reached: routes[0] has the same one",
+        "spec.routes[3].condition: shares requests with routes[2], which gets them",
+        "spec.retryBudget: has no effect: no route says isRetryable: true",
     ]
 
 
@@ -139,8 +194,9 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
-        st.sampled_from(["spec", "routes", "name", "condition", "method", "pathRegex", "timeout", "retryBudget", "ttl",
-                         "retryRatio", "minRetriesPerSecond", "isRetryable", "metadata", "x"]), inner, max_size=5),
+        st.sampled_from(["spec", "routes", "name", "condition", "method", "path", "pathRegex", "timeout", "retryBudget",
+                         "ttl", "retryRatio", "minRetriesPerSecond", "isRetryable", "metadata", "x"]),
+        inner, max_size=5),
     max_leaves=20,
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from weft_kube.names import PATH_REGEX_MAX
+from weft_kube.paths import PATH_MAX, path_regex
 
 from weft_destination.model import Key, Profile, RetryBudget, Route
 
@@ -69,7 +70,7 @@ def _route(where: str, raw: Any, faults: list[str]) -> Route | None:
     route = Route(
         name=reader.read("name", _name, ""),
         method=condition.read("method", _method, ""),
-        path_regex=condition.read("pathRegex", _regex, ""),
+        path_regex=condition.read("path", _template, "") or condition.read("pathRegex", _regex, ""),
         timeout_ms=reader.read("timeout", duration_ms, 0),
         retryable=reader.read("isRetryable", _bool, False),
     )
@@ -124,6 +125,12 @@ def _regex(value: Any) -> str:
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"{value!r} is no regular expression: {error}") from None
     return value
+
+
+def _template(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > PATH_MAX:
+        raise ValueError(f"is not a text of at most {PATH_MAX} characters")
+    return path_regex(value)
 
 
 def _bool(value: Any) -> bool:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from weft_kube.names import PATH_REGEX_MAX
+from weft_kube.paths import PATH_MAX, path_regex
 
+from weft_sp_validator.overlap import Requests, requests_of
 from weft_sp_validator.pattern import PatternError, check_pattern
 from weft_sp_validator.rules import Fault, boolean, choice, each, kind, number, record, shown, span, text
 
@@ -22,13 +24,16 @@ def faults_of(profile: Any) -> list[Fault]:
         return [Fault("", f"must be an object, not {kind(profile)}")]
     meta = profile.get("metadata")
     name = meta.get("name") if isinstance(meta, dict) else None
-    return [*_name("metadata.name", name), *_spec("spec", profile.get("spec")), *_repeated(_routes(profile))]
+    spec = list(_spec("spec", profile.get("spec")))
+    unreachable = _unreachable(_routes(profile)) if not spec else ()
+    return [*_name("metadata.name", name), *spec, *_repeated(_routes(profile)), *unreachable]
 
 
 def warnings_of(profile: dict[str, Any]) -> list[Fault]:
     """What is allowed and yet hardly meant, in a sound profile."""
     routes = _routes(profile)
-    return [warning for place, route in enumerate(routes) for warning in _route_warnings(place, routes, route)]
+    warnings = [warning for place, route in enumerate(routes) for warning in _route_warnings(place, route)]
+    return [*warnings, *_overlapping(routes), *_idle_budget(profile["spec"], routes)]
 
 
 def _pattern(path: str, value: Any) -> Iterator[Fault]:
@@ -41,6 +46,16 @@ def _pattern(path: str, value: Any) -> Iterator[Fault]:
             yield Fault(path, str(error))
 
 
+def _template(path: str, value: Any) -> Iterator[Fault]:
+    faults = list(text(PATH_MAX)(path, value))
+    yield from faults
+    if not faults:
+        try:
+            path_regex(value)
+        except ValueError as error:
+            yield Fault(path, str(error))
+
+
 def _route_name(path: str, value: Any) -> Iterator[Fault]:
     yield from text(MAX_NAME)(path, value)
     if value in RESERVED_NAMES:
@@ -48,9 +63,14 @@ def _route_name(path: str, value: Any) -> Iterator[Fault]:
 
 
 def _condition(path: str, value: Any) -> Iterator[Fault]:
-    yield from record({"method": choice(METHODS), "pathRegex": _pattern})(path, value)
-    if isinstance(value, dict) and value.get("method") is None and value.get("pathRegex") is None:
-        yield Fault(path, 'needs method or pathRegex; for every request say pathRegex: ".*"')
+    yield from record({"method": choice(METHODS), "path": _template, "pathRegex": _pattern})(path, value)
+    if not isinstance(value, dict):
+        return
+    given = [name for name in ("method", "path", "pathRegex") if value.get(name) is not None]
+    if not given:
+        yield Fault(path, 'needs method, path or pathRegex; for every request say pathRegex: ".*"')
+    if {"path", "pathRegex"} <= set(given):
+        yield Fault(path, "has both path and pathRegex; keep one")
 
 
 _ROUTE = record(
@@ -106,7 +126,46 @@ def _repeated(routes: list[Any]) -> Iterator[Fault]:
             yield Fault(f"spec.routes[{place}].name", f"{shown(name)} is already the name of routes[{first[name]}]")
 
 
-def _route_warnings(place: int, routes: list[Any], route: dict[str, Any]) -> Iterator[Fault]:
+def _unreachable(routes: list[Any]) -> Iterator[Fault]:
+    """The first route that matches wins: what an earlier one covers never gets a request."""
+    earlier: list[tuple[int, Requests]] = []
+    for place, found in _judged(routes):
+        cover = next((at for at, other in earlier if other.covers(found)), None)
+        if cover is None:
+            earlier.append((place, found))
+        elif routes[cover]["condition"] == routes[place]["condition"]:
+            yield Fault(f"spec.routes[{place}].condition", f"is never reached: routes[{cover}] has the same one")
+        else:
+            reason = f"is never reached: routes[{cover}] takes all its requests; put it before routes[{cover}]"
+            yield Fault(f"spec.routes[{place}].condition", reason)
+
+
+def _overlapping(routes: list[Any]) -> Iterator[Fault]:
+    """Routes that share requests, neither being the special case of the other."""
+    earlier: list[tuple[int, Requests]] = []
+    for place, found in _judged(routes):
+        shared = (at for at, other in earlier if other.meets(found) and not found.covers(other))
+        if (at := next(shared, None)) is not None:
+            yield Fault(f"spec.routes[{place}].condition", f"shares requests with routes[{at}], which gets them")
+        earlier.append((place, found))
+
+
+def _judged(routes: list[Any]) -> Iterator[tuple[int, Requests]]:
+    for place, route in enumerate(routes):
+        if found := requests_of(route["condition"]):
+            yield place, found
+
+
+def _idle_budget(spec: dict[str, Any], routes: list[Any]) -> Iterator[Fault]:
+    retried = any(route.get("isRetryable") for route in routes)
+    budget = spec.get("retryBudget")
+    if budget and not retried:
+        yield Fault("spec.retryBudget", "has no effect: no route says isRetryable: true")
+    if budget and retried and not budget["retryRatio"] and not budget["minRetriesPerSecond"]:
+        yield Fault("spec.retryBudget", "allows no retries: retryRatio and minRetriesPerSecond are 0")
+
+
+def _route_warnings(place: int, route: dict[str, Any]) -> Iterator[Fault]:
     path = f"spec.routes[{place}].condition"
     if route.get("isRetryable"):
         yield Fault(
@@ -117,7 +176,3 @@ def _route_warnings(place: int, routes: list[Any], route: dict[str, Any]) -> Ite
         yield Fault(f"{path}.pathRegex", f'"/*" is any number of slashes; did you mean "{pattern[:-1]}.*"?')
     if pattern[0].isalnum():
         yield Fault(f"{path}.pathRegex", f'never matches: paths begin with "/"; did you mean "/{pattern}"?')
-    for earlier in range(place):
-        if routes[earlier]["condition"] == route["condition"]:
-            yield Fault(path, f"is never reached: routes[{earlier}] has the same one")
-            return

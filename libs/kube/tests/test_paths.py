@@ -1,0 +1,36 @@
+"""Path templates as regular expressions."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from weft_kube.paths import path_regex
+
+
+def test_a_parameter_is_one_segment() -> None:
+    """Not empty, and never more."""
+    pattern = re.compile(path_regex("/tea/{id}/cups"))
+
+    assert [bool(pattern.fullmatch(path)) for path in ("/tea/7/cups", "/tea//cups", "/tea/7/8/cups")] == [
+        True,
+        False,
+        False,
+    ]
+
+
+@given(st.text("abc.+*?()|[]^$\\/", max_size=20))
+def test_other_characters_stand_for_themselves(text: str) -> None:
+    """A dot is a dot."""
+    path = "/" + text
+    assert re.fullmatch(path_regex(path), path)
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [("tea", 'must begin with "/", like "/tea"'), ("/a{id}", '"a{id}" must be a whole segment'), ("/{}", '"{}" must')],
+)
+def test_what_is_no_template_is_named(template: str, reason: str) -> None:
+    """With what it should look like."""
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        path_regex(template)
