@@ -12,6 +12,7 @@ from weft.commands.diagnostics import diagnostics
 from weft.commands.explain import explain
 from weft.commands.inject import inject, uninject
 from weft.commands.install import install, uninstall, upgrade
+from weft.commands.profile import profile
 from weft.commands.viz import viz
 from weft.errors import Failure
 from weft.options import Group, Target
@@ -53,7 +54,20 @@ def cli() -> None:
     """
 
 
-COMMANDS = (check, install, upgrade, uninstall, inject, uninject, viz, diagnostics, explain, version, completion)
+COMMANDS = (
+    check,
+    install,
+    upgrade,
+    uninstall,
+    inject,
+    uninject,
+    profile,
+    viz,
+    diagnostics,
+    explain,
+    version,
+    completion,
+)
 
 for command in COMMANDS:
     cli.add_command(command)

@@ -1,7 +1,6 @@
 """`weft inject` and `weft uninject`."""
 
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -10,12 +9,7 @@ from weft.errors import Failure
 from weft.options import Command
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from weft.inject import Outcome
-
-SUFFIXES = {".yaml", ".yml", ".json"}
-URL_SECONDS = 30
 
 
 @click.command(cls=Command)
@@ -54,53 +48,16 @@ def uninject(sources: tuple[str, ...]) -> None:
 
 
 def _transform(sources: tuple[str, ...], remove: bool) -> "Outcome":
+    from weft import sources as given
     from weft.inject import Outcome, transform
 
     total = Outcome()
     for source in sources:
-        for name, data in _read(source):
-            total += transform(_decode(name, data), name, remove)
+        for name, text in given.read(source):
+            total += transform(text, name, remove)
     if not any((total.changed, total.unchanged, total.meshed, total.skipped, total.errors)):
         raise Failure(f"no Kubernetes objects in {', '.join(sources)}", "Give workloads, as YAML or JSON.")
     return total
-
-
-def _read(source: str) -> Iterator[tuple[str, bytes]]:
-    if source == "-":
-        yield "standard input", sys.stdin.buffer.read()
-    elif source.startswith(("http://", "https://")):
-        yield source, _fetch(source)
-    else:
-        from pathlib import Path
-
-        for path in _files(Path(source)):
-            try:
-                yield str(path), path.read_bytes()
-            except OSError as error:
-                raise Failure(f"cannot read {path}: {error.strerror}", "Give a file, folder, URL or -.") from error
-
-
-def _files(path: "Path") -> "list[Path]":
-    if not path.is_dir():
-        return [path]
-    return sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
-
-
-def _fetch(url: str) -> bytes:
-    from urllib.request import urlopen
-
-    try:
-        with urlopen(url, timeout=URL_SECONDS) as response:  # noqa: S310
-            return bytes(response.read())
-    except (OSError, ValueError) as error:
-        raise Failure(f"cannot fetch {url}: {error}", "Download it, and give the file.") from error
-
-
-def _decode(name: str, data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Failure(f"{name} is not text", "Give YAML or JSON in UTF-8.") from error
 
 
 def _print(outcome: "Outcome", done: str, already: str) -> None:

@@ -7,6 +7,7 @@ from weft.commands.install import viz_install, viz_uninstall
 from weft.commands.listing import listing
 from weft.commands.live import tap, top
 from weft.commands.metrics import edges, routes, stat, stat_inbound, stat_outbound
+from weft.commands.profile import learned_profile
 from weft.options import Group
 
 
@@ -16,7 +17,8 @@ def viz() -> None:
 
 
 COMMANDS = (
-    viz_install, viz_uninstall, dashboard, stat, stat_inbound, stat_outbound, top, tap, edges, routes, listing,
+    viz_install, viz_uninstall, dashboard, stat, stat_inbound, stat_outbound, top, tap, edges, routes,
+    learned_profile, listing,
 )  # fmt: skip
 
 for command in COMMANDS:

@@ -1,0 +1,1 @@
+"""ServiceProfiles from what describes a service: OpenAPI, protobuf, its live traffic."""
