@@ -28,7 +28,7 @@ class Names:
         self.nodes[obj.metadata.name] = obj.spec.node_name
 
     def delete(self, key: tuple[str, str]) -> None:
-        del self.nodes[key[1]]
+        self.nodes.pop(key[1], None)
 
     def reset(self, objects: Sequence[Pod]) -> None:
         self.nodes = {obj.metadata.name: obj.spec.node_name for obj in objects}
@@ -143,6 +143,18 @@ async def test_one_broken_object_does_not_hide_others() -> None:
         follow.put("a")
         await until(lambda: "a" in follow.index.nodes)
         assert (follow.index.nodes, len(follow.errors)) == ({"a": "1"}, 1)
+
+
+async def test_a_broken_object_can_be_deleted() -> None:
+    """An object that became malformed after it was taken leaves the index when it is deleted, the count is right."""
+    async with followed() as follow:
+        follow.put("a")
+        follow.put("b")
+        await follow.settled()
+        follow.kube.put({**pod("ns", "a"), "spec": {"nodeName": 7}})
+        follow.kube.delete(pod("ns", "a"))
+        await follow.settled()
+        assert (follow.reflector.state.malformed, follow.reflector.state.objects) == (1, 1)
 
 
 async def test_refusals_are_tried_again() -> None:

@@ -20,9 +20,9 @@ def profiles() -> Profiles:
 def test_faults_are_told_once(profiles: Profiles) -> None:
     """However often a list or a watch brings the profile."""
     with capture_logs() as logs:
-        profiles.reset([BROKEN])
-        profiles.apply(BROKEN)
-        profiles.reset([BROKEN])
+        profiles.reset([profiles.read(BROKEN)])
+        profiles.apply(profiles.read(BROKEN))
+        profiles.reset([profiles.read(BROKEN)])
     assert [log["event"] for log in logs] == ["profile has faults"]
 
 
@@ -30,11 +30,11 @@ def test_faults_are_told_once(profiles: Profiles) -> None:
 def test_faults_that_come_back_are_told_again(profiles: Profiles, gone: str) -> None:
     """Deleted, missing in a list, or whole in between; nothing is kept of what is gone."""
     with capture_logs() as logs:
-        profiles.apply(BROKEN)
+        profiles.apply(profiles.read(BROKEN))
         {
             "deleted": lambda: profiles.delete(KEY),
             "listed": lambda: profiles.reset([]),
-            "repaired": lambda: profiles.apply(WHOLE),
+            "repaired": lambda: profiles.apply(profiles.read(WHOLE)),
         }[gone]()
-        profiles.apply(BROKEN)
+        profiles.apply(profiles.read(BROKEN))
     assert [log["event"] for log in logs] == ["profile has faults"] * 2

@@ -19,7 +19,7 @@ _COUNTERS: dict[str, tuple[str, Read]] = {
 }
 
 _GAUGES: dict[str, tuple[str, Read]] = {
-    "objects": ("Objects held.", lambda s: s.objects),
+    "objects": ("Objects there are, malformed ones among them.", lambda s: s.objects),
     "synced": ("1 after the first complete list.", lambda s: s.synced.is_set()),
     "last_event_age_seconds": (
         "Since the last event, bookmark or list.",

@@ -16,8 +16,18 @@ import msgspec
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.objects import Object
 
-T = TypeVar("T", bound=Object)
-Contra_contra = TypeVar("Contra_contra", bound=Object, contravariant=True)
+
+class Keyed(Protocol):
+    """What an index holds: known by namespace and name."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+
+
+O = TypeVar("O", bound=Object)  # noqa: E741
+T = TypeVar("T", bound=Keyed)
+Contra_contra = TypeVar("Contra_contra", bound=Keyed, contravariant=True)
 
 PAGE = 500
 WATCH_SECONDS = 290
@@ -44,11 +54,11 @@ class Index(Protocol[Contra_contra]):
 
 
 @dataclass(frozen=True, slots=True)
-class Resource(Generic[T]):
+class Resource(Generic[O]):
     """A kind to watch: its collection's path ("/api/v1/pods") and the struct of its fields."""
 
     path: str
-    kind: type[T]
+    kind: type[O]
     label_selector: str = ""
     field_selector: str = ""
 
@@ -64,6 +74,7 @@ class WatchState:
 
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     objects: int = 0
+    """On the server, as far as this reflector knows; malformed ones are counted."""
     relists: int = 0
     events: int = 0
     failures: int = 0
@@ -84,13 +95,19 @@ class _ListMeta(msgspec.Struct, rename="camel"):
     continue_: str = msgspec.field(default="", name="continue")
 
 
-class _Versioned(msgspec.Struct):
-    metadata: _ListMeta
-
-
 class _List(msgspec.Struct):
     metadata: _ListMeta
     items: list[msgspec.Raw] | None = None
+
+
+class _EventMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    name: str = ""
+    namespace: str = ""
+
+
+class _Versioned(msgspec.Struct):
+    metadata: _EventMeta
 
 
 class _Event(msgspec.Struct):
@@ -106,14 +123,19 @@ _FAILURES = (ApiError, aiohttp.ClientError, OSError, TimeoutError, msgspec.Decod
 
 
 class Reflector(Generic[T]):
-    """Keeps an index equal to the API server's objects of one kind. `run` goes on until cancelled."""
+    """Keeps an index equal to the API server's objects of one kind. `run` goes on until cancelled.
+
+    With `translate` the index gets what that makes of each object: page by page, so that the objects of a long list
+    are never in memory together.
+    """
 
     def __init__(
         self,
         api: KubeApi,
-        resource: Resource[T],
+        resource: Resource[Any],
         index: Index[T],
         *,
+        translate: Callable[[Any], T] = lambda obj: obj,
         idle_seconds: float = 50.0,
         on_error: Callable[[Exception], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
@@ -121,6 +143,7 @@ class Reflector(Generic[T]):
         self._api = api
         self._resource = resource
         self._index = index
+        self._translate = translate
         self._idle_seconds = idle_seconds
         self._on_error = on_error
         self._sleep = sleep
@@ -156,16 +179,18 @@ class Reflector(Generic[T]):
 
     async def _list(self) -> None:
         objects: list[T] = []
+        listed = 0
         params = self._resource.params() | {"limit": str(PAGE)}
         while True:
             page = _LIST.decode(await self._api.request("GET", self._resource.path, params))
+            listed += len(page.items or [])
             objects += [obj for item in page.items or [] if (obj := self._decode(item)) is not None]
             if not page.metadata.continue_:
                 break
             params["continue"] = page.metadata.continue_
         self._index.reset(objects)
         self._version = page.metadata.resource_version
-        self.state.objects = len(objects)
+        self.state.objects = listed
         self.state.relists += 1
         self._alive()
         self.state.synced.set()
@@ -173,7 +198,7 @@ class Reflector(Generic[T]):
     def _decode(self, raw: msgspec.Raw) -> T | None:
         """One broken object must not hide the others."""
         try:
-            return self._decoder.decode(raw)
+            return self._translate(self._decoder.decode(raw))
         except msgspec.ValidationError as error:
             self.state.malformed += 1
             self._on_error(error)
@@ -210,20 +235,21 @@ class Reflector(Generic[T]):
         self._alive()
         if event.type == "ERROR":
             raise _refusal(event.object)
+        meta = _VERSIONED.decode(event.object).metadata
         if event.type != "BOOKMARK":
             self.state.events += 1
-            self._change(event.type, self._decode(event.object))
-        self._version = _VERSIONED.decode(event.object).metadata.resource_version
+            self._change(event, (meta.namespace, meta.name))
+        self._version = meta.resource_version
 
-    def _change(self, kind: str, obj: T | None) -> None:
-        if obj is None:
-            return
-        if kind == "DELETED":
+    def _change(self, event: _Event, key: tuple[str, str]) -> None:
+        """What is deleted goes by its name alone: it may be malformed by now."""
+        if event.type == "DELETED":
             self.state.objects -= 1
-            self._index.delete(obj.key)
+            self._index.delete(key)
             return
-        self.state.objects += kind == "ADDED"
-        self._index.apply(obj)
+        self.state.objects += event.type == "ADDED"
+        if (obj := self._decode(event.object)) is not None:
+            self._index.apply(obj)
 
 
 def _refusal(raw: msgspec.Raw) -> Exception:

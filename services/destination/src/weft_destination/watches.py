@@ -24,35 +24,34 @@ PODS = Resource("/api/v1/pods", objects.Pod)
 PROFILES = Resource("/apis/weft.dev/v1alpha1/serviceprofiles", objects.ServiceProfile)
 
 
-class Feed(Generic[O, F]):
+class Feed(Generic[F]):
     """Passes the three verbs on to a table of the index, and says that something may have changed."""
 
-    def __init__(self, translate: Callable[[O], F], table: index.Table[F], changed: Callable[[], None]) -> None:
-        self._translate = translate
+    def __init__(self, table: index.Table[F], changed: Callable[[], None]) -> None:
         self._table = table
         self._changed = changed
 
-    def apply(self, obj: O) -> None:
-        """An object is new or changed."""
-        self._table.apply(self._translate(obj))
+    def apply(self, fact: F) -> None:
+        """A fact is new or changed."""
+        self._table.apply(fact)
         self._changed()
 
     def delete(self, key: tuple[str, str]) -> None:
-        """The object is gone."""
+        """The fact is gone."""
         self._table.delete(key)
         self._changed()
 
-    def reset(self, objects: Sequence[O]) -> None:
+    def reset(self, facts: Sequence[F]) -> None:
         """These are all."""
-        self._table.reset(map(self._translate, objects))
+        self._table.reset(facts)
         self._changed()
 
 
-class Profiles(Feed[ServiceProfile, model.Profile]):
+class Profiles(Feed[model.Profile]):
     """A feed that tells each profile's faults once, and again when they change or the profile comes back."""
 
     def __init__(self, table: index.Table[model.Profile], changed: Callable[[], None]) -> None:
-        super().__init__(self._read, table, changed)
+        super().__init__(table, changed)
         self._told: dict[model.Key, tuple[str, ...]] = {}
 
     def delete(self, key: tuple[str, str]) -> None:
@@ -60,13 +59,14 @@ class Profiles(Feed[ServiceProfile, model.Profile]):
         self._told.pop(key, None)
         super().delete(key)
 
-    def reset(self, objects: Sequence[ServiceProfile]) -> None:
+    def reset(self, facts: Sequence[model.Profile]) -> None:
         """These are all."""
-        left = {obj.key for obj in objects}
+        left = {fact.key for fact in facts}
         self._told = {key: faults for key, faults in self._told.items() if key in left}
-        super().reset(objects)
+        super().reset(facts)
 
-    def _read(self, obj: ServiceProfile) -> model.Profile:
+    def read(self, obj: ServiceProfile) -> model.Profile:
+        """The sound parts of a profile."""
         profile, faults = read_profile(obj.key, obj.spec)
         if faults and faults != self._told.get(obj.key):
             log.warning("profile has faults", profile="/".join(obj.key), faults=faults)
@@ -78,14 +78,20 @@ def reflectors(
     api: KubeApi, into: index.Index, changed: Callable[[], None], trust_domain: str
 ) -> dict[str, Reflector[Any]]:
     """All watches of this service, by kind; run each."""
+    profiles = Profiles(into.profiles, changed)
     pod = partial(translate.pod, trust_domain=trust_domain)
     return {
-        "services": _reflector(api, "services", SERVICES, Feed(translate.service, into.services, changed)),
-        "slices": _reflector(api, "slices", SLICES, Feed(translate.endpoint_slice, into.slices, changed)),
-        "pods": _reflector(api, "pods", PODS, Feed(pod, into.pods, changed)),
-        "profiles": _reflector(api, "profiles", PROFILES, Profiles(into.profiles, changed)),
+        "services": _reflector(api, "services", SERVICES, translate.service, Feed(into.services, changed)),
+        "slices": _reflector(api, "slices", SLICES, translate.endpoint_slice, Feed(into.slices, changed)),
+        "pods": _reflector(api, "pods", PODS, pod, Feed(into.pods, changed)),
+        "profiles": _reflector(api, "profiles", PROFILES, profiles.read, profiles),
     }
 
 
-def _reflector(api: KubeApi, kind: str, resource: Resource[O], feed: Feed[O, Any]) -> Reflector[O]:
-    return Reflector(api, resource, feed, on_error=lambda e: log.warning("watch failed", kind=kind, error=str(e)))
+def _reflector(
+    api: KubeApi, kind: str, resource: Resource[O], translate: Callable[[O], F], feed: Feed[F]
+) -> Reflector[F]:
+    def failed(error: Exception) -> None:
+        log.warning("watch failed", kind=kind, error=str(error))
+
+    return Reflector(api, resource, feed, translate=translate, on_error=failed)
