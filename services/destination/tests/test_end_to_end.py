@@ -12,7 +12,7 @@ from weft_api.discovery.v1 import discovery_pb2 as pb
 from weft_destination.hub import DELTA_FROM, Hub
 from weft_destination.index import Index
 from weft_destination.metrics import Metrics
-from weft_destination.server import Server
+from weft_destination.server import MAX_STREAMS, Server
 from weft_destination.watches import reflectors
 from weft_kube.api import KubeApi
 from weft_runtime.config import Address
@@ -108,7 +108,7 @@ class Mesh:
 
 
 @asynccontextmanager
-async def mesh(*objects: Json, anonymous: bool = False) -> AsyncIterator[Mesh]:
+async def mesh(*objects: Json, anonymous: bool = False, max_streams: int = MAX_STREAMS) -> AsyncIterator[Mesh]:
     """A running destination that has listed these objects."""
     async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
         for obj in objects:
@@ -117,7 +117,7 @@ async def mesh(*objects: Json, anonymous: bool = False) -> AsyncIterator[Mesh]:
         hub = Hub(index)
         watches = reflectors(api, index, hub.facts_changed, "cluster.local")
         metrics = Metrics({kind: reflector.state for kind, reflector in watches.items()})
-        server = Server(hub, metrics, "cluster.local", allow_anonymous=anonymous)
+        server = Server(hub, metrics, "cluster.local", allow_anonymous=anonymous, max_streams=max_streams)
         running = [tasks.create_task(reflector.run()) for reflector in watches.values()]
         for reflector in watches.values():
             await reflector.state.synced.wait()
@@ -298,6 +298,18 @@ async def test_stopping_sends_proxies_elsewhere() -> None:
         await proxy.answer(endpoints("web", 80))
         m.stop.set()
         assert (await proxy.end())[0] == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_one_proxy_too_many_goes_elsewhere() -> None:
+    """A full replica ends a further stream with UNAVAILABLE, and the others go on; room is given again."""
+    async with mesh(*web(1), max_streams=1) as m:
+        first = await m.proxy()
+        await first.answer(endpoints("web", 80))
+        assert (await (await m.proxy()).end())[0] == grpc.StatusCode.UNAVAILABLE
+        await first.answer(outbound("10.96.0.1", 80))
+        first.call.cancel()
+        await until(lambda: m.figures() == (0, 0))
+        await (await m.proxy()).answer(endpoints("web", 80))
 
 
 async def test_a_proxy_that_leaves_is_forgotten() -> None:

@@ -101,7 +101,7 @@ func (p *Play) kubernetes(o Order) Answer {
 func (p *Play) connect(o Order) Answer {
 	p.watched = o.Proxies * o.Each / o.Shared
 	for number := range o.Proxies {
-		proxy := &Proxy{number: number, play: p, held: map[string]*State{}, services: []int{0}}
+		proxy := &Proxy{number: number, play: p, held: map[string]*State{}, refusals: map[string]int{}, services: []int{0}}
 		for i := range o.Each {
 			proxy.services = append(proxy.services, 1+(number*o.Each+i)%p.watched)
 		}
@@ -123,16 +123,15 @@ func (p *Play) served(o Order) Answer {
 	answer := Answer{"seconds": time.Since(began).Seconds(), "served": served}
 	byAddress := map[string]int{}
 	refusals := map[string]int{}
-	lost := 0
 	p.count(func(proxy *Proxy) bool {
 		byAddress[proxy.address]++
-		lost += proxy.lost
-		if proxy.served.IsZero() {
-			refusals[proxy.refusal]++
+		for reason, times := range proxy.refusals {
+			refusals[reason] += times
 		}
+		clear(proxy.refusals)
 		return true
 	})
-	answer["by_address"], answer["lost"], answer["refusals"] = byAddress, lost, refusals
+	answer["by_address"], answer["refusals"] = byAddress, refusals
 	return p.totals(answer)
 }
 

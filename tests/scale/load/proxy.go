@@ -42,8 +42,7 @@ type Proxy struct {
 	stalled  chan struct{} // while not nil, nothing is read until it is closed
 	lastZone time.Time
 	broken   int // deltas to what is not held
-	lost     int
-	refusal  string
+	refusals map[string]int // how often a stream or an attempt ended, by reason
 }
 
 // Run keeps a stream open until the process ends. The pauses are those of weft-proxy.
@@ -54,8 +53,7 @@ func (p *Proxy) Run() {
 		err := p.stream()
 		p.mu.Lock()
 		p.served = time.Time{}
-		p.lost++
-		p.refusal = err.Error()
+		p.refusals[reason(err)]++
 		p.mu.Unlock()
 		if time.Since(began) > 10*time.Second {
 			pause = 200 * time.Millisecond
@@ -63,6 +61,15 @@ func (p *Proxy) Run() {
 		time.Sleep(time.Duration(float64(pause) * (0.5 + rand.Float64()/2)))
 		pause = min(2*pause, 10*time.Second)
 	}
+}
+
+// reason is an error without the ports, which are different each time.
+func reason(err error) string {
+	var refused *net.OpError
+	if errors.As(err, &refused) {
+		return refused.Op + ": " + refused.Err.Error()
+	}
+	return err.Error()
 }
 
 func (p *Proxy) stream() error {
@@ -104,6 +111,7 @@ var headers = func() []byte {
 func (p *Proxy) requests() []byte {
 	hello := field(nil, 1, namespace)
 	hello = field(hello, 2, fmt.Sprintf("proxy-%d", p.number))
+	hello = protowire.AppendVarint(protowire.AppendTag(hello, 7, protowire.VarintType), 1) // heartbeats
 	all := message(nil, field(nil, 1, string(hello)))
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -210,6 +218,9 @@ func (p *Proxy) update(u Update, size int, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bytes += size
+	if u.target == "" {
+		return // a heartbeat
+	}
 	if u.target == fence {
 		p.served = now
 		return

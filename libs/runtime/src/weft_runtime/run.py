@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -25,8 +26,15 @@ def run(service: str, config_class: type[C], serve: Callable[[C, asyncio.Event],
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EX_CONFIG
+    raise_open_files()
     logs.setup(service, config.log_level)  # type: ignore[attr-defined]
     return asyncio.run(_serve(config, serve))
+
+
+def raise_open_files() -> None:
+    """As many open files as allowed: container runtimes begin with 1,024, fewer than the proxies of one replica."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(config: C, serve: Callable[[C, asyncio.Event], Awaitable[None]]) -> int:

@@ -38,6 +38,8 @@ class Watcher(Protocol):
 class Topic:
     """A watched target: its newest answer, the version and bytes of it, and a few older answers for deltas."""
 
+    __slots__ = ("_answer", "_deltas", "_full", "_past", "target", "told", "version", "watchers")
+
     def __init__(self, target: Target, answer: Answer) -> None:
         self.target = target
         self.watchers: dict[Watcher, None] = {}
@@ -96,6 +98,10 @@ class Hub:
     def answer(self, target: Target) -> Answer:
         """What is true of a target now, watched or not."""
         return self._index.answer(target)
+
+    def find(self, target: Target) -> Topic | None:
+        """The topic of a target, if anybody watches it."""
+        return self._topics.get(target)
 
     def join(self, target: Target, watcher: Watcher) -> Topic:
         """The topic of a target, told to `watcher` from now on."""

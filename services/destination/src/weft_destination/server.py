@@ -1,8 +1,9 @@
 """discovery/v1 over gRPC: admits proxies, runs their streams, and sends them elsewhere when this process stops."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import grpc
@@ -20,6 +21,14 @@ SERVICE = "weft.discovery.v1.Discovery"
 CLIENT_ID = "weft-client-id"
 """Metadata that this pod's proxy sets, always: the SPIFFE ID of who called."""
 
+MAX_STREAMS = 10_000
+"""More proxies than this are sent to another replica: about 45 KB each."""
+
+MAX_AGE_SECONDS = 1800.0
+REBALANCE_SECONDS = 10.0
+"""Streams older than MAX_AGE_SECONDS are asked to connect again, a few every REBALANCE_SECONDS, so that a replica that
+started later gets its share; a stream is ended after twice MAX_AGE_SECONDS at most."""
+
 HELLO_SECONDS = 10.0
 DRAIN_SECONDS = 3.0
 """On stop, streams end one after another within this, so that not all proxies come to another replica at once."""
@@ -33,21 +42,36 @@ OPTIONS: list[tuple[str, int]] = [
     # Proxies may ping every 10 s, also while nothing happens; the default answers that with "too many pings".
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
+    # A storm of proxies that come back: above 1,000 calls not yet looked at, more and more are told to come later,
+    # above 3,000 all. Those that are connected are served all the time.
+    ("grpc.server.max_pending_requests", 1_000),
+    ("grpc.server.max_pending_requests_hard_limit", 3_000),
 ]
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 DRAINING = Outcome(grpc.StatusCode.UNAVAILABLE, "destination is stopping: connect again")
+AGED = Outcome(grpc.StatusCode.UNAVAILABLE, "the stream is old: connect again, to whichever replica")
+FULL = Outcome(grpc.StatusCode.UNAVAILABLE, "this replica serves as many proxies as it can: connect again")
 
 
 class Server:
     """The Discovery service. With `allow_anonymous`, callers without identity are believed (tests only)."""
 
-    def __init__(self, hub: Hub, metrics: Metrics, trust_domain: str, *, allow_anonymous: bool = False) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        metrics: Metrics,
+        trust_domain: str,
+        *,
+        allow_anonymous: bool = False,
+        max_streams: int = MAX_STREAMS,
+    ) -> None:
         self._hub = hub
         self.metrics = metrics
         self._identities = f"spiffe://{trust_domain}/ns/"
         self._allow_anonymous = allow_anonymous
+        self._max_streams = max_streams
         self.streams: set[Stream] = set()
         """The proxies connected now."""
         metrics.streams.set_function(lambda: len(self.streams))
@@ -65,10 +89,11 @@ class Server:
         await server.start()
         try:
             async with asyncio.TaskGroup() as tasks:
-                beating = tasks.create_task(self._beat())
+                endless = [tasks.create_task(self._beat()), tasks.create_task(self._rebalance())]
                 self.started.set()
                 await stop.wait()
-                beating.cancel()
+                for task in endless:
+                    task.cancel()
                 tasks.create_task(server.stop(DRAIN_SECONDS + 2))
                 tasks.create_task(self._drain())
         finally:
@@ -84,6 +109,12 @@ class Server:
                 for stream in streams[step::steps]:
                     stream.beat()
 
+    async def _rebalance(self) -> None:
+        while True:
+            await asyncio.sleep(REBALANCE_SECONDS)
+            for stream in aged(self.streams, time.monotonic()):
+                stream.end(AGED)
+
     async def _drain(self) -> None:
         streams = list(self.streams)
         for number, stream in enumerate(streams):
@@ -92,6 +123,8 @@ class Server:
                 await asyncio.sleep(DRAIN_SECONDS * 100 / len(streams))
 
     async def _subscribe(self, _: AsyncIterator[bytes], context: Context) -> None:
+        if len(self.streams) >= self._max_streams:
+            return await self._finish(context, FULL)
         try:
             stream = Stream(await self._greet(context), self._hub, self.metrics)
         except RefusedError as error:
@@ -111,7 +144,7 @@ class Server:
     async def _finish(self, context: Context, outcome: Outcome) -> None:
         if outcome.code == grpc.StatusCode.OK:
             return
-        if outcome is not DRAINING:
+        if outcome not in (DRAINING, AGED):
             self.metrics.refusals.labels(outcome.code.name).inc()
         await context.abort(outcome.code, outcome.message)
 
@@ -142,6 +175,13 @@ class Server:
         if self._allow_anonymous and not identity:
             return None
         raise RefusedError(grpc.StatusCode.PERMISSION_DENIED, "the caller has no identity in this mesh")
+
+
+def aged(streams: Collection[Stream], now: float) -> list[Stream]:
+    """The oldest of the streams that are too old: so many that a round of all takes MAX_AGE_SECONDS."""
+    old = [stream for stream in streams if now - stream.began > MAX_AGE_SECONDS]
+    share = math.ceil(len(streams) * REBALANCE_SECONDS / MAX_AGE_SECONDS)
+    return sorted(old, key=lambda stream: stream.began)[:share]
 
 
 async def _run(stream: Stream, context: Context) -> Outcome:

@@ -34,24 +34,36 @@ class RefusedError(Exception):
 class Stream:
     """Reads requests and writes updates until it is ended. Holds versions, never messages."""
 
+    __slots__ = (
+        "_beats",
+        "_held",
+        "_hub",
+        "_max_targets",
+        "_metrics",
+        "_outcome",
+        "_pending",
+        "_woken",
+        "began",
+        "hello",
+    )
+
     def __init__(self, hello: encode.Hello, hub: Hub, metrics: Metrics, max_targets: int = MAX_TARGETS) -> None:
         self.hello = hello
         self.began = time.monotonic()
         self._hub = hub
         self._metrics = metrics
         self._max_targets = max_targets
-        self._topics: dict[Target, Topic] = {}
         self._held: dict[Topic, str] = {}
         self._pending: dict[Topic, None] = {}
         self._woken = asyncio.Event()
+        self._outcome: Outcome | None = None
         self._beats = False
         self.beat()
-        self._outcome: Outcome | None = None
 
     @property
     def targets(self) -> int:
         """How many targets it watches."""
-        return len(self._topics)
+        return len(self._held)
 
     @property
     def waiting(self) -> int:
@@ -60,8 +72,8 @@ class Stream:
 
     def held(self, target: Target) -> str | None:
         """The version told last; None when the target is not watched."""
-        topic = self._topics.get(target)
-        return None if topic is None else self._held[topic]
+        topic = self._hub.find(target)
+        return None if topic is None else self._held.get(topic)
 
     def wake(self, topic: Topic) -> None:
         """A topic changed."""
@@ -82,9 +94,8 @@ class Stream:
 
     def close(self) -> None:
         """Leaves every topic."""
-        for topic in self._topics.values():
+        for topic in self._held:
             self._hub.leave(topic, self)
-        self._topics.clear()
         self._held.clear()
 
     async def read(self, read: Callable[[], Awaitable[bytes | object]]) -> None:
@@ -107,16 +118,17 @@ class Stream:
                 self._unwatch(target)
 
     def _watch(self, target: Target, held_version: str) -> None:
-        if target not in self._topics and len(self._topics) >= self._max_targets:
+        if len(self._held) >= self._max_targets and self.held(target) is None:
             raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {self._max_targets} targets")
-        topic = self._topics[target] = self._hub.join(target, self)
-        self._held[topic] = held_version
+        topic = self._hub.join(target, self)
+        # The common case is the newest version, of which one string is enough for all.
+        self._held[topic] = topic.version if held_version == topic.version else held_version
         self.wake(topic)
 
     def _unwatch(self, target: Target) -> None:
-        if topic := self._topics.pop(target, None):
+        topic = self._hub.find(target)
+        if topic and self._held.pop(topic, None) is not None:
             self._hub.leave(topic, self)
-            self._held.pop(topic, None)
             self._pending.pop(topic, None)
 
     async def write(self, write: Callable[[bytes], Awaitable[None]]) -> Outcome:

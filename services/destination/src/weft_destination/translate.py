@@ -1,7 +1,12 @@
-"""Kubernetes' objects as model values: what matters to a proxy, and the rules that give a pod its identity."""
+"""Kubernetes' objects as model values: what matters to a proxy, and the rules that give a pod its identity.
+
+Facts live long and say the same words again and again, so each word is kept once (`intern`): a namespace in all that is
+in it, a pod's name in the pod and in every slice.
+"""
 
 import ipaddress
 from collections.abc import Iterable
+from sys import intern
 
 from weft_kube import names, objects
 from weft_kube.workloads import label_value, owners
@@ -11,6 +16,7 @@ from weft_destination.model import Ports
 from weft_destination.protocols import by_declaration, of_service_port
 
 NOT_REDIRECTED = (range(names.PORT_TAP, names.PORT_TAP + 1), range(names.PORT_ADMIN, names.PORT_ADMIN + 1))
+ONLY_NOT_REDIRECTED = Ports(NOT_REDIRECTED)
 ENDED = ("Succeeded", "Failed")
 
 
@@ -41,12 +47,14 @@ def service(obj: objects.Service) -> model.Service:
     """A Service's TCP ports and addresses."""
     opaque = _annotated_ports(obj.metadata, names.OPAQUE_PORTS)
     ports = (_service_port(port, opaque) for port in obj.spec.ports if port.protocol == "TCP")
-    return model.Service(obj.key, _packed_all(obj.spec.cluster_ips), tuple(ports))
+    return model.Service(_key(obj), _packed_all(obj.spec.cluster_ips), tuple(ports))
 
 
 def _service_port(port: objects.ServicePort, opaque: Ports | None) -> model.ServicePort:
     numbers = (port.port, port.target_port) if isinstance(port.target_port, int) else (port.port,)
-    return model.ServicePort(port.port, port.name, of_service_port(port.app_protocol, port.name, numbers, opaque))
+    return model.ServicePort(
+        port.port, intern(port.name), of_service_port(port.app_protocol, port.name, numbers, opaque)
+    )
 
 
 def endpoint_slice(obj: objects.EndpointSlice) -> model.Slice:
@@ -55,11 +63,17 @@ def endpoint_slice(obj: objects.EndpointSlice) -> model.Slice:
     by_address = obj.address_type in ("IPv4", "IPv6")
     ready = [e for e in obj.endpoints or () if by_address and _is_ready(e.conditions)]
     endpoints = tuple(
-        model.SliceEndpoint(ip, _pod_name(endpoint), endpoint.zone)
+        model.SliceEndpoint(ip, intern(_pod_name(endpoint)), intern(endpoint.zone))
         for endpoint in ready
         for ip in _packed_all(endpoint.addresses)
     )
-    return model.Slice(obj.key, obj.service, ports, endpoints)
+    namespace, name = obj.service
+    return model.Slice(_key(obj), (intern(namespace), intern(name)), ports, endpoints)
+
+
+def _key(obj: objects.Object) -> model.Key:
+    namespace, name = obj.key
+    return intern(namespace), intern(name)
 
 
 def _is_ready(conditions: objects.EndpointConditions) -> bool:
@@ -73,25 +87,26 @@ def _pod_name(endpoint: objects.SliceEndpoint) -> str:
 
 def _slice_port(port: objects.SlicePort) -> model.SlicePort:
     name, number = port.name or "", port.port or 0
-    return model.SlicePort(name, number, by_declaration(port.app_protocol or "", name))
+    return model.SlicePort(intern(name), number, by_declaration(port.app_protocol or "", name))
 
 
 def pod(obj: objects.Pod, trust_domain: str) -> model.Pod:
     """A pod; its identity is that of its service account if the injector marked it, and on intercepted ports only."""
     meta, spec = obj.metadata, obj.spec
     meshed = names.PROXY_VERSION in meta.labels
-    skipped = _annotated_ports(meta, names.SKIP_INBOUND_PORTS) or Ports()
+    skipped = _annotated_ports(meta, names.SKIP_INBOUND_PORTS)
+    identity = names.spiffe_id(trust_domain, meta.namespace, spec.service_account_name) if meshed else ""
     own = not spec.host_network and obj.status.phase not in ENDED
     kind, workload = _workload(meta)
     return model.Pod(
-        obj.key,
+        _key(obj),
         _packed_all(ip.ip for ip in obj.status.pod_ips) if own else (),
         meta.creation_timestamp or "",
-        names.spiffe_id(trust_domain, meta.namespace, spec.service_account_name) if meshed else "",
-        Ports((*NOT_REDIRECTED, *skipped.ranges)),
+        intern(identity),
+        Ports((*NOT_REDIRECTED, *skipped.ranges)) if skipped else ONLY_NOT_REDIRECTED,
         _annotated_ports(meta, names.OPAQUE_PORTS),
-        kind,
-        workload,
+        intern(kind),
+        intern(workload),
         on_node_network=spec.host_network,
         terminating=meta.deletion_timestamp is not None,
     )
