@@ -278,6 +278,13 @@ def pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def key_pem(key: ec.EllipticCurvePrivateKey) -> str:
+    """A private key as text."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
 def secret(name: str, **data: str) -> dict[str, Any]:
     """A Secret of weft's; `_` in keys is `.`."""
     encoded = {key.replace("_", "."): base64.b64encode(value.encode()).decode() for key, value in data.items()}
@@ -293,9 +300,9 @@ def bundle(place: str, text: str) -> dict[str, Any]:
 def put_trust(kube: FakeKube, anchor_days: int = 365, stranger: bool = False) -> None:
     """Anchor, issuer and bundles; `stranger`: the issuer is another anchor's."""
     anchor = authority("anchor", days=anchor_days)
-    issuer = authority("issuer", authority("anchor") if stranger else anchor)
+    issuer, key = authority("issuer", authority("anchor") if stranger else anchor)
     kube.put(secret("weft-trust-anchor", ca_crt=pem(anchor[0])))
-    kube.put(secret("weft-issuer", tls_crt=pem(issuer[0])))
+    kube.put(secret("weft-issuer", tls_crt=pem(issuer), tls_key=key_pem(key)))
     for place in ("weft", "teahouse"):
         kube.put(bundle(place, pem(anchor[0])))
 
@@ -312,11 +319,30 @@ def test_identity_is_well(scene: Scene, kube: FakeKube) -> None:
 
 
 def test_identity_expires(scene: Scene, kube: FakeKube) -> None:
-    """First a warning, then an error."""
-    put_trust(kube, anchor_days=30)
-    assert wrong(identity.CATEGORY, scene) == {"identity-anchor-days": "the trust anchor expires"}
+    """First a warning, when less than a quarter of its life remains, then an error."""
+    put_trust(kube, anchor_days=134)
+    assert wrong(identity.CATEGORY, scene) == {}
+    put_trust(kube, anchor_days=133)
+    overdue = "the renewal of the trust anchor is overdue: it expires"
+    assert wrong(identity.CATEGORY, scene) == {"identity-anchor-age": overdue}
     put_trust(kube, anchor_days=-1)
     assert wrong(identity.CATEGORY, scene)["identity-anchor"] == "the trust anchor expired"
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        (key_pem(ec.generate_private_key(ec.SECP256R1())), "the key of the issuer belongs to another certificate"),
+        ("hello", "the key of the issuer is no PEM private key without a password"),
+    ],
+)
+def test_an_issuer_with_a_wrong_key(scene: Scene, kube: FakeKube, key: str, error: str) -> None:
+    """Identity goes on with the one before, and the check says what is wrong with the new one."""
+    put_trust(kube)
+    issuer = kube.get("/api/v1/namespaces/weft/secrets/weft-issuer")
+    data = issuer["data"] | {"tls.key": base64.b64encode(key.encode()).decode()}
+    kube.put(issuer | {"apiVersion": "v1", "kind": "Secret", "data": data})
+    assert wrong(identity.CATEGORY, scene) == {"identity-issuer-key": error}
 
 
 def test_identity_of_two_hierarchies(scene: Scene, kube: FakeKube) -> None:

@@ -67,8 +67,12 @@ class Kube:
         return items
 
     def post(self, path: str, body: Object) -> Object:
-        """POST (used for access reviews only)."""
+        """POST (access reviews, and the wish for a rotation)."""
         return self._json("POST", path, {}, body)
+
+    def merge(self, path: str, body: Object) -> Object:
+        """PATCH by a JSON merge patch."""
+        return self._json("PATCH", path, {}, body)
 
     def lines(self, path: str, /, **query: str) -> Iterator[bytes]:
         """A streamed answer, line by line, until the server or the caller ends it."""
@@ -147,7 +151,8 @@ class Kube:
         import urllib3
 
         url = self.host + path + (f"?{urlencode(query)}" if query else "")
-        headers = {**self._headers(), "Accept": "application/json", "Content-Type": "application/json"}
+        content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {**self._headers(), "Accept": "application/json", "Content-Type": content_type}
         try:
             response = self._api.rest_client.pool_manager.request(
                 method,

@@ -10,6 +10,7 @@ from weft.commands.about import completion, version
 from weft.commands.check import check
 from weft.commands.diagnostics import diagnostics
 from weft.commands.explain import explain
+from weft.commands.identity import identity
 from weft.commands.inject import inject, uninject
 from weft.commands.install import install, uninstall, upgrade
 from weft.commands.profile import profile
@@ -63,6 +64,7 @@ COMMANDS = (
     uninject,
     profile,
     viz,
+    identity,
     diagnostics,
     explain,
     version,

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from weft.checks.model import CheckFailedError, Scene, require
@@ -46,10 +46,28 @@ def require_valid(certificate: "Certificate", what: str) -> None:
     require(now <= certificate.not_valid_after_utc, f"{what} expired on {certificate.not_valid_after_utc}")
 
 
-def require_days(certificate: "Certificate", what: str, days: int) -> None:
-    """Fail when the certificate ends within so many days."""
-    left = certificate.not_valid_after_utc - datetime.now(UTC)
-    require(left >= timedelta(days=days), f"{what} expires on {certificate.not_valid_after_utc}")
+def require_young(certificate: "Certificate", what: str) -> None:
+    """Fail when less than a quarter of the certificate's life remains: it is renewed after two thirds."""
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    require(datetime.now(UTC) <= end - (end - start) / 4, f"the renewal of {what} is overdue: it expires on {end}")
+
+
+def sha256(certificate: "Certificate") -> str:
+    """A certificate's fingerprint in hex."""
+    from cryptography.hazmat.primitives import hashes
+
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def require_key(certificate: "Certificate", pem: bytes, what: str) -> None:
+    """Fail unless the private key belongs to the certificate."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem, None)
+    except (ValueError, TypeError):
+        raise CheckFailedError(f"the key of {what} is no PEM private key without a password") from None
+    require(key.public_key() == certificate.public_key(), f"the key of {what} belongs to another certificate")
 
 
 def require_issued(certificate: "Certificate", issuers: "list[Certificate]", what: str) -> None:

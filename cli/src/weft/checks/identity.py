@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 ANCHOR, ISSUER = "weft-trust-anchor", "weft-issuer"
-ANCHOR_DAYS, ISSUER_DAYS = 60, 7
 ROTATE = "Replace the Secret (SECURITY.md says how anchor and issuer are rotated); identity takes the new one at once."
+OVERDUE = (
+    f"Identity renews what it has the key for: see `kubectl -n {NAMESPACE} logs deploy/identity -c identity` and "
+    "`weft identity rotate --dry-run`. Otherwise replace the Secret where it is made."
+)
 
 
 def _anchors(scene: Scene) -> "list[Certificate]":
@@ -27,17 +30,21 @@ def _anchor_valid(scene: Scene) -> None:
         certificates.require_valid(certificate, "the trust anchor")
 
 
-def _anchor_days(scene: Scene) -> None:
+def _anchor_age(scene: Scene) -> None:
     for certificate in _anchors(scene):
-        certificates.require_days(certificate, "the trust anchor", ANCHOR_DAYS)
+        certificates.require_young(certificate, "the trust anchor")
 
 
 def _issuer_valid(scene: Scene) -> None:
     certificates.require_valid(_issuer(scene), "the issuer")
 
 
-def _issuer_days(scene: Scene) -> None:
-    certificates.require_days(_issuer(scene), "the issuer", ISSUER_DAYS)
+def _issuer_key(scene: Scene) -> None:
+    certificates.require_key(_issuer(scene), certificates.secret(scene, ISSUER, "tls.key"), "the issuer")
+
+
+def _issuer_age(scene: Scene) -> None:
+    certificates.require_young(_issuer(scene), "the issuer")
 
 
 def _issuer_trusted(scene: Scene) -> None:
@@ -67,18 +74,25 @@ CATEGORY = Category(
     (
         Check("identity-anchor", "the trust anchor is valid", _anchor_valid, ROTATE, fatal=True, retry=True),
         Check(
-            "identity-anchor-days",
-            f"the trust anchor is valid for at least {ANCHOR_DAYS} days",
-            _anchor_days,
-            ROTATE,
+            "identity-anchor-age",
+            "the trust anchor is renewed in time",
+            _anchor_age,
+            OVERDUE,
             warning=True,
         ),
         Check("identity-issuer", "the issuer is valid", _issuer_valid, ROTATE, fatal=True, retry=True),
         Check(
-            "identity-issuer-days",
-            f"the issuer is valid for at least {ISSUER_DAYS} days",
-            _issuer_days,
-            ROTATE,
+            "identity-issuer-key",
+            "the issuer's key is its own",
+            _issuer_key,
+            "Identity goes on with the issuer it had. Replace tls.crt and tls.key of Secret weft-issuer together.",
+            retry=True,
+        ),
+        Check(
+            "identity-issuer-age",
+            "the issuer is renewed in time",
+            _issuer_age,
+            OVERDUE,
             warning=True,
         ),
         Check(

@@ -46,6 +46,12 @@ def _certificate(scene: Scene, webhook: Webhook) -> None:
         require_trust(entry["clientConfig"].get("caBundle"), leaf, entry["name"])
 
 
+def _age(scene: Scene, webhook: Webhook) -> None:
+    name = f"weft-{webhook.component}-tls"
+    leaf = certificates.parse(certificates.secret(scene, name), f"Secret {name}")[0]
+    certificates.require_young(leaf, "its serving certificate")
+
+
 def require_trust(bundle: str | None, leaf: "Certificate", name: str) -> None:
     """Fail unless a caBundle is there and trusts the serving certificate."""
     if not bundle:
@@ -64,7 +70,7 @@ def _endpoints(scene: Scene, webhook: Webhook) -> None:
     require(ready, f"Service {webhook.component} has no ready endpoint")
 
 
-def _checks(webhook: Webhook) -> tuple[Check, Check]:
+def _checks(webhook: Webhook) -> tuple[Check, ...]:
     name = webhook.component
     logs = f"See `kubectl -n {NAMESPACE} logs deploy/{name}`."
     return (
@@ -74,6 +80,13 @@ def _checks(webhook: Webhook) -> tuple[Check, Check]:
             lambda scene: _certificate(scene, webhook),
             f"{name} keeps both itself: delete Secret weft-{name}-tls to renew them. {logs}",
             retry=True,
+        ),
+        Check(
+            f"webhook-{name}-age",
+            f"the certificate of {name} is renewed in time",
+            lambda scene: _age(scene, webhook),
+            f"{name} renews it itself: delete Secret weft-{name}-tls to renew it now. {logs}",
+            warning=True,
         ),
         Check(
             f"webhook-{name}-endpoints",
