@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -18,13 +19,30 @@ CLOCK_SKEW = timedelta(seconds=20)
 """Certificates are valid from this long before they are made: other clocks may be late."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Authority:
     """A certificate that signs, its key, and the intermediates between it and an anchor (nearest first)."""
 
     certificate: x509.Certificate
     key: PrivateKey
     intermediates: tuple[x509.Certificate, ...] = ()
+
+    @cached_property
+    def leaves(self) -> x509.CertificateBuilder:
+        """What all workload leaves of this issuer have in common; the most costly part to make."""
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        return (
+            _end_entity(x509.CertificateBuilder())
+            .subject_name(x509.Name([]))
+            .issuer_name(self.certificate.subject)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+        )
+
+    @cached_property
+    def ends(self) -> datetime:
+        """When nothing signed by it is valid any more."""
+        return self.certificate.not_valid_after_utc
 
     @property
     def chain(self) -> tuple[x509.Certificate, ...]:
@@ -72,10 +90,9 @@ def workload_leaf(
     issuer: Authority, key: PublicKey, spiffe_id: str, now: datetime, length: timedelta
 ) -> x509.Certificate:
     """An X.509-SVID: empty subject, so the SAN is critical (RFC 5280, 4.2.1.6), and holds one URI and nothing else."""
-    span = lifetime(now, length, issuer.certificate.not_valid_after_utc)
-    builder = _leaf(x509.Name([]), key, span, [x509.UniformResourceIdentifier(spiffe_id)])
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    return _sign_by(issuer, builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False))
+    builder = _about(issuer.leaves, key, lifetime(now, length, issuer.ends))
+    san = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)])
+    return builder.add_extension(san, critical=True).sign(issuer.key, hashes.SHA256())
 
 
 def serving_certificate(
@@ -83,10 +100,13 @@ def serving_certificate(
 ) -> x509.Certificate:
     """A TLS server's certificate for these DNS names; the first is the subject too."""
     span = lifetime(now, length, issuer.certificate.not_valid_after_utc)
-    builder = _leaf(_name(dns_names[0]), key, span, [x509.DNSName(name) for name in dns_names])
-    return _sign_by(
-        issuer, builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    san = x509.SubjectAlternativeName([x509.DNSName(name) for name in dns_names])
+    builder = (
+        _end_entity(_about(x509.CertificateBuilder().subject_name(_name(dns_names[0])), key, span))
+        .add_extension(san, critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     )
+    return _sign_by(issuer, builder)
 
 
 def der(certificate: x509.Certificate) -> bytes:
@@ -99,11 +119,9 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
 
 
-def _base(subject: x509.Name, key: PublicKey, span: Lifetime) -> x509.CertificateBuilder:
+def _about(builder: x509.CertificateBuilder, key: PublicKey, span: Lifetime) -> x509.CertificateBuilder:
     return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .public_key(key)
+        builder.public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(span.start)
         .not_valid_after(span.end)
@@ -115,7 +133,7 @@ def _authority(
     subject: x509.Name, key: PublicKey, span: Lifetime, path_length: int | None, trust_domain: str | None
 ) -> x509.CertificateBuilder:
     builder = (
-        _base(subject, key, span)
+        _about(x509.CertificateBuilder().subject_name(subject), key, span)
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
     )
@@ -126,14 +144,9 @@ def _authority(
     return builder.add_extension(san, critical=False)
 
 
-def _leaf(
-    subject: x509.Name, key: PublicKey, span: Lifetime, names: Sequence[x509.GeneralName]
-) -> x509.CertificateBuilder:
-    return (
-        _base(subject, key, span)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(digital_signature=True), critical=True)
-        .add_extension(x509.SubjectAlternativeName(names), critical=not list(subject))
+def _end_entity(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    return builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True).add_extension(
+        _key_usage(digital_signature=True), critical=True
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from cryptography import x509
 from weft_pki.bundle import bundle_hash, bundle_pem, fingerprint, parse_certificates
@@ -26,7 +27,7 @@ class IssuerExpiredError(Exception):
     """The issuer has ended: nothing can be signed until there is another one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trust:
     """The bundle that proxies verify with, and the authority that signs under it."""
 
@@ -38,7 +39,7 @@ class Trust:
     @property
     def issuer_expiry(self) -> datetime:
         """When the issuer ends."""
-        return self.authority.certificate.not_valid_after_utc
+        return self.authority.ends
 
     @property
     def anchor_expiry(self) -> datetime:
@@ -49,13 +50,25 @@ class Trust:
         """Which bundle a proxy says it rests on: "current", "old" or "none"."""
         if not bundle_sha256:
             return "none"
-        return "current" if bundle_sha256 == bundle_hash(self.bundle) else "old"
+        return "current" if bundle_sha256 == self.bundle_sha256 else "old"
+
+    @cached_property
+    def bundle_sha256(self) -> bytes:
+        """What a proxy with this very bundle sends."""
+        return bundle_hash(self.bundle)
+
+    @cached_property
+    def chain(self) -> tuple[bytes, ...]:
+        """What a leaf comes with, as DER."""
+        return tuple(der(certificate) for certificate in self.authority.chain)
 
     def proof(self, state: State, bundle_sha256: bytes) -> Proof:
         """What a request with this hash, answered by a leaf of this authority, tells of its proxy."""
         new = self.facts.incoming if state.phase is Phase.TRUSTING else state.new
+        if new not in self.facts.anchors:
+            return Proof.NOTHING
         bundles = added_bundle(self.anchors, new), promoted_bundle(self.anchors, new)
-        if new not in self.facts.anchors or bundle_sha256 not in map(bundle_hash, bundles):
+        if bundle_sha256 not in map(bundle_hash, bundles):
             return Proof.NOTHING
         return Proof.RESTS_ON_NEW if self.facts.issuer == new else Proof.HOLDS_NEW
 
@@ -84,8 +97,7 @@ def certify(trust: Trust, csr: bytes, spiffe_id: str, now: datetime, lifetime: t
     if now >= trust.issuer_expiry:
         raise IssuerExpiredError(f"the issuer's certificate ended at {trust.issuer_expiry.isoformat()}")
     leaf = workload_leaf(trust.authority, key, spiffe_id, now, lifetime)
-    chain = tuple(der(certificate) for certificate in trust.authority.chain)
-    return Issued(der(leaf), chain, leaf.not_valid_after_utc)
+    return Issued(der(leaf), trust.chain, leaf.not_valid_after_utc)
 
 
 def make_anchor(trust_domain: str, now: datetime, length: timedelta = ANCHOR_LIFETIME) -> dict[str, bytes]:
