@@ -66,6 +66,14 @@ class Kube:
             more = {"limit": "500", "continue": token} if token else {}
         return items
 
+    def text(self, path: str, /, **query: str) -> str:
+        """GET what is no JSON, such as a log."""
+        response = self._send("GET", path, query, None, accept="*/*")
+        try:
+            return str(response.read().decode(errors="replace"))
+        finally:
+            response.release_conn()
+
     def post(self, path: str, body: Object) -> Object:
         """POST (access reviews, and the wish for a rotation)."""
         return self._json("POST", path, {}, body)
@@ -146,13 +154,15 @@ class Kube:
         path: str,
         query: dict[str, str],
         body: Object | None,
+        *,
         read_seconds: float | None = READ_SECONDS,
+        accept: str = "application/json",
     ) -> Any:
         import urllib3
 
         url = self.host + path + (f"?{urlencode(query)}" if query else "")
         content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        headers = {**self._headers(), "Accept": "application/json", "Content-Type": content_type}
+        headers = {**self._headers(), "Accept": accept, "Content-Type": content_type}
         try:
             response = self._api.rest_client.pool_manager.request(
                 method,

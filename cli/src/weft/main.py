@@ -15,6 +15,7 @@ from weft.commands.inject import inject, uninject
 from weft.commands.install import install, uninstall, upgrade
 from weft.commands.profile import profile
 from weft.commands.viz import viz
+from weft.commands.why import why
 from weft.errors import Failure
 from weft.options import Group, Target
 
@@ -56,20 +57,9 @@ def cli() -> None:
 
 
 COMMANDS = (
-    check,
-    install,
-    upgrade,
-    uninstall,
-    inject,
-    uninject,
-    profile,
-    viz,
-    identity,
-    diagnostics,
-    explain,
-    version,
+    check, why, install, upgrade, uninstall, inject, uninject, profile, viz, identity, diagnostics, explain, version,
     completion,
-)
+)  # fmt: skip
 
 for command in COMMANDS:
     cli.add_command(command)

@@ -56,6 +56,11 @@ def named(words: Sequence[str]) -> Resource:
     return found[0]
 
 
+def is_kind(word: str) -> bool:
+    """Whether the word names a kind."""
+    return word.lower() in _KNOWN
+
+
 def _one(word: str) -> Resource:
     kind, slash, name = word.partition("/")
     if not slash or not name or "/" in name:

@@ -1,0 +1,61 @@
+"""`weft why`: the cause of trouble."""
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from weft import durations
+from weft.errors import Failure
+from weft.options import Command, Target, output_option, pass_target
+
+if TYPE_CHECKING:
+    from weft.why.collect import Collector
+    from weft.why.model import Evidence
+
+REQUEST = re.compile(r"(?P<pod>[a-z0-9][a-z0-9.-]*)/(?P<number>\d+)")
+ERROR = re.compile(r"E\d{3} .*?(?:svc/)?(?P<name>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+):\d+")
+
+
+@click.command(cls=Command)
+@click.argument("what", nargs=-1, required=True, metavar="TYPE/NAME|POD/REQUEST|ERROR")
+@click.option(
+    "--since", callback=durations.option, default="2m", metavar="TIME", help="Look at the last so long (default: 2m)."
+)
+@output_option("table", "json")
+@pass_target
+def why(target: Target, what: tuple[str, ...], since: float, output: str) -> None:
+    """Name the likeliest cause of failing requests.
+
+    `weft why deploy/counter -n teahouse` joins what the proxies of both sides saw last, pods, endpoints, routes,
+    certificates, rollouts, events and logs into one cause, with evidence and the fix. Given an error that a proxy
+    answered ("E104 no ready endpoints of svc/web.shop:80") it looks at what the error names; given POD/NUMBER,
+    at the request with this id in `weft viz tap -o json`.
+    """
+    from weft.views import causes as views
+    from weft.views import table
+    from weft.why.collect import Collector
+    from weft.why.rank import causes
+
+    kube = target.connect()
+    evidence = _look(Collector(kube, since), target.namespace_or_default(kube), what)
+    found = causes(evidence)
+    if output == "json":
+        click.echo(table.document(views.document(evidence, found)))
+    else:
+        click.echo(views.text(evidence, found))
+    for line in evidence.blind:
+        click.echo(f"could not look at {line}", err=True)
+
+
+def _look(collector: "Collector", namespace: str, what: tuple[str, ...]) -> "Evidence":
+    from weft import resources
+
+    if found := ERROR.search(" ".join(what)):
+        return collector.look(found["namespace"], resources.Resource("service", found["name"]))
+    if len(what) == 1 and (found := REQUEST.fullmatch(what[0])) and not resources.is_kind(found["pod"]):
+        return collector.request(namespace, found["pod"], int(found["number"]))
+    one = resources.named(what)
+    if not one.name or one.kind == "namespace":
+        raise Failure("why needs one workload, pod or Service", "For example: weft why deploy/web.")
+    return collector.look(namespace, one)

@@ -1,0 +1,48 @@
+"""`weft why` as text and JSON. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from weft.why.model import Cause, Evidence
+
+OTHERS = 4
+
+
+def text(evidence: Evidence, causes: Sequence[Cause]) -> str:
+    """The likeliest cause with its evidence and the fix, then what else could be."""
+    if not causes:
+        return healthy(evidence)
+    first, *others = causes
+    lines = [click.style(first.title, bold=True)]
+    lines += [f"    {line}" for line in first.evidence]
+    lines += [f"→ {first.fix}"]
+    if others:
+        lines += ["", "less likely, or a consequence of it:"]
+        lines += [f"  {cause.title}" for cause in others[:OTHERS]]
+    return "\n".join(lines)
+
+
+def healthy(evidence: Evidence) -> str:
+    """What was looked at, when nothing is wrong."""
+    number = len(evidence.calls)
+    if evidence.blind:
+        return f"nothing wrong was found with {evidence.subject}, and not everything could be looked at"
+    if not number:
+        return f"nothing is wrong with {evidence.subject} as far as Kubernetes knows; no requests were seen"
+    failed = sum(call.failed for call in evidence.calls)
+    return f"nothing is wrong with {evidence.subject}: of its last {number} exchanges {failed} failed"
+
+
+def document(evidence: Evidence, causes: Sequence[Cause]) -> dict[str, Any]:
+    """For JSON."""
+    subject = evidence.subject._asdict()
+    looked = {
+        "exchanges": len(evidence.calls),
+        "failed": sum(call.failed for call in evidence.calls),
+        "pods": len(evidence.pods),
+        "blind": list(evidence.blind),
+    }
+    return {"subject": subject, "causes": [asdict(cause) for cause in causes], "looked_at": looked}

@@ -1,0 +1,195 @@
+"""Gathers evidence: Kubernetes' objects, the proxies' last exchanges and metrics, the applications' logs."""
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from weft import forward, names, taps
+from weft.cluster import Kube
+from weft.errors import ApiError, Failure
+from weft.pods import find, pods_of
+from weft.resources import Resource
+from weft.why import parse
+from weft.why.failing import culprits
+from weft.why.model import Evidence, Pod, Ref
+
+Json = dict[str, Any]
+TAP_SECONDS = 1.5
+REPLAY = "256"
+HOPS = 3
+"""How far calls are followed from the subject."""
+
+LOOKED_INTO = 4
+"""Pods whose metrics and logs are read."""
+
+LOG_LINES = "200"
+
+
+class Collector:
+    """One look at the cluster. What may not be read, or does not answer, is noted in `blind`."""
+
+    def __init__(self, kube: Kube, seconds: float, now: Callable[[], float] = time.time) -> None:
+        self._kube = kube
+        self._seconds = seconds
+        self._now = now
+        self._blind: dict[str, None] = {}
+        self._marked: frozenset[str] = frozenset()
+
+    def look(self, namespace: str, resource: Resource) -> Evidence:
+        """All evidence about a workload, pod or Service."""
+        subject = self._subject(namespace, resource)
+        self._marked = frozenset(self._marked_namespaces())
+        with ThreadPoolExecutor(8) as pool:
+            evidence = self._objects(Evidence(subject, self._now()), {namespace}, pool)
+            evidence = self._follow(evidence, pool)
+            spaces_called = {ref.namespace for ref in culprits(evidence)} - {namespace, ""}
+            if spaces_called:
+                evidence = self._objects(evidence, {namespace, *spaces_called}, pool)
+            evidence = self._closer(evidence, pool)
+        return replace(evidence, unready=self._control_plane(), blind=tuple(self._blind))
+
+    def request(self, namespace: str, pod: str, number: int) -> Evidence:
+        """Evidence about one exchange that the pod's proxy still holds."""
+        evidence = self.look(namespace, Resource("pod", pod))
+        held = self._tap(namespace, Resource("pod", pod), {"replay": REPLAY})
+        mine = [one for one in held if int(one.get("id", -1)) == number]
+        if not mine:
+            raise Failure(f"the proxy of {pod} no longer holds request {number}", f"`weft why po/{pod}` looks at all.")
+        owners = {(one.namespace, one.name): one.owner for one in evidence.pods}
+        call = parse.call(mine[0], owners)
+        same = [c for c in evidence.calls if (c.dst, c.service, c.outbound) == (call.dst, call.service, call.outbound)]
+        deeper = [c for c in evidence.calls if c.src == call.dst]
+        return replace(evidence, calls=(call, *same, *deeper))
+
+    def _marked_namespaces(self) -> Iterable[str]:
+        spaces = (one["metadata"] for one in self._list("/api/v1/namespaces"))
+        return (space["name"] for space in spaces if (space.get("labels") or {}).get(names.INJECT) == "enabled")
+
+    def _subject(self, namespace: str, resource: Resource) -> Ref:
+        found = find(self._kube, namespace, resource)
+        if resource.kind == "pod":
+            return parse.owner(found["metadata"])
+        return Ref(namespace, resource.kind, resource.name)
+
+    def _objects(self, evidence: Evidence, spaces: Iterable[str], pool: ThreadPoolExecutor) -> Evidence:
+        found = list(pool.map(self._namespace, sorted(spaces)))
+        return replace(
+            evidence,
+            pods=tuple(parse.pod(one, self._marked) for each in found for one in each["pods"] if _lives(one)),
+            services=tuple(parse.service(one, each["slices"]) for each in found for one in each["services"]),
+            workloads=tuple(
+                parse.workload(kind, one, each["revisions"] if kind == "deployment" else ())
+                for each in found
+                for kind in ("deployment", "statefulset", "daemonset")
+                for one in each[kind]
+            ),
+            events=tuple(sorted(map(parse.event, (e for each in found for e in each["events"])), key=lambda e: e.at)),
+            policies=tuple(p for each in found for one in each["policies"] if (p := parse.policy(one))),
+            timeouts=parse.timeouts(one for each in found for one in each["profiles"]),
+        )
+
+    def _namespace(self, name: str) -> dict[str, list[Json]]:
+        core, apps = f"/api/v1/namespaces/{name}", f"/apis/apps/v1/namespaces/{name}"
+        paths = {
+            "pods": f"{core}/pods",
+            "services": f"{core}/services",
+            "events": f"{core}/events",
+            "slices": f"/apis/discovery.k8s.io/v1/namespaces/{name}/endpointslices",
+            "policies": f"/apis/networking.k8s.io/v1/namespaces/{name}/networkpolicies",
+            "profiles": f"/apis/weft.dev/v1alpha1/namespaces/{name}/serviceprofiles",
+            "revisions": f"{apps}/replicasets",
+            **{kind: f"{apps}/{kind}s" for kind in ("deployment", "statefulset", "daemonset")},
+        }
+        return {what: self._list(path) for what, path in paths.items()}
+
+    def _follow(self, evidence: Evidence, pool: ThreadPoolExecutor) -> Evidence:
+        """Calls of the subject, then of those whom its failing calls were meant for, and so on."""
+        asked: set[Ref] = set()
+        for _ in range(HOPS):
+            wanted = [ref for ref in culprits(evidence) if ref not in asked and ref.kind]
+            if not wanted:
+                break
+            asked |= set(wanted)
+            events = [one for each in pool.map(self._exchanges, wanted) for one in each]
+            owners = {(pod.namespace, pod.name): pod.owner for pod in evidence.pods}
+            calls = (parse.call(one, owners) for one in events)
+            recent = [call for call in calls if call.at > evidence.now - self._seconds]
+            evidence = replace(evidence, calls=tuple(sorted({*evidence.calls, *recent}, key=lambda call: call.at)))
+        return evidence
+
+    def _exchanges(self, ref: Ref) -> list[Json]:
+        if ref.kind == "service":
+            callers = self._tap(ref.namespace, Resource("namespace", ref.namespace), {"to": f"service/{ref.name}"})
+            pods = pods_of(self._kube, ref.namespace, Resource("service", ref.name))
+            owners = {parse.owner(pod["metadata"]) for pod in pods}
+            return callers + [one for owner in owners for one in self._exchanges(owner)]
+        return self._tap(ref.namespace, Resource(ref.kind, ref.name), {})
+
+    def _tap(self, namespace: str, resource: Resource, filters: dict[str, str]) -> list[Json]:
+        query = {**filters, "replay": REPLAY, "max_rps": "10000"}
+        try:
+            found = taps.events(self._kube, taps.path(namespace, resource), query, TAP_SECONDS)
+            return [one for one in found if one is not None and not isinstance(one.get("status"), dict)]
+        except Failure as failure:
+            if not isinstance(failure, ApiError) or failure.status != 404:  # 404: no pod of it runs
+                self._blind[f"requests: {failure.message}"] = None
+            return []
+
+    def _closer(self, evidence: Evidence, pool: ThreadPoolExecutor) -> Evidence:
+        """Metrics of the proxies in question, and the logs of the subject."""
+        blamed = culprits(evidence)
+        near = sorted((pod for pod in evidence.pods if pod.owner in blamed), key=lambda p: p.owner != evidence.subject)
+        looked = near[:LOOKED_INTO]
+        metrics = zip(looked, pool.map(self._metrics, looked), strict=True)
+        expiry, breakers = {}, {}
+        for pod, text in metrics:
+            for _, value in parse.samples(text, "weft_identity_expiry_timestamp_seconds"):
+                expiry[pod.namespace, pod.name] = value
+            if pod.owner == evidence.subject:
+                for labels, value in parse.samples(text, "weft_balancer_endpoints"):
+                    if labels.get("state") == "open" and value:
+                        breakers[f"{labels['dst_service']}.{labels['dst_namespace']}"] = int(value)
+        own = [pod for pod in looked if pod.owner == evidence.subject]
+        logs = pool.map(self._log, own)
+        unknown = sorted(set().union(*map(parse.unresolved, logs)))
+        return replace(evidence, expiry=expiry, breakers=breakers, unknown_names=tuple(unknown))
+
+    def _metrics(self, pod: Pod) -> str:
+        if not pod.meshed or not any(c.name == names.PROXY_CONTAINER and c.running for c in pod.containers):
+            return ""
+        where, port = f"{pod.namespace}/{pod.name}", (pod.namespace, pod.name, names.PORT_ADMIN)
+        try:
+            return forward.get(lambda: self._kube.forward(*port), "/metrics", where)[1].decode(errors="replace")
+        except Failure as failure:
+            self._blind[f"metrics of {where}: {failure.message}"] = None
+            return ""
+
+    def _log(self, pod: Pod) -> str:
+        application = [c.name for c in pod.containers if c.name not in (names.PROXY_CONTAINER, names.INIT_CONTAINER)]
+        query = {"tailLines": LOG_LINES, "sinceSeconds": str(round(self._seconds))}
+        path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/log"
+        try:
+            return "\n".join(self._kube.text(path, container=name, **query) for name in application)
+        except Failure as failure:
+            self._blind[f"logs of {pod.name}: {failure.message}"] = None
+            return ""
+
+    def _control_plane(self) -> dict[str, str]:
+        deployments = self._list(f"/apis/apps/v1/namespaces/{names.NAMESPACE}/deployments")
+        core = ("destination", "identity", "injector")
+        return parse.unready(one for one in deployments if one["metadata"]["name"] in core)
+
+    def _list(self, path: str) -> list[Json]:
+        """What there is; nothing when it may not be read, or the kind is not installed."""
+        try:
+            return self._kube.list(path)
+        except ApiError as error:
+            if error.status != 404:
+                self._blind[error.message] = None
+            return []
+
+
+def _lives(pod: Json) -> bool:
+    return (pod.get("status") or {}).get("phase") != "Succeeded" and "deletionTimestamp" not in pod["metadata"]

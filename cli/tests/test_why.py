@@ -1,0 +1,238 @@
+"""`weft why`: from evidence to the likeliest cause. Each fault is a healthy shop with one thing changed."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from weft.views import causes as views
+from weft.why import parse
+from weft.why.model import Call, Container, Event, Evidence, Pod, Policy, Port, Ref, Service, Workload
+from weft.why.rank import causes
+
+NOW = 10_000.0
+WEB, DB, CROWD = (Ref("shop", "deployment", name) for name in ("web", "db", "crowd"))
+PROXY = Container("weft-proxy")
+WEB_POD = Pod("shop", "web-1", WEB, {"app": "web"}, containers=(PROXY, Container("app")), ports=(8080,))
+DB_PODS = tuple(
+    Pod("shop", f"db-{n}", DB, {"app": "db"}, containers=(PROXY, Container("app")), ports=(5000,)) for n in (1, 2)
+)
+SERVICES = (
+    Service("shop", "web", {"app": "web"}, (Port(80, "8080"),)),
+    Service("shop", "db", {"app": "db"}, (Port(80, "5000"),), ready=2),
+)
+
+
+def asked(path: str = "/", **changes: Any) -> Call:
+    """The web asks the db."""
+    call = Call(True, WEB, DB, service="db", pod="db-1", method="GET", path=path, latency=0.01, at=NOW - 30)
+    return replace(call, **changes)
+
+
+def got(**changes: Any) -> Call:
+    """The crowd asks the web."""
+    return replace(Call(False, CROWD, WEB, pod="web-1", method="GET", path="/", latency=0.02, at=NOW - 30), **changes)
+
+
+def failed(error: str = "", **changes: Any) -> Call:
+    """The web asks the db in vain; an error is one of the web's proxy, which then reached nobody."""
+    nobody = {"dst": Ref("shop", "", ""), "pod": ""} if error.startswith(("E104", "E102", "E105")) else {}
+    return asked(**{"failed": True, "status": 503, "error": error, **nobody, **changes})
+
+
+HEALTHY = Evidence(
+    WEB,
+    NOW,
+    calls=tuple([got()] * 20 + [asked(pod=f"db-{n % 2 + 1}", path=f"/{n % 3}") for n in range(20)]),
+    pods=(WEB_POD, *DB_PODS),
+    services=SERVICES,
+    workloads=(Workload(WEB), Workload(DB, 2)),
+    expiry={("shop", "web-1"): NOW + 3600},
+)
+
+
+def with_calls(*calls: Call, **changes: Any) -> Evidence:
+    """The healthy shop, with more calls and changes."""
+    return replace(HEALTHY, calls=(*HEALTHY.calls, *calls), **changes)
+
+
+def db_pods(container: Container | None = None, **changes: Any) -> tuple[Pod, ...]:
+    """All pods, those of the db changed, and not ready if a container is given."""
+    if container:
+        changes |= {"containers": (PROXY, container), "ready": False}
+    return (WEB_POD, *(replace(pod, **changes) for pod in DB_PODS))
+
+
+def db_service(**changes: Any) -> tuple[Service, ...]:
+    """Both Services, the db's changed."""
+    return (SERVICES[0], replace(SERVICES[1], **changes))
+
+
+NO_ENDPOINTS = [failed("E104 no ready endpoints of svc/db.shop:80")] * 3
+REFUSED = [failed("E103 cannot connect to 10.0.0.7:5001: Connection refused (os error 111)")] * 3
+DROPPED = [failed("E103 cannot connect to 10.0.0.7:5000: Connection timed out")] * 3
+LATE = [failed("E105 no response within the time that the route allows", route="slow")] * 3
+APP = Container("app", ready=False, running=False)
+SERVED = [Call(False, WEB, DB, pod="db-1", latency=0.05, at=NOW - 20)] * 5
+
+FAULTS = {
+    "crash-loop": with_calls(
+        *NO_ENDPOINTS,
+        pods=db_pods(replace(APP, waiting="CrashLoopBackOff", ended="Error", exit_code=3, restarts=4)),
+        services=db_service(ready=0),
+    ),
+    "oom-killed": with_calls(
+        *NO_ENDPOINTS,
+        pods=db_pods(replace(APP, waiting="CrashLoopBackOff", ended="OOMKilled", exit_code=137, restarts=4)),
+        services=db_service(ready=0),
+    ),
+    "image-pull": with_calls(
+        *NO_ENDPOINTS, pods=db_pods(replace(APP, waiting="ImagePullBackOff")), services=db_service(ready=0)
+    ),
+    "container-config": with_calls(
+        *NO_ENDPOINTS, pods=db_pods(replace(APP, waiting="CreateContainerConfigError")), services=db_service(ready=0)
+    ),
+    "readiness": with_calls(*NO_ENDPOINTS, pods=db_pods(Container("app", ready=False)), services=db_service(ready=0)),
+    "unschedulable": with_calls(
+        *NO_ENDPOINTS,
+        pods=db_pods(ready=False, unschedulable="0/1 nodes are available: insufficient cpu", containers=()),
+        services=db_service(ready=0),
+    ),
+    "scaled-to-zero": with_calls(
+        *NO_ENDPOINTS, pods=(WEB_POD,), services=db_service(ready=0), workloads=(Workload(WEB), Workload(DB, 0))
+    ),
+    "pods-refused": replace(
+        HEALTHY,
+        calls=(),
+        pods=(),
+        services=(),
+        events=(Event(Ref("shop", "replicaset", "web-5d4"), "FailedCreate", "exceeded quota", NOW - 9),),
+    ),
+    "selector-matches-no-pod": with_calls(*NO_ENDPOINTS, services=db_service(ready=0, selector={"app": "bd"})),
+    "service-without-selector": with_calls(*NO_ENDPOINTS, services=db_service(ready=0, selector={})),
+    "wrong-target-port": with_calls(*REFUSED, services=db_service(ports=(Port(80, "5001"),))),
+    "connection-refused": with_calls(*REFUSED),
+    "packets-dropped": with_calls(*DROPPED),
+    "network-policy": with_calls(*DROPPED, policies=(Policy("shop", "deny-all", {"app": "db"}),)),
+    "timeout-too-small": with_calls(*LATE, *SERVED, timeouts={("shop", "db", "slow"): 0.005}),
+    "slow-server": with_calls(*LATE, *(replace(one, latency=2.0) for one in SERVED)),
+    "one-pod": replace(
+        HEALTHY,
+        calls=tuple([got()] * 9 + [failed(pod="db-2", status=500)] * 9 + [asked(pod="db-1")] * 9),
+    ),
+    "one-route": with_calls(*[failed(path="/brew/oolong", status=500)] * 5),
+    "rollout": replace(
+        HEALTHY,
+        calls=tuple([asked(at=NOW - 90)] * 9 + [failed(status=500, at=NOW - 30)] * 9),
+        workloads=(Workload(WEB), Workload(DB, 2, rolled_out=NOW - 60)),
+    ),
+    "application-error": replace(HEALTHY, calls=tuple([failed(status=500), asked()] * 5)),
+    "certificate": with_calls(
+        *[failed("E106 mesh TLS to db: certificate expired")] * 3, expiry={("shop", "db-1"): NOW - 60}
+    ),
+    "identity": with_calls(*[failed("E106 mesh TLS to db: not the expected identity")] * 3),
+    "control-plane-destination": with_calls(
+        *[failed("E102 10.0.0.9:80 is unknown", service="")] * 3, unready={"destination": "none of 1 is ready"}
+    ),
+    "destination-unreachable": with_calls(*[failed("E102 10.0.0.9:80 is unknown", service="")] * 3),
+    "protocol": with_calls(*[failed("E108 invalid HTTP version")] * 3),
+    "connection-lost": with_calls(*[failed("E111 connection reset")] * 3),
+    "overloaded": with_calls(*[failed("E110 too many requests wait for db")] * 3),
+    "not-injected": replace(HEALTHY, calls=(), pods=(replace(WEB_POD, meshed=False), *DB_PODS)),
+    "injection-skipped": replace(
+        HEALTHY,
+        calls=(),
+        pods=(replace(WEB_POD, meshed=False), *DB_PODS),
+        events=(Event(Ref("shop", "replicaset", "web-5d4"), "InjectionSkipped", "hostNetwork is set"),),
+    ),
+    "dns-name": with_calls(*[got(failed=True, status=502)] * 5, unknown_names=("bd.shop",)),
+    "proxy-not-ready": replace(
+        HEALTHY, calls=(), pods=(replace(WEB_POD, containers=(replace(PROXY, ready=False),)), *DB_PODS)
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_first_cause_is_the_fault(fault: str) -> None:
+    """Whatever else follows from it comes later."""
+    assert causes(FAULTS[fault])[0].id == fault
+
+
+def test_a_healthy_system_has_no_cause() -> None:
+    """One failure among a hundred calls is no trouble either, nor what clients cancelled."""
+    assert causes(HEALTHY) == []
+    assert causes(with_calls(*[asked()] * 80, failed(status=500))) == []
+
+
+def test_the_trouble_is_followed_to_where_it_begins() -> None:
+    """The web fails because the db does, the db because of the disk that it calls: the disk is the cause."""
+    disk = Ref("shop", "deployment", "disk")
+    deep = Call(True, DB, disk, service="disk", pod="disk-1", failed=True, status=500, at=NOW - 30)
+    evidence = with_calls(*[got(failed=True, status=500)] * 9, *[failed(status=500)] * 9, *[deep] * 9)
+    assert causes(evidence)[0].title.startswith("deployment/disk itself answers HTTP 500")
+
+
+def test_a_breaker_is_named_only_behind_its_reason() -> None:
+    """What made it open comes first."""
+    found = [cause.id for cause in causes(with_calls(*REFUSED, breakers={"db.shop": 2}))]
+    assert found == ["connection-refused", "breaker-open"]
+
+
+@given(st.sampled_from(sorted(FAULTS)), st.randoms(use_true_random=False))
+def test_the_order_of_evidence_does_not_matter(fault: str, random: Any) -> None:
+    """Pods, Services and calls come in any order; the first cause is the same."""
+    evidence = FAULTS[fault]
+    shuffled = {
+        name: random.sample(getattr(evidence, name), len(getattr(evidence, name))) for name in ("calls", "pods")
+    }
+    found = causes(replace(evidence, **{name: tuple(values) for name, values in shuffled.items()}))
+    assert found[0].id == causes(evidence)[0].id
+    assert found == sorted(found, key=lambda cause: -cause.weight)
+
+
+CALLS = st.builds(
+    Call,
+    outbound=st.booleans(),
+    src=st.sampled_from([WEB, DB, CROWD]),
+    dst=st.sampled_from([WEB, DB, Ref("shop", "", "")]),
+    service=st.sampled_from(["", "db", "web", "gone"]),
+    failed=st.booleans(),
+    error=st.sampled_from(["", *(f"E1{n:02} because" for n in range(1, 12))]),
+    latency=st.floats(0, 10),
+)
+
+
+@given(st.lists(CALLS, max_size=30))
+def test_causes_are_named_only_when_calls_fail(calls: list[Call]) -> None:
+    """And each has a next step; a title comes once."""
+    found = causes(replace(HEALTHY, calls=tuple(calls)))
+    assert not found or any(call.failed or call.latency > 1 for call in calls)
+    assert all(cause.fix and 0 < cause.weight <= 100 for cause in found)
+    assert len({cause.title for cause in found}) == len(found)
+
+
+def test_text_and_json(same: Any) -> None:
+    """The cause, its evidence, the fix, then what else could be."""
+    evidence = FAULTS["crash-loop"]
+    same("why.txt", views.text(evidence, causes(evidence)) + "\n")
+    same("why-healthy.txt", views.text(HEALTHY, []) + "\n")
+    from weft.views.table import document
+
+    same("why.json", document(views.document(evidence, causes(evidence))) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("dial tcp: lookup menuu on 10.96.0.10:53: no such host", {"menuu"}),
+        ("Error: getaddrinfo ENOTFOUND menuu.shop", {"menuu.shop"}),
+        ("Cannot connect to host cashierr:8000 ssl:default [Name or service not known]", {"cashierr"}),
+        ("curl: (6) Could not resolve host: menuu", {"menuu"}),
+        ("DNS resolution failed for menuu:9090: C-ares status", {"menuu"}),
+        ("all is well with the lookup of 10.0.0.1", set()),
+    ],
+)
+def test_names_that_cannot_be_resolved(log: str, expected: set[str]) -> None:
+    """As Go, Node.js, aiohttp, curl and gRPC say it."""
+    assert expected == parse.unresolved(log)
