@@ -13,7 +13,7 @@ from weft_kube.api import KubeApi
 from weft_kube.metrics import WatchCollector
 from weft_kube.objects import Pod
 from weft_kube.watch import PAGE, Reflector, Resource
-from weft_testkit.fake_kube import FakeKube
+from weft_testkit.fake_kube import FakeKube, Recorded
 from weft_testkit.objects import pod
 from weft_testkit.wait import until
 
@@ -110,6 +110,40 @@ async def test_gone_lists_again(as_status: bool) -> None:
         follow.kube.compact()
         await until(lambda: follow.reflector.state.relists == 2)
         assert follow.index.nodes == {"kept": "1"}
+
+
+async def test_a_restored_server_is_listed_again() -> None:
+    """A version that the server does not know (etcd from a backup) leads to a list; nothing is lost meanwhile."""
+    async with followed() as follow:
+        follow.put("kept")
+        follow.put("deleted")
+        await follow.settled()
+        follow.kube.restore()
+        follow.kube.delete(pod("ns", "deleted"))
+        await until(lambda: follow.reflector.state.relists == 2)
+        assert follow.index.nodes == {"kept": "1"}
+
+
+async def test_half_a_list_changes_nothing() -> None:
+    """When a later page fails, what is known stays until a list is complete."""
+    async with followed() as follow:
+        follow.put("a")
+        await follow.settled()
+        complete: list[bool] = []
+
+        def later_pages(request: Recorded) -> tuple[int, dict[str, Any]] | None:
+            return None if complete or "continue" not in request.query else (410, {"reason": "Expired"})
+
+        follow.kube.on_request("GET", "/api/v1/pods", later_pages)
+        for number in range(PAGE + 1):
+            follow.put(f"web-{number}")
+        await follow.settled()
+        follow.kube.compact()
+        follow.kube.drop_watches()
+        await until(lambda: len(follow.errors) >= 2)
+        assert len(follow.index.nodes) == PAGE + 2
+        complete.append(True)
+        await until(lambda: follow.reflector.state.relists == 2)
 
 
 async def test_a_dropped_watch_goes_on_from_its_version() -> None:

@@ -1,7 +1,9 @@
 """List, watch and list again: the newest objects of one kind, as calls of an index's three verbs.
 
 States, after kube-rs: *listing* pages to the end, then `reset`; *watching* from the list's version, with bookmarks.
-A watch that ends, breaks or stays silent for `idle_seconds` goes on from the last version seen; 410 Gone lists again.
+A watch that ends, breaks or stays silent for `idle_seconds` goes on from the last version seen. A version that the
+server has forgotten (410 Gone) or does not know (etcd restored from a backup) leads to a new list. A list counts when
+it is complete; until then what is known stays.
 """
 
 import asyncio
@@ -86,8 +88,12 @@ class WatchState:
     """Loop time of the last sign of life: event, bookmark or list."""
 
 
+UNKNOWN_VERSION = "Too large resource version"
+"""How the API server's refusal of a version above its own begins; its status is 504."""
+
+
 class _GoneError(Exception):
-    """The version to watch from is too old; only a list helps."""
+    """The server cannot watch from this version; only a list helps."""
 
 
 class _ListMeta(msgspec.Struct, rename="camel"):
@@ -219,7 +225,7 @@ class Reflector(Generic[T]):
                 raise
             self.state.silences += 1
         except ApiError as error:
-            if error.status == 410:
+            if error.status == 410 or error.message.startswith(UNKNOWN_VERSION):
                 raise _GoneError from error
             raise
 
@@ -254,6 +260,4 @@ class Reflector(Generic[T]):
 
 def _refusal(raw: msgspec.Raw) -> Exception:
     status = msgspec.json.decode(raw)
-    if status.get("code") == 410:
-        return _GoneError()
     return ApiError(status.get("code", 500), status.get("reason", "Unknown"), status.get("message", ""))

@@ -142,6 +142,11 @@ class FakeKube:
         self.store.compact()
         self._wake()
 
+    def restore(self) -> None:
+        """The server comes back with etcd from a backup: the same objects, but its versions begin anew."""
+        self.store.restore()
+        self.drop_watches()
+
     @property
     def watching(self) -> int:
         """How many watches are open."""
@@ -202,6 +207,9 @@ class FakeKube:
     async def _watch(self, request: web.BaseRequest, path: str, selector: Selector, version: int) -> web.StreamResponse:
         if self.gone_status and version < self.store.oldest:
             raise RefusedError(410, "Expired", "too old resource version")
+        if version > self.store.version:
+            message = f"Too large resource version: {version}, current: {self.store.version}"
+            raise RefusedError(504, "Timeout", message)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         watcher = _Watcher(request)  # type: ignore[arg-type]

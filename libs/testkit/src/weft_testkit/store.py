@@ -225,6 +225,12 @@ class Store:
         self.collection(path).history.append(Change(self.version, before, None, msgspec.json.encode(last)))
         return last
 
+    def restore(self) -> None:
+        """Begins to count anew, without history."""
+        self.version, self.oldest = 1, 0
+        for collection in self._collections.values():
+            collection.history.clear()
+
     def compact(self) -> None:
         """Forgets history: a watch from any version but the newest is Gone."""
         self.version += 1
