@@ -10,7 +10,7 @@ from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from weft.errors import Failure
-from weft.inject import TEMPLATES, transform
+from weft.inject import TEMPLATES, Task, transform
 
 MARK = {"weft.dev/inject": "enabled"}
 DEPLOYMENT = """\
@@ -110,7 +110,7 @@ def test_inject_is_idempotent(text: str) -> None:
 @given(texts())
 def test_uninject_takes_back_what_inject_did(text: str) -> None:
     """uninject∘inject leaves equivalent objects."""
-    back = transform(transform(text, "text").text, "text", remove=True).text
+    back = transform(transform(text, "text").text, "text", Task(remove=True)).text
     assert normal(load(text)) == normal(load(back))
 
 
@@ -119,7 +119,7 @@ def test_only_the_mark_is_added() -> None:
     added = "      annotations:\n        weft.dev/inject: enabled\n"
     expected = DEPLOYMENT.replace("      labels: {app", added + "      labels: {app") + SERVICE
     assert expected == transform(DEPLOYMENT + SERVICE, "text").text
-    assert transform(expected, "text", remove=True).text == DEPLOYMENT + SERVICE
+    assert transform(expected, "text", Task(remove=True)).text == DEPLOYMENT + SERVICE
 
 
 def test_a_read_version_does_not_come_back() -> None:
@@ -133,7 +133,7 @@ def test_a_read_version_does_not_come_back() -> None:
 def test_windows_line_ends_stay() -> None:
     """A text with CRLF gets CRLF."""
     text = DEPLOYMENT.replace("\n", "\r\n")
-    assert text == transform(transform(text, "text").text, "text", remove=True).text
+    assert text == transform(transform(text, "text").text, "text", Task(remove=True)).text
     assert "\n" not in transform(text, "text").text.replace("\r\n", "")
 
 
@@ -148,7 +148,7 @@ def test_disabled_becomes_enabled_with_a_warning() -> None:
     text = DEPLOYMENT.replace("labels: {app: web}", "annotations: {weft.dev/inject: disabled}")
     outcome = transform(text, "text")
     assert at(load(outcome.text)[0], "Deployment")["metadata"]["annotations"] == MARK
-    assert outcome.warnings == ["deployment/web: weft.dev/inject: disabled was set and is now enabled"]
+    assert outcome.warnings == ["deployment/web: weft.dev/inject: disabled was set and is now overruled"]
 
 
 @pytest.mark.parametrize("text", ["just words", "- a\n- b\n", "a: [", "name: web\n", "\x01"])
@@ -218,7 +218,7 @@ def test_pods_with_the_proxy_are_refused(weft: Any) -> None:
     [
         (["-"], "a: b\n", "weft: standard input is not Kubernetes YAML: a document has no apiVersion and kind. "
          "Give objects as kubectl would take them.\n"),
-        (["-"], "", "weft: no Kubernetes objects in -. Give workloads, as YAML or JSON.\n"),
+        (["-"], "", "weft: no Kubernetes objects in standard input. Give workloads, as YAML or JSON.\n"),
         (["none.yaml"], "", "weft: cannot read none.yaml: No such file or directory. Give a file, folder, URL or -.\n"),
     ],
 )  # fmt: skip

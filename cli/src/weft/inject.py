@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import yaml
+from weft_sidecar.patch import Workload
 
-from weft import yamledit
+from weft import manual, yamledit
 from weft.errors import Failure
+from weft.manual import Manual
 from weft.names import INIT_CONTAINER, INJECT, PROXY_CONTAINER
+from weft.yamledit import scalar
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "Deployment": ("spec", "template"),
@@ -47,28 +50,48 @@ class Outcome:
         """Append what another text gave."""
         if self.text and not self.text.endswith("\n"):
             self.text += "\n"
-        self.text += ("---\n" if self.text and not other.text.startswith("---") else "") + other.text
+        between = "---\n" if self.text and other.text and not other.text.startswith("---") else ""
+        self.text += between + other.text
         for name in ("changed", "unchanged", "meshed", "skipped", "warnings", "errors"):
             getattr(self, name).extend(getattr(other, name))
         return self
 
 
-def transform(text: str, source: str, remove: bool = False) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to do: mark (the default), add the whole sidecar, or take either away."""
+
+    remove: bool = False
+    manual: Manual | None = None
+    namespace: str = "default"
+    """Of objects that name none."""
+
+
+MARK = Task()
+
+
+def transform(text: str, source: str, task: Task = MARK) -> Outcome:
     """Inject (or uninject) every workload and namespace of the text; `source` names it in messages."""
     outcome = Outcome()
     for document in filter(None, DOCUMENT.split(text)):
-        outcome.text += _document(document, source, remove, outcome)
+        outcome.text += _document(document, source, task, outcome)
     return outcome
 
 
-def _document(text: str, source: str, remove: bool, outcome: Outcome) -> str:
+def namespaces(text: str, source: str, default: str) -> set[str]:
+    """Namespaces of the text's objects."""
+    roots = filter(None, (_parse(document, source) for document in filter(None, DOCUMENT.split(text))))
+    return {scalar(node, "metadata", "namespace") or default for root in roots for node in _objects(root, source)}
+
+
+def _document(text: str, source: str, task: Task, outcome: Outcome) -> str:
     root = _parse(text, source)
     if root is None:
         return text
     edits: list[yamledit.Edit] = []
     for node in _objects(root, source):
         try:
-            edits += _object(text, node, remove, outcome)
+            edits += _object(text, node, task, outcome)
         except yamledit.EditError as error:
             outcome.errors.append(f"{_name(node)}: {error}")
     return yamledit.apply(text, edits)
@@ -85,8 +108,8 @@ def _parse(text: str, source: str) -> yaml.Node | None:
 
 
 def _objects(node: yaml.Node, source: str) -> Iterator[yaml.MappingNode]:
-    kind = yamledit.scalar(node, "kind")
-    if not isinstance(node, yaml.MappingNode) or not kind or not yamledit.scalar(node, "apiVersion"):
+    kind = scalar(node, "kind")
+    if not isinstance(node, yaml.MappingNode) or not kind or not scalar(node, "apiVersion"):
         raise Failure(
             f"{source} is not Kubernetes YAML: a document has no apiVersion and kind",
             "Give objects as kubectl would take them.",
@@ -99,31 +122,43 @@ def _objects(node: yaml.Node, source: str) -> Iterator[yaml.MappingNode]:
         yield node
 
 
-def _object(text: str, node: yaml.MappingNode, remove: bool, outcome: Outcome) -> list[yamledit.Edit]:
-    kind = yamledit.scalar(node, "kind")
+def _object(text: str, node: yaml.MappingNode, task: Task, outcome: Outcome) -> list[yamledit.Edit]:
+    kind = scalar(node, "kind")
     place = LABEL if kind == "Namespace" else ANNOTATION
     template = node if kind == "Namespace" else yamledit.get(node, *TEMPLATES.get(kind, ("",)))
-    if not isinstance(template, yaml.MappingNode):
+    if not isinstance(template, yaml.MappingNode) or (task.manual and kind == "Namespace"):
         outcome.skipped.append(_name(node))
         return []
-    if not remove and not _injectable(node, template, place, outcome):
+    if not task.remove and not _injectable(node, template, place, outcome):
         return []
-    edits = yamledit.drop(text, template, place) if remove else yamledit.put(text, template, place, "enabled")
+    edits = _edits(text, node, template, place, task)
     (outcome.changed if edits else outcome.unchanged).append(_name(node))
     # What was read from a cluster would be refused once its status has moved on (409 Conflict).
     return edits + (yamledit.drop(text, node, ("metadata", "resourceVersion")) if edits else [])
 
 
+def _edits(
+    text: str, node: yaml.MappingNode, template: yaml.MappingNode, place: tuple[str, ...], task: Task
+) -> list[yamledit.Edit]:
+    if task.remove:
+        return manual.uninject(text, template) or yamledit.drop(text, template, place)
+    if task.manual is None:
+        return yamledit.put(text, template, place, "enabled")
+    kind, _, name = _name(node).partition("/")
+    namespace = scalar(node, "metadata", "namespace") or task.namespace
+    return task.manual.inject(text, template, Workload(kind, name), namespace)
+
+
 def _injectable(node: yaml.MappingNode, template: yaml.MappingNode, place: tuple[str, ...], outcome: Outcome) -> bool:
     name = _name(node)
-    if yamledit.scalar(template, "spec", "hostNetwork").lower() in {"true", "yes", "on"}:
+    if scalar(template, "spec", "hostNetwork").lower() in {"true", "yes", "on"}:
         outcome.errors.append(f"{name}: hostNetwork is enabled, so the proxy cannot take its traffic")
         return False
     if _has_proxy(template):
         outcome.meshed.append(name)
         return False
-    if yamledit.scalar(template, *place) == "disabled":
-        outcome.warnings.append(f"{name}: {INJECT}: disabled was set and is now enabled")
+    if scalar(template, *place) == "disabled":
+        outcome.warnings.append(f"{name}: {INJECT}: disabled was set and is now overruled")
     return True
 
 
@@ -131,9 +166,9 @@ def _has_proxy(template: yaml.MappingNode) -> bool:
     containers = yamledit.get(template, "spec", "initContainers")
     if not isinstance(containers, yaml.SequenceNode):
         return False
-    return any(yamledit.scalar(item, "name") in {INIT_CONTAINER, PROXY_CONTAINER} for item in containers.value)
+    return any(scalar(item, "name") in {INIT_CONTAINER, PROXY_CONTAINER} for item in containers.value)
 
 
 def _name(node: yaml.MappingNode) -> str:
-    name = yamledit.scalar(node, "metadata", "name") or yamledit.scalar(node, "metadata", "generateName")
-    return f"{yamledit.scalar(node, 'kind').lower()}/{name}"
+    name = scalar(node, "metadata", "name") or scalar(node, "metadata", "generateName")
+    return f"{scalar(node, 'kind').lower()}/{name}"

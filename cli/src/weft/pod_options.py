@@ -43,7 +43,7 @@ class Subject:
 def page(kube: Kube, namespace: str, word: str) -> str:
     """What there is to say about `pod/NAME` or `TYPE/NAME`."""
     subject = _find(kube, namespace, word)
-    template = _template(kube)
+    template = proxy_template(kube)
     present = Sidecar.found_in(subject.pod.get("spec") or {})
     if present:
         version = (subject.metadata.get("labels") or {}).get(PROXY_VERSION, "unknown")
@@ -74,7 +74,8 @@ def _find(kube: Kube, namespace: str, word: str) -> Subject:
     return Subject(f"{kind.name}/{name} in {namespace}", found, kube.get(f"/api/v1/namespaces/{namespace}"))
 
 
-def _template(kube: Kube) -> Template:
+def proxy_template(kube: Kube) -> Template:
+    """The chart's sidecar, as the injector has it."""
     found = kube.find(f"/api/v1/namespaces/{NAMESPACE}/configmaps/weft-proxy-template")
     if found is None:
         raise Failure("weft is not installed in this cluster", "Run weft install | kubectl apply -f -.")

@@ -34,8 +34,8 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
 def get(node: yaml.Node | None, *path: str) -> yaml.Node | None:
     """The node below a path of mapping keys."""
     for key in path:
-        pair = _pair(node, key)
-        node = pair[1] if pair else None
+        found = pair(node, key)
+        node = found[1] if found else None
     return node
 
 
@@ -48,11 +48,11 @@ def scalar(node: yaml.Node | None, *path: str) -> str:
 def put(text: str, node: yaml.MappingNode, path: Sequence[str], value: str) -> list[Edit]:
     """Edits that give the last key of the path this value, making parents that are missing."""
     key, rest = path[0], path[1:]
-    pair = _pair(node, key)
-    if pair is None:
+    found = pair(node, key)
+    if found is None:
         return [_insert_first(text, node, path, value)]
-    child = pair[1]
-    if child.start_mark.index < pair[0].end_mark.index:
+    child = found[1]
+    if child.start_mark.index < found[0].end_mark.index:
         raise EditError(f"{key} is a YAML alias: write it out")
     if not rest:
         return [] if child.value == value else [_replace(child, _quoted(value))]
@@ -68,19 +68,20 @@ def drop(text: str, node: yaml.MappingNode, path: Sequence[str]) -> list[Edit]:
     owner, key = node, path[0]
     current: yaml.Node = node
     for step in path:
-        pair = _pair(current, step)
-        if pair is None:
+        found = pair(current, step)
+        if found is None:
             return []
         if isinstance(current, yaml.MappingNode) and len(current.value) > 1:
             owner, key = current, step
-        current = pair[1]
+        current = found[1]
     return [_remove_pair(text, owner, key)]
 
 
-def _pair(node: yaml.Node | None, key: str) -> tuple[yaml.Node, yaml.Node] | None:
+def pair(node: yaml.Node | None, key: str) -> tuple[yaml.Node, yaml.Node] | None:
+    """Key and value of a mapping, by the key's text."""
     if not isinstance(node, yaml.MappingNode):
         return None
-    return next((pair for pair in node.value if pair[0].value == key), None)
+    return next((one for one in node.value if one[0].value == key), None)
 
 
 def _quoted(value: str) -> str:
@@ -101,7 +102,7 @@ def _block(path: Sequence[str], value: str, indent: int, newline: str) -> str:
 
 def _insert_first(text: str, node: yaml.MappingNode, path: Sequence[str], value: str) -> Edit:
     if node.flow_style:
-        at = node.start_mark.index + 1
+        at = node.value[0][0].start_mark.index if node.value else node.start_mark.index + 1
         return Edit(at, at, _flow(path, value)[1:-1] + (", " if node.value else ""))
     first = node.value[0][0].start_mark
     newline = "\r\n" if "\r\n" in text else "\n"
@@ -115,12 +116,12 @@ def _replace(node: yaml.Node, text: str) -> Edit:
 
 
 def _remove_pair(text: str, node: yaml.MappingNode, key: str) -> Edit:
-    index = next(i for i, pair in enumerate(node.value) if pair[0].value == key)
-    start, end = node.value[index][0].start_mark.index, _content_end(node.value[index][1])
+    index = next(i for i, one in enumerate(node.value) if one[0].value == key)
+    start, end = node.value[index][0].start_mark.index, content_end(node.value[index][1])
     following = node.value[index + 1][0].start_mark.index if index + 1 < len(node.value) else None
     if node.flow_style:
         if following is None and index:
-            return Edit(_content_end(node.value[index - 1][1]), end, "")
+            return Edit(content_end(node.value[index - 1][1]), end, "")
         return Edit(start, following or end, "")
     line_start = text.rfind("\n", 0, start) + 1
     if text[line_start:start].strip():
@@ -129,9 +130,9 @@ def _remove_pair(text: str, node: yaml.MappingNode, key: str) -> Edit:
     return Edit(line_start, line_end + 1 if line_end >= 0 else len(text), "")
 
 
-def _content_end(node: yaml.Node) -> int:
+def content_end(node: yaml.Node) -> int:
     """Where the node's own text ends (the end mark of a block collection is the next token's)."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
-        return _content_end(last[1] if isinstance(last, tuple) else last)
+        return content_end(last[1] if isinstance(last, tuple) else last)
     return int(node.end_mark.index)

@@ -9,6 +9,7 @@ from weft_kube.workloads import label_value
 
 from weft_sidecar import options, probes
 from weft_sidecar.options import OPTIONS, Setting
+from weft_sidecar.probes import TcpProbe
 from weft_sidecar.template import Sidecar, Template
 
 Operation = dict[str, Any]
@@ -41,20 +42,37 @@ def patch(
     The values are written on the pod, where destination reads them.
     """
     metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
-    probed = probes.tcp_probes(spec, found)
-    sidecar = sidecar_of(template, found)
-    sidecar.set_env("WEFT_WORKLOAD", f"{workload.kind}/{workload.label}")
-    if probed:
-        sidecar.set_env("WEFT_PROBE_PORTS", probes.ports(probed))
-    labels = {PROXY_VERSION: template.version, WORKLOAD_KIND: workload.kind, WORKLOAD: workload.label}
+    sidecar, probed = sidecar_of_pod(pod, template, found, workload)
     return [
-        *_merge("/metadata/labels", metadata.get("labels"), labels),
-        *_merge("/metadata/annotations", metadata.get("annotations"), _annotations(found)),
+        *_merge("/metadata/labels", metadata.get("labels"), labels(template, workload)),
+        *_merge("/metadata/annotations", metadata.get("annotations"), annotations(found)),
         # Before containers are added: paths of probes are by position.
         *(operation for probe in probed for operation in probe.patch()),
         *_prepend("/spec/initContainers", spec.get("initContainers"), sidecar.containers),
         *_append("/spec/volumes", spec.get("volumes"), template.volumes),
     ]
+
+
+def sidecar_of_pod(
+    pod: Mapping[str, Any], template: Template, found: Mapping[str, Setting], workload: Workload
+) -> tuple[Sidecar, list[TcpProbe]]:
+    """The containers for this pod, and the probes that must ask them."""
+    sidecar, probed = sidecar_of(template, found), probes.tcp_probes(pod.get("spec") or {}, found)
+    sidecar.set_env("WEFT_WORKLOAD", f"{workload.kind}/{workload.label}")
+    if probed:
+        sidecar.set_env("WEFT_PROBE_PORTS", probes.ports(probed))
+    return sidecar, probed
+
+
+def labels(template: Template, workload: Workload) -> dict[str, str]:
+    """Of an injected pod."""
+    return {PROXY_VERSION: template.version, WORKLOAD_KIND: workload.kind, WORKLOAD: workload.label}
+
+
+def annotations(found: Mapping[str, Setting]) -> dict[str, str]:
+    """Of an injected pod: the options' values and sources."""
+    values = {OPTIONS[name].annotation: setting.value for name, setting in found.items()}
+    return {name: value for name, value in {**values, OPTION_SOURCES: sources(found)}.items() if value}
 
 
 def sidecar_of(template: Template, found: Mapping[str, Setting]) -> Sidecar:
@@ -67,11 +85,6 @@ def sidecar_of(template: Template, found: Mapping[str, Setting]) -> Sidecar:
 def sources(found: Mapping[str, Setting]) -> str:
     """Which options come from elsewhere, as annotation OPTION_SOURCES spells it."""
     return ",".join(f"{name}={one.place.split()[0]}" for name, one in found.items() if one.value and one.place != POD)
-
-
-def _annotations(found: Mapping[str, Setting]) -> dict[str, str]:
-    values = {OPTIONS[name].annotation: setting.value for name, setting in found.items()}
-    return {name: value for name, value in {**values, OPTION_SOURCES: sources(found)}.items() if value}
 
 
 def _merge(path: str, old: Mapping[str, str] | None, new: Mapping[str, str]) -> Iterable[Operation]:

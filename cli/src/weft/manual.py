@@ -1,0 +1,111 @@
+"""`weft inject --manual`: the whole sidecar in a pod template's text, as the injector adds it, and out again. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from weft_kube.names import (
+    CONFIG_PREFIX,
+    INIT_CONTAINER,
+    INJECT,
+    OPTION_SOURCES,
+    PROXY_CONTAINER,
+    PROXY_VERSION,
+    WORKLOAD,
+    WORKLOAD_KIND,
+)
+from weft_sidecar.options import Layer, OptionError, settings
+from weft_sidecar.patch import POD, Workload, annotations, labels, sidecar_of_pod
+from weft_sidecar.probes import KINDS, PATH
+from weft_sidecar.template import DEBUG_CONTAINER, Template
+from weft_sidecar.verdict import RefusedError, check_conflicts
+
+from weft import yamlpatch
+from weft.yamledit import Edit, EditError, drop, get, scalar
+
+CONTAINERS = {INIT_CONTAINER, PROXY_CONTAINER, DEBUG_CONTAINER}
+GROUPS = ("initContainers", "containers")
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """What is added: the chart's template, and annotations of the namespace by its name."""
+
+    template: Template
+    namespaces: Mapping[str, Mapping[str, str]]
+
+    def inject(self, text: str, pod: yaml.MappingNode, workload: Workload, namespace: str) -> list[Edit]:
+        """Edits of a pod template; EditError when the injector would refuse the pod."""
+        value = yaml.constructor.SafeConstructor().construct_document(pod)
+        chart = {CONFIG_PREFIX + name: text for name, text in self.template.options.items()}
+        own = (value.get("metadata") or {}).get("annotations") or {}
+        around = Layer(f"namespace {namespace}", self.namespaces.get(namespace, {}))
+        try:
+            found = settings([Layer("chart", chart), around, Layer(POD, own)])
+            check_conflicts(value, found)
+            sidecar, probes = sidecar_of_pod(value, self.template, found, workload)
+        except (OptionError, RefusedError) as refused:
+            raise EditError(str(refused)) from None
+        spec = get(pod, "spec")
+        if not isinstance(spec, yaml.MappingNode):
+            raise EditError("its pod template has no spec")
+        others = {name: setting for name, setting in found.items() if setting.place != POD}
+        metadata = {"labels": labels(self.template, workload), "annotations": annotations(others)}
+        return [
+            *yamlpatch.merge(text, pod, {"metadata": metadata}),
+            *(_redirected(spec, probe.pointer, probe.port) for probe in probes),
+            yamlpatch.prepend(text, spec, "initContainers", sidecar.containers),
+            yamlpatch.prepend(text, spec, "volumes", self.template.volumes),
+        ]
+
+
+def uninject(text: str, pod: yaml.MappingNode) -> list[Edit]:
+    """Edits that take out what `inject` added, and the mark; none without a sidecar."""
+    spec = get(pod, "spec")
+    if spec is None or not any(_name(one) == PROXY_CONTAINER for one in _items(spec, "initContainers")):
+        return []
+    return [
+        *_metadata_restored(text, pod),
+        *(edit for group in GROUPS for container in _items(spec, group) for edit in _restored(container)),
+        *yamlpatch.remove_items(text, spec, "initContainers", lambda one: _name(one) in CONTAINERS),
+        *yamlpatch.remove_items(text, spec, "volumes", lambda one: _name(one) in ("weft-token", "weft-bundle")),
+    ]
+
+
+def _metadata_restored(text: str, pod: yaml.MappingNode) -> list[Edit]:
+    metadata = get(pod, "metadata") or pod
+    others = scalar(metadata, "annotations", OPTION_SOURCES).split(",")
+    written = {INJECT, OPTION_SOURCES, *(CONFIG_PREFIX + one.partition("=")[0] for one in others)}
+    gone = {"labels": {PROXY_VERSION, WORKLOAD, WORKLOAD_KIND}, "annotations": written}
+    left = [key.value for key, value in metadata.value if not _keys(value) or _keys(value) - gone.get(key.value, set())]
+    if not left:
+        return drop(text, pod, ("metadata",))
+    return [edit for key, keys in gone.items() for edit in yamlpatch.remove_keys(text, metadata, key, keys)]
+
+
+def _keys(node: yaml.Node) -> set[str]:
+    return {key.value for key, _ in node.value} if isinstance(node, yaml.MappingNode) else set()
+
+
+def _redirected(spec: yaml.Node, pointer: str, port: int) -> Edit:
+    _, _, group, position, kind = pointer.split("/")
+    probe = get(_items(spec, group)[int(position)], kind)
+    if probe is None:
+        raise EditError(f"{kind} is a YAML alias: write it out")
+    return yamlpatch.rename(probe, "tcpSocket", "httpGet", {"path": f"{PATH}{port}", "port": 4191})
+
+
+def _restored(container: yaml.Node) -> list[Edit]:
+    probes = [probe for kind in KINDS if (probe := get(container, kind))]
+    ports = [(probe, scalar(probe, "httpGet", "path").removeprefix(PATH)) for probe in probes]
+    return [yamlpatch.rename(probe, "httpGet", "tcpSocket", {"port": int(p)}) for probe, p in ports if p.isdigit()]
+
+
+def _items(spec: yaml.Node, group: str) -> list[Any]:
+    found = get(spec, group)
+    return found.value if isinstance(found, yaml.SequenceNode) else []
+
+
+def _name(node: yaml.Node) -> str:
+    return scalar(node, "name")
