@@ -58,7 +58,7 @@ gen-check: gen ## Fail when what is committed differs from what is generated
 	@test -z "$$(git status --porcelain -- $(generated))" || { git status --short -- $(generated); echo "run make gen and commit the result" >&2; exit 1; }
 
 test-unit: ## Python units: pure code and in-process servers, within a minute
-	$(run) pytest libs services cli demo
+	$(run) pytest libs services cli demo bench
 
 test-dashboard: ## Types and tests of the dashboard
 	$(npm) ci --no-audit --no-fund --silent
@@ -123,7 +123,7 @@ bench-proxy: ## The proxy beside Envoy: bench/results/proxy.json, docs/performan
 	@tests/cluster/tools/need.sh cargo
 	cd proxy && cargo build --release --locked -p weft-proxy
 	cd bench/proxy/tool && cargo build --release --locked
-	$(run) --group bench python bench/proxy/bench.py $(BENCH)
+	PYTHONPATH=bench/proxy $(run) --group bench python -m proxybench $(BENCH)
 
 .PHONY: demo demo-down test help tools lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
 	proxy-tools h2spec integration cluster-up cluster-down cluster-test env kubeconfig load-image images bench-proxy

@@ -1,17 +1,16 @@
-"""Where a pair's CPU goes: `hotspots.py weft h1-c64` runs the cell under perf and prints the hottest functions.
+"""Where a pair's CPU goes: `python -m proxybench.hotspots weft h1-c64` runs a cell under perf.
 
-The recordings stay in netns.RUN for `perf report -g`.
+Prints the hottest functions of each side; the recordings stay in netns.RUN for `perf report -g`.
 """
 
 import signal
 import subprocess
 import sys
 
-import identities
-import netns
-from cells import CELLS
-from load import Backends
-from peers import control_plane, start
+from proxybench import identities, netns
+from proxybench.cells import CELLS
+from proxybench.load import Backends
+from proxybench.peers import control_plane, start
 
 LINES = 45
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "bench/results/proxy.json"
 PAGE = ROOT / "docs/performance.md"
-BEGIN, END = "<!-- written by bench/proxy/report.py -->\n", "<!-- end -->\n"
+BEGIN, END = "<!-- written by make bench-proxy -->\n", "<!-- end -->\n"
 
 TIMES, NONE = "\u00d7", "\u2013"
 

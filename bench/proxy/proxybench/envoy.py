@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from identities import PKI, SIDES, TRUST_DOMAIN, spiffe
-from netns import ENDPOINTS, HTTP1, HTTP2, OPAQUE, RUN, program
+from proxybench.identities import PKI, SIDES, TRUST_DOMAIN, spiffe
+from proxybench.netns import ENDPOINTS, HTTP1, HTTP2, OPAQUE, RUN, program
 
 Json = dict[str, Any]
 _TYPES = "type.googleapis.com/envoy."

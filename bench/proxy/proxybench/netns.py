@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RUN = Path(tempfile.gettempdir()) / "weft-bench-proxy"
 """What a run makes: keys, configurations, logs. The proxies, which are another user, can read it."""
 CLIENT, SERVER = "wbc", "wbs"
@@ -50,6 +50,7 @@ _SYSCTLS = {
 def up() -> None:
     """Makes the namespaces, the link between them and the redirections; lifts this process's limit of descriptors."""
     down()
+    _allow_cubic()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     for namespace in (CLIENT, SERVER):
@@ -70,6 +71,13 @@ def up() -> None:
     _sh(f"{into} -m multiport --dports {past} -j RETURN && {into} -j REDIRECT --to-ports 4143")
     with suppress(OSError):
         Path("/proc/sys/net/netfilter/nf_conntrack_max").write_text("1048576")
+
+
+def _allow_cubic() -> None:
+    """Where another congestion control is the default, a namespace may choose cubic only if the machine allows it."""
+    allowed = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+    if "cubic" not in allowed.read_text().split():
+        allowed.write_text(f"{allowed.read_text().strip()} cubic")
 
 
 def down() -> None:

@@ -1,7 +1,7 @@
-"""Compares sidecar proxy pairs on this machine: every peer once in each repeat, in turn, medians of all repeats.
+"""Compares sidecar proxy pairs on this machine: every peer once in each repeat, in turn; medians of all repeats.
 
-bench.py                                      all, into bench/results/proxy.json and docs/performance.md
-bench.py --cells h1-c64,h2 --peers weft,envoy-h2 --repeats 1 --out /tmp/x.json     a look at few cells
+Without options: everything, into bench/results/proxy.json and docs/performance.md. A look at few cells:
+`--cells h1-c64,h2 --peers weft,envoy-h2 --repeats 1 --out /tmp/x.json`.
 """
 
 import argparse
@@ -12,12 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-import identities
-import netns
-import report
-from cells import CELLS, METRICS
-from load import Backends
-from peers import PEERS, Pair, control_plane, start
+from proxybench import identities, netns, report
+from proxybench.cells import CELLS, METRICS
+from proxybench.load import Backends
+from proxybench.peers import PEERS, Pair, control_plane, start
 
 RESULTS = netns.ROOT / "bench/results/proxy.json"
 Lists = dict[str, dict[str, dict[str, list[float]]]]

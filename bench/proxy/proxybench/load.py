@@ -7,8 +7,8 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 
-import netns
-from peers import Pair
+from proxybench import netns
+from proxybench.peers import Pair
 
 TOOL = str(netns.ROOT / "bench/proxy/tool/target/release/pbtool")
 MAX_OTHER = 0.06

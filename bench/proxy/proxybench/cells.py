@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
-import netns
-from load import TOOL, Backends, Figures, measure, read_h2load, read_tool, read_wrk
-from netns import HTTP1, HTTP2, OPAQUE
-from peers import Pair
+from proxybench import netns
+from proxybench.load import TOOL, Backends, Figures, measure, read_h2load, read_tool, read_wrk
+from proxybench.netns import HTTP1, HTTP2, OPAQUE
+from proxybench.peers import Pair
 
 PATH = "/bench/item/42?x=1"
 SECONDS = 4
@@ -62,10 +62,9 @@ def bulk(direction: str) -> Cell:
     """One connection of bytes, one way."""
 
     def run(pair: Pair, backends: Backends) -> Figures:
-        load = [TOOL, "bulk", "--conns", "1", "--dir", direction, "--addr", pair.address(OPAQUE), "--mib"]
+        load = [TOOL, "bulk", "--dir", direction, "--addr", pair.address(OPAQUE), "--mib"]
         _warm([*load, "64"])
-        figures = measure(pair, backends, [*load, str(BULK_MIB)], read_tool)
-        return figures | {"mb_per_s": figures["mb_s"]}
+        return measure(pair, backends, [*load, str(BULK_MIB)], read_tool)
 
     return run
 
@@ -80,7 +79,7 @@ def memory(pair: Pair, _backends: Backends) -> Figures:
     """Of a fresh pair: idle, and with connections that were used once and are silent."""
     time.sleep(SETTLE)
     idle = pair.rss()
-    load = [TOOL, "idle", "--addr", pair.address(HTTP1), "--conns", str(IDLE), "--secs", "4"]
+    load = [TOOL, "idle", "--addr", pair.address(HTTP1), "--conns", str(IDLE)]
     process = netns.spawn(netns.CLIENT, load)
     ready, answered, _failed = netns.said(process).split()
     if (ready, int(answered)) != ("READY", IDLE):

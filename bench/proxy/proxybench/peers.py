@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import envoy_sidecar
-import netns
-from control_plane import LISTEN
-from identities import PKI, SIDES, TRUST_DOMAIN, spiffe
+from proxybench import envoy, netns
+from proxybench.control_plane import LISTEN
+from proxybench.identities import PKI, SIDES, TRUST_DOMAIN, spiffe
 
 NAMESPACES = {"server": netns.SERVER, "client": netns.CLIENT}
 """In the order of start: the server's side first."""
@@ -54,7 +53,7 @@ def start(name: str) -> Pair:
         return pair
     try:
         for side, namespace in NAMESPACES.items():
-            argv, env = weft(side) if name == "weft" else envoy_sidecar.command(side, mesh_h2=name == "envoy-h2")
+            argv, env = weft(side) if name == "weft" else envoy.command(side, mesh_h2=name == "envoy-h2")
             pair.processes[side] = netns.spawn(namespace, argv, env, uid=netns.PROXY_UID, log=f"{name}-{side}")
             netns.wait_for(namespace, "127.0.0.1", 4191, "/ready")
         netns.wait_for(netns.CLIENT, netns.SERVICE, netns.HTTP1, "/")
@@ -95,8 +94,8 @@ def _settings(account: str, namespace: str) -> dict[str, str]:
 
 def control_plane() -> list[netns.Process]:
     """identity/v1 and discovery/v1 in the server's namespace, behind a weft gateway that ends mesh TLS."""
-    here = Path(__file__).parent
-    plane = netns.spawn(netns.SERVER, [sys.executable, str(here / "control_plane.py")], log="control-plane")
+    here = {"PYTHONPATH": str(netns.ROOT / "bench/proxy")}
+    plane = netns.spawn(netns.SERVER, [sys.executable, "-m", "proxybench.control_plane"], here, log="control-plane")
     netns.said(plane)
     at = {name: f"127.0.0.1:{port}" for name, port in LISTEN.items()}
     env = _settings("control-plane", "weft") | {

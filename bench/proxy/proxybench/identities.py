@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from netns import RUN
 from weft_pki.bundle import bundle_pem, parse_certificates
 from weft_pki.issue import Authority, new_anchor, new_issuer, workload_leaf
 from weft_pki.keys import key_pem, load_key, new_key
+
+from proxybench.netns import RUN
 
 TRUST_DOMAIN = "cluster.local"
 PKI = RUN / "pki"

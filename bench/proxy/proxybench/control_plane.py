@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import grpc
-import identities
-from netns import ENDPOINTS, HTTP1, OPAQUE, SERVICE
 from weft_api.discovery.v1 import discovery_pb2 as api
 from weft_api.discovery.v1 import discovery_pb2_grpc as discovery
 from weft_api.identity.v1 import identity_pb2_grpc as identity
 from weft_api.identity.v1.identity_pb2 import CertifyRequest, CertifyResponse
 from weft_pki.csr import requested_key
 from weft_pki.issue import der, workload_leaf
+
+from proxybench import identities
+from proxybench.netns import ENDPOINTS, HTTP1, OPAQUE, SERVICE
 
 LISTEN = {"identity": 15081, "destination": 15087}
 MAX_PROXIES = 8

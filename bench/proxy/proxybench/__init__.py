@@ -1,0 +1,1 @@
+"""Sidecar proxies compared on this machine: see the README beside this package."""
