@@ -91,6 +91,9 @@ proxy-tools: ## The programs that these suites run: proxies, applications, h2spe
 h2spec: proxy-tools ## Every case of h2spec, outbound and inbound, in plain text and TLS
 	$(run) pytest tests/proxy/test_h2spec.py
 
+chaos: manifests ## What can go away does, while traffic flows, on the cluster that runs: CHAOS="anchor-rotation --repeat 1"
+	$(on_cluster) $(run) python tests/chaos/run $(CHAOS)
+
 ##@ Clusters and images
 cluster-up: ## Start a cluster: CLUSTER=kind (default), local (plain processes, 10 s), given (KUBECONFIG)
 	@$(cluster) up
@@ -126,4 +129,4 @@ bench-proxy: ## The proxy beside Envoy: bench/results/proxy.json, docs/performan
 	PYTHONPATH=bench/proxy $(run) --group bench python -m proxybench $(BENCH)
 
 .PHONY: demo demo-down test help tools lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
-	proxy-tools h2spec integration cluster-up cluster-down cluster-test env kubeconfig load-image images bench-proxy
+	proxy-tools h2spec integration chaos cluster-up cluster-down cluster-test env kubeconfig load-image images bench-proxy

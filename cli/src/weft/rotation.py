@@ -18,6 +18,9 @@ STEPS = (
     ("leaving", "ends when no live certificate rests on the old anchor"),
     ("closing", "the old anchor leaves the trust bundle"),
 )
+SHOWN = 3
+"""Names of pods in a line."""
+
 POLL_SECONDS = 2.0
 ANSWER_SECONDS = 60.0
 """Identity looks at once; without its watch, within a minute."""
@@ -45,8 +48,8 @@ class Progress:
             return "waiting for identity" if self.requested else self.note or "idle"
         if not self.waiting:
             return self.phase
-        more = ", …" if self.waiting > len(self.names) else ""
-        return f"{self.phase}: waits for {self.waiting} of {self.pods} pods ({', '.join(self.names)}{more})"
+        more = ", …" if self.waiting > SHOWN else ""
+        return f"{self.phase}: waits for {self.waiting} of {self.pods} pods ({', '.join(self.names[:SHOWN])}{more})"
 
 
 def progress(kube: Kube) -> Progress:

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import json
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +13,7 @@ from typing import Any
 import aiohttp
 import grpc
 import pytest
+import weft_identity.anchors
 from cryptography import x509
 from grpc import StatusCode
 from weft_api.identity.v1.identity_pb2 import CertifyRequest, CertifyResponse
@@ -18,6 +21,8 @@ from weft_api.identity.v1.identity_pb2_grpc import IdentityStub
 from weft_identity.app import serve_with
 from weft_identity.config import Config
 from weft_identity.issuer import make_anchor, make_issuer
+from weft_identity.limits import BURST, PER_SECOND
+from weft_identity.tokens import claimed_subject
 from weft_kube.api import KubeApi
 from weft_pki.bundle import bundle_hash, parse_certificates
 from weft_pki.csr import new_request
@@ -31,6 +36,7 @@ from weft_testkit.store import RefusedError
 from weft_testkit.wait import until
 
 KEY = new_key()
+NOW = datetime.now(UTC)
 TOKEN = "shop-token"
 SHOP = "spiffe://cluster.local/ns/teahouse/sa/shop"
 ROLE = {
@@ -49,8 +55,25 @@ def free_port() -> int:
         return port
 
 
+def csr_of(*names: str) -> bytes:
+    """A request for these names."""
+    return new_request(KEY, names)
+
+
+USER = {"username": "system:serviceaccount:teahouse:shop"}
+REVIEWS: dict[str, dict[str, Any]] = {
+    "expired": {"error": "[invalid bearer token, service account token has expired]"},
+    "of-a-deleted-pod": {"error": '[invalid bearer token, pod "shop-1" not found]'},
+    "of-no-pod": {"authenticated": True, "user": USER, "audiences": ["identity.weft.dev"]},
+    "of-another-audience": {"authenticated": True, "user": USER, "audiences": ["https://kubernetes.default.svc"]},
+}
+"""What an API server says of tokens that are not in order."""
+
+
 def token_review(request: Recorded) -> dict[str, Any]:
     """Knows one token, and gives it to the audience that was asked for."""
+    if found := REVIEWS.get(request.body["spec"]["token"]):
+        return {"status": found}
     if request.body["spec"]["token"] != TOKEN:
         return {"status": {"error": "invalid bearer token"}}
     extra = {"authentication.kubernetes.io/pod-uid": ["uid-shop"]}
@@ -235,6 +258,86 @@ async def test_a_broken_issuer_is_refused_and_the_old_one_kept() -> None:
         assert (await running.certify()).chain == before
 
 
+async def test_a_change_that_no_watch_told_of_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both Secrets are read every 30 s all the same."""
+    monkeypatch.setattr(weft_identity.anchors, "POLL_SECONDS", 0.05)
+    async with identity() as running:
+        running.kube.freeze_watches()
+        data = running.kube.get(f"{SECRETS}/weft-trust-anchor")["data"]
+        fresh = make_issuer({name: base64.b64decode(text) for name, text in data.items()}, "cluster.local", NOW)
+        running.kube.put(secret("weft-issuer", fresh))
+        wanted = der(parse_certificates(fresh["tls.crt"])[0])
+        async with asyncio.timeout(10):
+            while list((await running.certify()).chain) != [wanted]:
+                pass
+
+
+async def test_a_refused_secret_is_told_by_an_event_and_a_gauge_and_forgotten_when_it_is_sound_again() -> None:
+    """One Event for each broken content, however often it is read."""
+    async with identity() as running:
+        sound = running.kube.get(f"{SECRETS}/weft-issuer")
+        running.kube.put(secret("weft-issuer", {"tls.crt": b"garbage", "tls.key": b"garbage"}))
+        async with asyncio.timeout(10):
+            while "weft_identity_issuer_unsound 1.0" not in await running.metrics():
+                pass
+        await until(lambda: running.kube.store.collection("/api/v1/events").objects)
+        running.kube.put({**sound, "apiVersion": "v1", "kind": "Secret"})
+        async with asyncio.timeout(10):
+            while "weft_identity_issuer_unsound 0.0" not in await running.metrics():
+                pass
+        (event,) = running.kube.store.collection("/api/v1/events").objects.values()
+        facts = event["type"], event["reason"], event["involvedObject"]["name"]
+        assert facts == ("Warning", "SecretRefused", "weft-issuer")
+
+
+async def test_an_issuer_of_cert_manager_brings_its_own_bundle() -> None:
+    """tls.crt, tls.key and ca.crt in one Secret, with intermediates and without another: nothing is made beside it."""
+    anchor = make_anchor("cluster.local", NOW)
+    issuer = make_issuer(anchor, "cluster.local", NOW) | {"ca.crt": anchor["ca.crt"]}
+
+    async with identity(lambda kube: kube.put(secret("weft-issuer", issuer))) as running:
+        assert running.bundle("teahouse") == anchor["ca.crt"]
+        assert (await running.certify(bundle=bundle_hash(anchor["ca.crt"]))).leaf
+        assert not [write for write in running.kube.writes() if write.path == SECRETS]
+
+
+async def test_a_flood_of_one_workload_leaves_others_theirs() -> None:
+    """Of a thousand at once few are under way, the rest is told to come again; another workload is served meanwhile."""
+    async with identity() as running:
+        running.kube.on_request("POST", ".*/tokenreviews", flood_review)
+        async with asyncio.TaskGroup() as tasks:
+            flood = [tasks.create_task(status_of(running, token_of("till", number))) for number in range(1000)]
+            others = [tasks.create_task(status_of(running, token_of(f"shop-{n}", 0))) for n in range(20)]
+        found = Counter(task.result() for task in flood)
+        assert {task.result() for task in others} == {StatusCode.OK}
+        assert set(found) == {StatusCode.OK, StatusCode.RESOURCE_EXHAUSTED}
+        assert found[StatusCode.OK] <= BURST + PER_SECOND * 10
+        assert 'weft_identity_refused_total{reason="limit"}' in await running.metrics()
+
+
+def token_of(account: str, number: int) -> str:
+    """A token that claims an account, as each pod of it has another."""
+    claims = json.dumps({"sub": f"system:serviceaccount:teahouse:{account}", "number": number})
+    return f"e30.{base64.urlsafe_b64encode(claims.encode()).rstrip(b'=').decode()}.c2ln"
+
+
+def flood_review(request: Recorded) -> dict[str, Any]:
+    """Believes what a token claims."""
+    claimed = claimed_subject(request.body["spec"]["token"])
+    extra = {"authentication.kubernetes.io/pod-uid": ["uid"]}
+    status = {"authenticated": True, "user": {"username": claimed, "extra": extra}, "audiences": ["identity.weft.dev"]}
+    return {"status": status}
+
+
+async def status_of(running: Running, token: str) -> StatusCode:
+    """How a request ends."""
+    try:
+        await running.certify(token)
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return StatusCode.OK
+
+
 @pytest.mark.parametrize(
     ("token", "csr", "code"),
     [
@@ -243,11 +346,20 @@ async def test_a_broken_issuer_is_refused_and_the_old_one_kept() -> None:
         (TOKEN, b"", StatusCode.INVALID_ARGUMENT),
         (TOKEN, b"garbage", StatusCode.INVALID_ARGUMENT),
         (TOKEN, new_request(KEY, [SHOP.replace("shop", "till")]), StatusCode.INVALID_ARGUMENT),
+        (TOKEN, csr_of(SHOP, SHOP), StatusCode.INVALID_ARGUMENT),
+        (TOKEN, csr_of(SHOP + "\0.evil"), StatusCode.INVALID_ARGUMENT),
+        (TOKEN, csr_of("spiffe://cluster.local/ns/*/sa/*"), StatusCode.INVALID_ARGUMENT),
         (TOKEN, b"0" * 100_000, StatusCode.RESOURCE_EXHAUSTED),
+        ("expired", new_request(KEY), StatusCode.UNAUTHENTICATED),
+        ("of-a-deleted-pod", new_request(KEY), StatusCode.UNAUTHENTICATED),
+        ("of-no-pod", new_request(KEY), StatusCode.UNAUTHENTICATED),
+        ("of-another-audience", new_request(KEY), StatusCode.UNAUTHENTICATED),
+        ("t" * 20_000, new_request(KEY), StatusCode.UNAUTHENTICATED),
     ],
 )
 async def test_bad_requests_are_refused_with_a_status(token: str, csr: bytes, code: StatusCode) -> None:
-    """A wrong or empty token, no request, garbage, another's name, one too large; the next caller is served."""
+    """Wrong, empty, expired, of a deleted pod, of none, of another audience, too long; a request that is none, garbage,
+    of another, of two names, with NUL, wildcard, too large: each has a status, and the next caller is served."""
     async with identity() as running:
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
             await running.certify(token, csr)

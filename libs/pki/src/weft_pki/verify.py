@@ -21,15 +21,18 @@ def verify_workload(
     anchors: Sequence[x509.Certificate],
     now: datetime,
 ) -> str:
-    """The SPIFFE ID of a leaf that chains to an anchor and has exactly one URI SAN."""
+    """The SPIFFE ID of a leaf that chains to an anchor, as X509-SVID, section 5, demands."""
     verifier = PolicyBuilder().store(Store(list(anchors))).time(now).build_client_verifier()
     try:
         verified = verifier.verify(leaf, list(intermediates))
     except VerificationError as error:
         raise VerifyError(f"the chain does not verify: {error}") from None
+    usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
+    if usage.key_cert_sign or usage.crl_sign:
+        raise VerifyError("a leaf may sign neither certificates nor revocations")
     uris = [name.value for name in verified.subjects or [] if isinstance(name, x509.UniformResourceIdentifier)]
-    if len(uris) != 1:
-        raise VerifyError(f"{len(uris)} URI names instead of one")
+    if len(uris) != 1 or not uris[0].startswith("spiffe://"):
+        raise VerifyError(f"{len(uris)} URI names instead of one SPIFFE ID")
     return uris[0]
 
 

@@ -108,17 +108,25 @@ class Anchors:
         await self._ledger.refresh()
         self._seen_at = began
         read = anchor.data if anchor else None, issuer.data if issuer else None
-        if read in (self._used, self._refused):
-            return
+        if read == self._used:
+            self._sound()
+        elif read != self._refused:
+            await self._judge(read)
+
+    async def _judge(self, read: tuple[SecretData | None, SecretData | None]) -> None:
         try:
             trust = read_trust(_bundle(*read), read[1] or {}, self._now())
         except ValueError as error:
             self._refused = read
             await self._refuse(str(error))
         else:
-            self._used, self._refused = read, None
-            self._metrics.issuer_unsound.set(0)
+            self._used = read
+            self._sound()
             self._use(trust)
+
+    def _sound(self) -> None:
+        self._refused = None
+        self._metrics.issuer_unsound.set(0)
 
     async def provide(self) -> None:
         """Makes the anchor at the first start only, the issuer when it is absent or due. For the Lease's holder."""

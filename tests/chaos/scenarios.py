@@ -1,0 +1,207 @@
+"""What can go away. Each returns what it proved, and leaves the cluster as it found it; the traffic flows meanwhile."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lab import eventually, get, kubectl, rolled_out, run, weft
+from traffic import (
+    NAMESPACE,
+    SERVER,
+    fresh_pod,
+    gone,
+    lossless,
+    pause,
+    pods,
+    proxy_log,
+    scaled,
+)
+
+CONTROL_PLANE = ("destination", "identity", "injector", "sp-validator")
+INIT_IMAGE = "ghcr.io/weft-mesh/proxy-init:0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long things are away, and how often they are repeated."""
+
+    away: float = 20
+    rollouts: int = 3
+    kills: int = 3
+
+
+Scenario = Callable[[Length], str]
+
+
+@contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Parts of the control plane at zero replicas."""
+    was = {name: get("deploy", name, "-n", "weft")["spec"]["replicas"] for name in names}
+    scaled(0, *names)
+    try:
+        for name in names:
+            eventually(lambda name=name: not pods(name), 90)  # type: ignore[misc]
+        yield
+    finally:
+        for name, replicas in was.items():
+            scaled(replicas, name)
+        rolled_out("weft", *names)
+
+
+def control_plane_away(length: Length) -> str:
+    """Known workloads go on, on new connections too; a new pod says what it waits for, and starts when that is back."""
+    with lossless() as seen:
+        with without("destination", "identity", "sp-validator"):
+            fresh_pod("waits")
+            eventually(lambda: "identity.weft" in proxy_log("waits") and "no certificate" in proxy_log("waits"), 60)
+            with without("injector"):
+                pause(length.away)
+        kubectl("-n", NAMESPACE, "wait", "pod/waits", "--for=condition=Ready", "--timeout=120s")
+        gone("waits")
+    return f"{seen.answered} requests"
+
+
+def killed_under_load(length: Length) -> str:
+    """destination and identity die without a word, again and again."""
+    with lossless() as seen:
+        for _ in range(length.kills):
+            for name in ("destination", "identity"):
+                for pod in pods(name):
+                    kubectl("-n", "weft", "delete", "pod", pod, "--grace-period=0", "--force")
+            rolled_out("weft", "destination", "identity")
+            pause(2)
+    return f"{length.kills} kills, {seen.answered} requests"
+
+
+def api_server_unreachable(length: Length) -> str:
+    """No packet of the control plane reaches the API server; afterwards identity certifies a new pod."""
+    addresses = [
+        pod["status"]["podIP"]
+        for name in ("destination", "identity", "injector")
+        for pod in get("pods", "-n", "weft", "-l", f"weft.dev/component={name}")["items"]
+    ]
+    server = get("service", "kubernetes", "-n", "default")["spec"]["clusterIP"]
+    with lossless() as seen, cut_off(addresses, server):
+        pause(length.away)
+    fresh_pod("after")
+    kubectl("-n", NAMESPACE, "wait", "pod/after", "--for=condition=Ready", "--timeout=120s")
+    gone("after")
+    return f"{length.away:g} s, {seen.answered} requests"
+
+
+@contextmanager
+def cut_off(addresses: list[str], server: str) -> Iterator[None]:
+    """Packets from these addresses to the server are dropped on every node, before any translation."""
+    rules = [f"-t raw {{}} PREROUTING -s {address} -d {server} -j DROP" for address in addresses]
+    begin = "; ".join(f"iptables {rule.format('-I')}" for rule in rules)
+    end = "; ".join(f"iptables {rule.format('-D')}" for rule in rules)
+    container = {
+        "name": "cut",
+        "image": INIT_IMAGE,
+        "command": ["sh", "-c", f"trap '{end}; exit 0' TERM; {begin}; echo cut; sleep 3600 & wait"],
+        "securityContext": {"runAsUser": 0, "capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}},
+    }
+    template = {
+        "metadata": {"labels": {"app": "cut"}},
+        "spec": {"hostNetwork": True, "containers": [container], "tolerations": [{"operator": "Exists"}]},
+    }
+    spec = {"selector": {"matchLabels": {"app": "cut"}}, "template": template}
+    meta = {"name": "cut", "namespace": "kube-system"}
+    body = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": meta, "spec": spec}
+    kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    try:
+        kubectl("-n", "kube-system", "rollout", "status", "ds/cut", "--timeout=60s")
+        eventually(lambda: "cut" in kubectl("-n", "kube-system", "logs", "ds/cut"), 30)
+        yield
+    finally:
+        kubectl("-n", "kube-system", "delete", "ds", "cut", "--cascade=foreground", "--wait=true")
+
+
+def injector_down(_: Length) -> str:
+    """Elsewhere pods start at once, also when weft fails closed; in meshed namespaces they are then refused."""
+    configuration = "mutatingwebhookconfiguration/weft-injector"
+    policies = [entry["failurePolicy"] for entry in get(configuration)["webhooks"]]
+    with without("injector"):
+        _fail_closed(configuration, ["Fail" for _ in policies])
+        try:
+            fresh_pod("elsewhere", "default")
+            kubectl("-n", "default", "wait", "pod/elsewhere", "--for=condition=Ready", "--timeout=30s")
+            meshed = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "meshed", "namespace": NAMESPACE}}
+            spec = {"containers": [{"name": "app", "image": "scratch"}]}
+            refused = run("kubectl", "create", "-f", "-", stdin=json.dumps(meshed | {"spec": spec}), check=False)
+            assert refused.returncode != 0, "a pod was let in without a proxy"
+            assert "injector" in refused.stderr, refused.stderr
+        finally:
+            _fail_closed(configuration, policies)
+            gone("elsewhere", "default")
+    return "elsewhere ready, meshed refused"
+
+
+def _fail_closed(configuration: str, policies: list[str]) -> None:
+    patch = [
+        {"op": "replace", "path": f"/webhooks/{number}/failurePolicy", "value": policy}
+        for number, policy in enumerate(policies)
+    ]
+    kubectl("patch", configuration, "--type=json", "-p", json.dumps(patch))
+
+
+def issuer_rotation(_: Length) -> str:
+    """The issuer's Secret is deleted: another one signs within a minute, and nobody notices."""
+    before = _issuer()
+    with lossless() as seen:
+        kubectl("-n", "weft", "delete", "secret", "weft-issuer")
+        eventually(lambda: _issuer() not in ("", before), 90)
+        eventually(_signs_with_the_new_one, 60)
+    return f"{seen.answered} requests"
+
+
+def _issuer() -> str:
+    found = kubectl("-n", "weft", "get", "secret", "weft-issuer", "--ignore-not-found", "-o", "json")
+    return str(json.loads(found)["data"]["tls.crt"]) if found.strip() else ""
+
+
+def _signs_with_the_new_one() -> bool:
+    """A server that is made anew gets its leaf from it."""
+    kubectl("-n", NAMESPACE, "rollout", "restart", f"deploy/{SERVER}")
+    rolled_out(NAMESPACE, SERVER)
+    return True
+
+
+def anchor_rotation(_: Length) -> str:
+    """A new anchor comes, the old one goes, and not one request fails."""
+    before = _anchor()
+    with lossless() as seen:
+        said = weft("identity", "rotate", timeout=900)
+        assert said.splitlines()[-1] == "finished", said
+        after = _anchor()
+        assert (before != after, after.count("BEGIN")) == (True, 1)
+    return f"{seen.answered} requests"
+
+
+def _anchor() -> str:
+    return base64.b64decode(get("secret", "weft-trust-anchor", "-n", "weft")["data"]["ca.crt"]).decode()
+
+
+def rollouts(length: Length) -> str:
+    """The server is replaced again and again."""
+    with lossless() as seen:
+        for _ in range(length.rollouts):
+            kubectl("-n", NAMESPACE, "rollout", "restart", f"deploy/{SERVER}")
+            rolled_out(NAMESPACE, SERVER)
+    return f"{length.rollouts} rollouts, {seen.answered} requests"
+
+
+SCENARIOS: dict[str, Scenario] = {
+    each.__name__.replace("_", "-"): each
+    for each in (
+        control_plane_away,
+        killed_under_load,
+        api_server_unreachable,
+        injector_down,
+        issuer_rotation,
+        anchor_rotation,
+        rollouts,
+    )
+}
