@@ -24,6 +24,9 @@ LOOK_SECONDS = 5.0
 IDLE_SECONDS = 60.0
 """Between two looks at the anchor's age."""
 
+LIST_SECONDS = 60.0
+"""While pods that were seen are waited for, all pods are listed this often: to leave out those that are gone."""
+
 LONGEST_LEAF = timedelta(hours=24)
 """Leaves of an earlier setting may have been given this long, even if the present one is shorter."""
 
@@ -53,6 +56,8 @@ class Rotator:
         self._anchor_lifetime = anchor_lifetime
         self._longest = int(max(issuance_lifetime, LONGEST_LEAF).total_seconds())
         self._now = now
+        self._pods: list[Pod] = []
+        self._listed = 0
         self._log = structlog.get_logger()
 
     async def run(self, wished: asyncio.Event) -> None:
@@ -82,7 +87,7 @@ class Rotator:
         except ValueError:
             return False  # refused aloud by whoever follows the Secrets
         wanted = self._ledger.requested or anchor_due(trust, self._now())
-        pods = await live_pods(self._api) if wanted or self._ledger.state.phase is not Phase.IDLE else []
+        pods = await self._live(wanted=wanted)
         todo = self._next(trust.facts, pods, wanted=wanted)
         if isinstance(todo, Step):
             return await self._change(todo, anchor, issuer)
@@ -91,6 +96,15 @@ class Rotator:
             return True
         await self._show(pods)
         return False
+
+    async def _live(self, *, wanted: bool) -> list[Pod]:
+        """The pods to wait for. Those of an earlier list will do as long as the phase cannot end by them."""
+        state, now = self._ledger.state, int(self._now().timestamp())
+        if state.phase is Phase.IDLE and not wanted:
+            return []
+        if now >= self._listed + LIST_SECONDS or not self._sight(self._pods).waiting(state):
+            self._pods, self._listed = await live_pods(self._api), now
+        return self._pods
 
     def _next(self, facts: Facts, pods: list[Pod], *, wanted: bool) -> Step | State | None:
         state = self._ledger.state
