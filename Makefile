@@ -60,10 +60,12 @@ gen-check: gen ## Fail when what is committed differs from what is generated
 test-unit: ## Python units: pure code and in-process servers, within a minute
 	$(run) pytest libs services cli demo bench
 
-test-dashboard: ## Types and tests of the dashboard
+test-dashboard: ## Types and tests of the dashboard, and its pages in headless Chromium with axe-core
 	$(npm) ci --no-audit --no-fund --silent
 	$(npm) run check
 	$(npm) test
+	$(npm) run build
+	$(run) pytest tests/dashboard -p no:cacheprovider
 
 test-proxy: tools proxy-tools ## The proxy: units, pairs in network namespaces with real iptables (root), the short form of the suites below
 	cd proxy && cargo test --locked

@@ -58,7 +58,7 @@ def test_home_leads_to_the_failing_call(teahouse: None, page: Page, web: str) ->
             lambda: '"success":0.' in http(f"{web}/api/v1/stat?kind=deployment&namespace=teahouse&name=kettle")[1], 60
         )
         page.goto("/")
-        problem = page.get_by_role("link", name="deployment/kettle in teahouse")
+        problem = page.get_by_role("link", name="deployment/kettle in teahouse").first
         expect(problem).to_be_visible(timeout=30_000)
         shot(page, "home")
         problem.click()

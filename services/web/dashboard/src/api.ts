@@ -1,64 +1,153 @@
 // The public API's shapes (see /api/v1/openapi.json) and the two ways to read it: once, and as a stream.
 
-export interface Workload {
+export interface Ref {
   namespace: string;
   kind: string;
   name: string;
 }
 
-export interface Stat extends Workload {
-  meshed: { pods: number; running: number };
+export interface Latency {
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+}
+
+export interface Row extends Ref {
+  meshed: { pods: number; running: number } | null;
   success: number | null;
   rps: number | null;
-  latency_seconds: { p50: number | null; p95: number | null; p99: number | null } | null;
+  latency_seconds: Latency | null;
   tcp_open_connections: number | null;
   tcp_read_bytes_per_second: number | null;
   tcp_written_bytes_per_second: number | null;
-  totals: { success: number; failure: number; cancelled: number };
-  status?: string;
+  totals: { success: number; failure: number; cancelled: number } | null;
+  status: string;
   note: string;
 }
 
-export interface StatAnswer {
+export interface Stat {
   window_seconds: number;
-  rows: Stat[];
+  rows: Row[];
+  warnings: string[];
 }
 
 /** What a stream of rows sends: all of them first, then those that changed and those that are gone. */
-export interface Pushed extends StatAnswer {
-  removed?: Workload[];
+export interface Pushed extends Stat {
+  removed?: Ref[];
 }
 
 /** The rows held, with what was pushed. */
-export function merge(held: StatAnswer | null, news: Pushed): StatAnswer {
+export function merge(held: Stat | null, news: Pushed): Stat {
   if (!held) return news;
-  const key = (w: Workload) => `${w.namespace} ${w.kind} ${w.name}`;
   const rows = new Map(held.rows.map((row) => [key(row), row]));
   for (const row of news.rows) rows.set(key(row), row);
   for (const gone of news.removed ?? []) rows.delete(key(gone));
   return { ...news, rows: [...rows.values()] };
 }
 
+export function key(ref: Ref): string {
+  return `${ref.namespace}/${ref.kind}/${ref.name}`;
+}
+
 export interface Edge {
-  src: Workload;
-  dst: Workload;
+  src: Ref;
+  dst: Ref;
   client_id: string;
   server_id: string;
   tls: string;
+  reason: string;
   rps: number | null;
   success: number | null;
+  tcp_open_connections: number | null;
+}
+
+export interface Topology {
+  nodes: Row[];
+  edges: Edge[];
+  warnings: string[];
+}
+
+export interface Route {
+  route: string;
+  service: Ref;
+  success: number | null;
+  rps: number | null;
+  latency_seconds: Latency | null;
+}
+
+export interface PodDetail {
+  row: Row;
+  ready: boolean;
+  restarts: number;
+  node: string;
+  created: string;
+  proxy_version: string;
+  expiry_timestamp_seconds: number | null;
+}
+
+export interface Workload {
+  row: Row;
+  pods: PodDetail[];
+  edges: Edge[];
+  routes: Route[];
+  identities: string[];
+  warnings: string[];
+}
+
+export interface History {
+  timestamps_seconds: number[];
+  success: (number | null)[];
+  rps: (number | null)[];
+  p50_seconds: (number | null)[];
+  p95_seconds: (number | null)[];
+  p99_seconds: (number | null)[];
+  markers: Marker[];
+}
+
+export interface Marker {
+  timestamp_seconds: number;
+  text: string;
+}
+
+export interface Problem {
+  id: string;
+  severity: "critical" | "warning";
+  namespace: string;
+  title: string;
+  cause: string;
+  evidence: string[];
+  hint: string;
+  link: string;
+}
+
+export interface Problems {
+  problems: Problem[];
+  workloads: number;
+  warnings: string[];
+}
+
+export interface Identities {
+  trust_domain: string;
+  anchors: { subject: string; not_after_timestamp_seconds: number; sha256: string }[];
+  issuer_expiry_timestamp_seconds: number | null;
+  rows: { id: string; namespace: string; service_account: string; pods: number; expiry_timestamp_seconds: number | null }[];
+  plain: Edge[];
+  warnings: string[];
 }
 
 export interface Check {
   id: string;
+  category: string;
   name: string;
   result: string;
   message: string;
+  hint: string;
 }
 
 export interface Version {
   version: string;
   grafana_url: string | null;
+  tap: boolean;
 }
 
 export interface Exchange {
@@ -96,12 +185,34 @@ export function url(path: string, query: Query = {}): string {
   return `/api/v1/${path}${text ? `?${text}` : ""}`;
 }
 
+const TOKEN = "weft-token";
+
+/** Keeps the Kubernetes token that an exposed server asks for, until the tab is closed. */
+export function useToken(token: string): void {
+  sessionStorage.setItem(TOKEN, token.trim());
+}
+
+async function ask(path: string, query: Query, signal?: AbortSignal): Promise<Response> {
+  const token = sessionStorage.getItem(TOKEN);
+  const response = await fetch(url(path, query), { headers: token ? { Authorization: `Bearer ${token}` } : {}, signal });
+  if (response.status === 401) window.dispatchEvent(new Event("weft-token-wanted"));
+  return response;
+}
+
+async function refusal(response: Response): Promise<string> {
+  const body = await response.json().catch(() => ({}));
+  return sentence(body.error) || `the server answered ${response.status}`;
+}
+
+function sentence(error?: { message?: string; hint?: string }): string {
+  return [error?.message, error?.hint].filter(Boolean).join(". ");
+}
+
 /** One answer; an Error that carries the server's message and hint when it refuses. */
 export async function get<T>(path: string, query: Query = {}): Promise<T> {
-  const response = await fetch(url(path, query));
-  const body = await response.json();
-  if (!response.ok) throw new Error([body.error?.message, body.error?.hint].filter(Boolean).join(". "));
-  return body as T;
+  const response = await ask(path, query);
+  if (!response.ok) throw new Error(await refusal(response));
+  return (await response.json()) as T;
 }
 
 export interface Listener<T> {
@@ -112,17 +223,56 @@ export interface Listener<T> {
   onFailure?: (message: string) => void;
 }
 
-/** Server-sent events; returns how to stop. */
+const RETRY_MS = [500, 1000, 2000, 5000];
+
+/** Server-sent events; returns how to stop. By fetch, not EventSource: that can send no token and sees no status. */
 export function stream<T>(path: string, query: Query, listener: Listener<T>): () => void {
-  const source = new EventSource(url(path, query));
-  source.onopen = () => listener.onState(true);
-  source.onerror = () => listener.onState(false);
-  source.onmessage = (event) => listener.onData(JSON.parse(event.data) as T);
-  source.addEventListener("failure", (event) => {
-    source.close();
-    const { error } = JSON.parse((event as MessageEvent).data);
+  const abort = new AbortController();
+  void keep(path, query, listener, abort.signal);
+  return () => abort.abort();
+}
+
+async function keep<T>(path: string, query: Query, listener: Listener<T>, signal: AbortSignal): Promise<void> {
+  for (let attempt = 0; !signal.aborted; attempt += 1) {
+    try {
+      const response = await ask(path, query, signal);
+      if (!response.ok || !response.body) return listener.onFailure?.(await refusal(response));
+      listener.onState(true);
+      attempt = 0;
+      for await (const event of events(response.body)) {
+        if (event.type === "failure") {
+          listener.onState(false);
+          return listener.onFailure?.(sentence(JSON.parse(event.data).error));
+        }
+        listener.onData(JSON.parse(event.data) as T);
+      }
+    } catch {
+      // The connection is lost: below.
+    }
+    if (signal.aborted) return;
     listener.onState(false);
-    listener.onFailure?.([error.message, error.hint].filter(Boolean).join(". "));
-  });
-  return () => source.close();
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
+  }
+}
+
+/** Events of a body, as the HTML standard's event stream has them, comments left out. */
+export async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<{ type: string; data: string }> {
+  const decoder = new TextDecoder();
+  const reader = body.getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const blocks = (rest + decoder.decode(value, { stream: true })).split("\n\n");
+      rest = blocks.pop() ?? "";
+      for (const block of blocks) {
+        const field = (name: string) => block.split("\n").find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+        const data = field("data");
+        if (data !== undefined) yield { type: field("event") ?? "message", data };
+      }
+    }
+  } finally {
+    void reader.cancel().catch(() => {});
+  }
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { type Exchange, merge, type Stat } from "./api";
-import { health, identity, microseconds, percent, seconds } from "./format";
-import { problems } from "./problems";
+import { type Edge, events, type Exchange, key, merge, type Row } from "./api";
+import { health, identity, left, microseconds, percent, seconds } from "./format";
+import { draw, thickness } from "./layout";
+import { command, notice, resourceQuery } from "./filters";
 import { add, sorted, type TopRow } from "./top";
 
 const exchange = (fields: Partial<Exchange>): Exchange => ({
@@ -11,9 +12,15 @@ const exchange = (fields: Partial<Exchange>): Exchange => ({
   request_headers: [], response_headers: [], ...fields,
 });
 
-const stat = (fields: Partial<Stat>): Stat => ({
+const row = (fields: Partial<Row>): Row => ({
   namespace: "shop", kind: "deployment", name: "web", meshed: { pods: 1, running: 1 }, success: 1, rps: 1, latency_seconds: null,
-  tcp_open_connections: 0, tcp_read_bytes_per_second: 0, tcp_written_bytes_per_second: 0, totals: { success: 1, failure: 0, cancelled: 0 }, note: "", ...fields,
+  tcp_open_connections: 0, tcp_read_bytes_per_second: 0, tcp_written_bytes_per_second: 0, totals: { success: 1, failure: 0, cancelled: 0 },
+  status: "", note: "", ...fields,
+});
+
+const ref = (name: string) => ({ namespace: "shop", kind: "deployment", name });
+const edge = (src: string, dst: string, rps = 1): Edge => ({
+  src: ref(src), dst: ref(dst), client_id: "", server_id: "", tls: "true", reason: "", rps, success: 1, tcp_open_connections: 1,
 });
 
 describe("format", () => {
@@ -54,21 +61,76 @@ describe("top", () => {
   });
 });
 
-describe("problems", () => {
-  it("names nothing on a healthy system", () => {
-    expect(problems([stat({})], [{ id: "a", name: "a", result: "success", message: "" }])).toEqual([]);
-  });
-  it("puts the worst success rate before a milder one", () => {
-    const found = problems([stat({ name: "mild", success: 0.94 }), stat({ name: "bad", success: 0.5 })], []);
-    expect(found.map((p) => p.href)).toEqual(["/namespaces/shop/deployment/bad", "/namespaces/shop/deployment/mild"]);
+describe("merge", () => {
+  it("replaces changed rows, adds new ones and drops those that are gone", () => {
+    const held = { window_seconds: 60, rows: [row({ name: "a" }), row({ name: "b" })], warnings: [] };
+    const news = { ...held, rows: [row({ name: "b", rps: 7 }), row({ name: "c" })], removed: [ref("a")] };
+    expect(merge(held, news).rows.map((one) => [one.name, one.rps])).toEqual([["b", 7], ["c", 1]]);
   });
 });
 
-describe("merge", () => {
-  it("replaces changed rows, adds new ones and drops those that are gone", () => {
-    const held = { window_seconds: 60, rows: [stat({ name: "a" }), stat({ name: "b" })] };
-    const removed = [{ namespace: "shop", kind: "deployment", name: "a" }];
-    const rows = merge(held, { window_seconds: 60, rows: [stat({ name: "b", rps: 7 }), stat({ name: "c" })], removed }).rows;
-    expect(rows.map((row) => [row.name, row.rps])).toEqual([["b", 7], ["c", 1]]);
+describe("events", () => {
+  const body = (...chunks: string[]) =>
+    new ReadableStream<Uint8Array>({
+      start(controller) {
+        for (const chunk of chunks) controller.enqueue(new TextEncoder().encode(chunk));
+        controller.close();
+      },
+    });
+  const all = async (stream: ReadableStream<Uint8Array>) => {
+    const found = [];
+    for await (const event of events(stream)) found.push(event);
+    return found;
+  };
+  it("are read whatever way they are cut, comments left out", async () => {
+    const found = await all(body(": still here\n\nda", 'ta: {"a":1}\n', "\nevent: failure\ndata: x\n\n"));
+    expect(found).toEqual([{ type: "message", data: '{"a":1}' }, { type: "failure", data: "x" }]);
+  });
+});
+
+describe("map", () => {
+  it("stands callers left of whom they call, and the same each time", () => {
+    const edges = [edge("web", "menu"), edge("menu", "kettle"), edge("web", "kettle")];
+    const x = (drawing: ReturnType<typeof draw>) => Object.fromEntries(drawing.nodes.map((node) => [node.ref.name, node.x]));
+    const first = x(draw([], edges));
+    expect(first.web).toBe(0);
+    expect(first.menu).toBeLessThan(first.kettle ?? 0);
+    expect(x(draw([], edges.toReversed()))).toEqual(first);
+  });
+  it("ends with calls in a circle", () => {
+    expect(draw([], [edge("a", "b"), edge("b", "a")]).nodes).toHaveLength(2);
+  });
+  it("draws the busiest when there are too many, and says how many are left", () => {
+    const drawing = draw([], [edge("a", "b", 9), edge("c", "d", 1)], 2);
+    expect([drawing.nodes.map((node) => node.ref.name).sort(), drawing.left]).toEqual([["a", "b"], 2]);
+  });
+  it("knows a node's numbers by its row", () => {
+    expect(draw([row({ name: "b", rps: 5 })], [edge("a", "b")]).nodes.find((node) => node.id === key(ref("b")))?.row?.rps).toBe(5);
+  });
+  it("makes lines wider with more requests, within bounds", () => {
+    expect(thickness(null)).toBe(1);
+    expect(thickness(10)).toBeGreaterThan(thickness(1));
+    expect(thickness(1e9)).toBe(8);
+  });
+});
+
+describe("tap", () => {
+  it("understands short kinds, and a namespace when there is no resource", () => {
+    expect(resourceQuery("shop", "deploy/web")).toEqual({ namespace: "shop", kind: "deployment", name: "web" });
+    expect(resourceQuery("shop", "")).toEqual({ namespace: "shop", kind: "namespace", name: "shop" });
+  });
+  it("shows the same command line, quoted where a shell needs it", () => {
+    const form = { namespace: "shop", resource: "deploy/web", min_latency: "200ms", header: "a=b c" };
+    expect(command("tap", form)).toBe("weft -n shop viz tap deploy/web --min-latency 200ms --header 'a=b c'");
+  });
+  it("says when nobody can be listened to", () => {
+    expect(notice({ pods: 0, unmeshed: 2 })).toContain("None of its 2 pods is in the mesh");
+    expect(notice({ pods: 2, unmeshed: 0 })).toBe("");
+  });
+});
+
+describe("left", () => {
+  it("is coarse, and says when it is over", () => {
+    expect([left(1060, 1000), left(8200, 1000), left(1e6, 1000), left(1, 1000)]).toEqual(["1 min", "2 h", "11 days", "ended"]);
   });
 });

@@ -47,3 +47,11 @@ export function identity(spiffe: string): string {
   const match = /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(spiffe);
   return match ? `${match[1]}/${match[2]}` : spiffe;
 }
+
+/** Time until a point in time (seconds since the epoch), coarse as people say it. */
+export function left(timestamp: number, now = Date.now() / 1000): string {
+  const rest = timestamp - now;
+  if (rest <= 0) return "ended";
+  if (rest < 3600) return `${Math.floor(rest / 60)} min`;
+  return rest < 2 * 86400 ? `${Math.floor(rest / 3600)} h` : `${Math.floor(rest / 86400)} days`;
+}

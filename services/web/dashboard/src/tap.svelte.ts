@@ -1,37 +1,24 @@
 // From the address bar to a tap: what both the tap page and the top page listen to.
 import { onDestroy } from "svelte";
 import { type Exchange, type Query, stream } from "./api";
+import { FILTERS, notice, resourceQuery, type TapStatus } from "./filters";
 import { place } from "./router.svelte";
-
-const KINDS: Record<string, string> = {
-  deploy: "deployment",
-  deployments: "deployment",
-  po: "pod",
-  pods: "pod",
-  sts: "statefulset",
-  ds: "daemonset",
-  ns: "namespace",
-};
-
-/** "deploy/counter" as query parameters; a namespace when empty. */
-export function resourceQuery(namespace: string, resource: string): Query {
-  const [kind = "", name = ""] = resource.split("/");
-  if (!name) return { namespace, kind: "namespace", name: namespace };
-  return { namespace, kind: KINDS[kind] ?? kind, name };
-}
 
 export interface TapState {
   connected: boolean;
   error: string;
+  /** What the tap itself says: nobody to listen to, or only some. */
+  notice: string;
 }
 
-/** Listens while the page's address says `run`; `onData` gets each exchange. */
+/** Listens; `onData` gets each exchange. */
 export function tap(query: Query, onData: (e: Exchange) => void): TapState {
-  const state: TapState = $state({ connected: false, error: "" });
-  const stop = stream<Exchange>("tap", query, {
+  const state: TapState = $state({ connected: false, error: "", notice: "" });
+  const seen = new Set<string>();
+  const stop = stream<Exchange & { status?: number | TapStatus }>("tap", query, {
     onData(data) {
-      // Other lines tell the state of the tap.
-      if (typeof data.method === "string") onData(data);
+      if (typeof data.method === "string") once(seen, data as Exchange, onData);
+      else if (data.status && typeof data.status === "object") state.notice = notice(data.status);
     },
     onState: (connected) => (state.connected = connected),
     onFailure: (message) => (state.error = message),
@@ -40,14 +27,27 @@ export function tap(query: Query, onData: (e: Exchange) => void): TapState {
   return state;
 }
 
+const REMEMBERED = 5000;
+
+/** A stream that is opened again may tell what was told before. */
+function once(seen: Set<string>, exchange: Exchange, onData: (e: Exchange) => void): void {
+  const id = exchangeKey(exchange);
+  if (seen.has(id)) return;
+  seen.add(id);
+  for (const oldest of seen) {
+    if (seen.size <= REMEMBERED) break;
+    seen.delete(oldest);
+  }
+  onData(exchange);
+}
+
+export function exchangeKey(e: Exchange): string {
+  return `${e.pod} ${e.direction} ${e.id} ${e.started_us}`;
+}
+
 export function tapQuery(): Query | null {
   if (!place.query.get("run")) return null;
   const field = (name: string) => place.query.get(name) ?? "";
-  return {
-    ...resourceQuery(field("namespace"), field("resource")),
-    method: field("method"),
-    path: field("path"),
-    status: field("status"),
-    min_latency: field("min_latency"),
-  };
+  const filters = Object.fromEntries(FILTERS.map(({ name }) => [name, field(name)]));
+  return { ...resourceQuery(field("namespace"), field("resource")), ...filters };
 }

@@ -1,0 +1,64 @@
+// What can be tapped and by which filters: as parameters of the API and on the command line.
+import type { Query } from "./api";
+
+const KINDS: Record<string, string> = {
+  deploy: "deployment",
+  deployments: "deployment",
+  po: "pod",
+  pods: "pod",
+  sts: "statefulset",
+  ds: "daemonset",
+  rs: "replicaset",
+  cj: "cronjob",
+  ns: "namespace",
+};
+
+export interface Filter {
+  /** As the API calls it; the command's option has hyphens. */
+  name: string;
+  label: string;
+  example: string;
+  size: number;
+}
+
+/** The filters of `weft viz tap`. */
+export const FILTERS: Filter[] = [
+  { name: "method", label: "Method", example: "any", size: 6 },
+  { name: "path", label: "Path starts with", example: "/", size: 16 },
+  { name: "authority", label: "Authority", example: "any", size: 12 },
+  { name: "status", label: "Status", example: "5xx", size: 7 },
+  { name: "min_latency", label: "Slower than", example: "200ms", size: 6 },
+  { name: "header", label: "Header", example: "name=value", size: 12 },
+  { name: "identity", label: "Identity of the peer", example: "spiffe://…", size: 16 },
+  { name: "to", label: "To", example: "deploy/menu", size: 12 },
+  { name: "to_namespace", label: "To namespace", example: "any", size: 10 },
+  { name: "direction", label: "Direction", example: "inbound", size: 8 },
+];
+
+/** "deploy/counter" as query parameters; a namespace when empty. */
+export function resourceQuery(namespace: string, resource: string): Query {
+  const [kind = "", name = ""] = resource.split("/");
+  if (!name) return { namespace, kind: "namespace", name: namespace };
+  return { namespace, kind: KINDS[kind] ?? kind, name };
+}
+
+/** The same on the command line. */
+export function command(page: "tap" | "top", form: Record<string, string>): string {
+  const options = FILTERS.filter(({ name }) => form[name]).map(({ name }) => `--${name.replaceAll("_", "-")} ${quoted(form[name] ?? "")}`);
+  return [`weft -n ${form.namespace} viz ${page} ${form.resource || `ns/${form.namespace}`}`, ...options].join(" ");
+}
+
+function quoted(text: string): string {
+  return /^[\w./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+export interface TapStatus {
+  pods: number;
+  unmeshed: number;
+}
+
+export function notice({ pods, unmeshed }: TapStatus): string {
+  if (pods === 0 && unmeshed === 0) return "There are no running pods to listen to.";
+  if (pods === 0) return `None of its ${unmeshed} pods is in the mesh, so nothing can be seen: weft inject it.`;
+  return unmeshed ? `${unmeshed} of its ${pods + unmeshed} pods are not in the mesh: their requests are not seen.` : "";
+}

@@ -1,0 +1,164 @@
+"""What people see: each page's promise, in a real browser."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_mesh import FakeMesh
+from playwright.sync_api import Page, expect
+
+AXE = Path(__file__).parents[2] / "services/web/dashboard/node_modules/axe-core/axe.min.js"
+SHOTS = os.environ.get("SCREENSHOTS", "")
+PAGES = {
+    "home": ("/", "deployment/kettle in teahouse"),
+    "map": ("/map", "teahouse"),
+    "map-namespace": ("/map/teahouse", "kettle"),
+    "namespace": ("/namespaces/teahouse", "loyalty"),
+    "workload": ("/namespaces/teahouse/deployment/menu", "menu-5d4-0"),
+    "unmeshed": ("/namespaces/teahouse/deployment/loyalty", "not in the mesh"),
+    "pod": ("/namespaces/teahouse/pod/menu-5d4-0", "Called by"),
+    "tap": ("/tap?namespace=teahouse&resource=deploy/kettle&run=1", "/BrewOolong"),
+    "top": ("/top?namespace=teahouse&resource=deploy/kettle&run=1", "/BrewOolong"),
+    "identity": ("/identity", "the client is not in the mesh"),
+    "check": ("/check", "Pods of identity"),
+    "nowhere": ("/nowhere", "There is no such page"),
+}
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds serious or critical."""
+    page.evaluate(AXE.read_text())
+    found: list[dict[str, Any]] = page.evaluate("axe.run().then((result) => result.violations)")
+    grave = [one for one in found if one["impact"] in ("serious", "critical")]
+    return [f"{one['id']}: {node['html']}" for one in grave for node in one["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_for_all_people(page: Page, name: str, scheme: Any) -> None:
+    """It shows what it is about, by its address alone, and axe-core finds nothing serious, light and dark."""
+    page.emulate_media(color_scheme=scheme)
+    path, text = PAGES[name]
+    page.goto(path)
+    expect(page.get_by_text(text).locator("visible=true").first).to_be_visible(timeout=15_000)
+    if SHOTS:
+        page.screenshot(path=str(Path(SHOTS) / f"{name}-{scheme}.png"), full_page=True)
+    assert violations(page) == []
+
+
+def test_home_names_the_cause_before_what_follows(page: Page) -> None:
+    """kettle fails; menu and counter fail because of whom they call. Each leads to its page."""
+    page.goto("/")
+    problems = page.locator(".problems li").filter(has_text="teahouse")
+    expect(problems).to_have_count(3, timeout=15_000)
+    assert [re.sub(r"deployment/(\w+) .*", r"\1", text) for text in problems.get_by_role("link").all_inner_texts()] == [
+        "kettle",
+        "counter",
+        "menu",
+    ]
+    expect(problems.first).to_contain_text("it answers HTTP 500 itself")
+    problems.first.get_by_role("link").click()
+    expect(page.get_by_role("heading", name="kettle", level=1)).to_be_visible()
+
+
+def test_the_map_stands_callers_before_whom_they_call(page: Page) -> None:
+    """The same nodes at the same places after a reload; a dashed line where there is no mutual TLS."""
+    page.goto("/map/teahouse")
+    nodes = page.locator(".map .node")
+    expect(nodes.filter(has_text="kettle")).to_be_visible(timeout=15_000)
+    before = {node.text_content(): node.bounding_box() for node in nodes.all()}
+    page.reload()
+    expect(nodes.filter(has_text="kettle")).to_be_visible(timeout=15_000)
+    assert {node.text_content(): node.bounding_box() for node in nodes.all()} == before
+    expect(page.locator(".map .line.plaintext")).to_have_count(1)
+    expect(page.locator(".map path.lock")).to_have_count(3)
+
+
+def test_the_palette_goes_anywhere(page: Page) -> None:
+    """Ctrl-K, a few letters, Enter."""
+    page.goto("/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("deploy kettle")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/namespaces/teahouse/deployment/kettle$"))
+    page.keyboard.press("Meta+k")
+    assert violations(page) == []
+
+
+def test_the_theme_is_kept(page: Page) -> None:
+    """Whatever the system has."""
+    page.emulate_media(color_scheme="dark")
+    page.goto("/check")
+    page.get_by_role("button", name="Theme").click()
+    page.reload()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 250, 246)"
+
+
+@pytest.mark.parametrize("name", ["home", "map-namespace", "namespace", "workload", "tap", "top", "identity", "check"])
+def test_every_view_has_its_command(page: Page, name: str) -> None:
+    """What it shows can be had on the command line."""
+    page.goto(PAGES[name][0])
+    expect(page.locator(".twin code").first).to_contain_text(re.compile("^weft "), timeout=15_000)
+
+
+def test_an_exchange_opens(page: Page) -> None:
+    """With its headers."""
+    page.goto(PAGES["tap"][0])
+    page.get_by_role("button", expanded=False).filter(has_text=":").first.click(timeout=15_000)
+    expect(page.get_by_text("> x-tea: oolong")).to_be_visible()
+
+
+@pytest.fixture
+def silent(mesh: FakeMesh) -> Iterator[None]:
+    """Prometheus is out of order for a while."""
+    mesh.silent = True
+    yield
+    mesh.silent = False
+
+
+@pytest.mark.parametrize("path", ["/", "/namespaces/teahouse", "/namespaces/teahouse/deployment/menu", "/identity"])
+def test_without_prometheus_no_number_is_shown(silent: None, page: Page, path: str) -> None:
+    """Each page says what is the matter, and shows no rate that nobody knows."""
+    page.wait_for_timeout(1100)  # answers from before are forgotten after a second
+    page.goto(path)
+    expect(page.get_by_text(re.compile("out of memory")).first).to_be_visible(timeout=15_000)
+    assert re.findall(r"\d/s", page.inner_text("main")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/namespaces/nowhere", "There is nothing in namespace nowhere"),
+        ("/namespaces/teahouse/deployment/gone", "there is no deployment 'gone' in namespace teahouse"),
+        ("/namespaces/teahouse/potato/x", "unknown kind 'potato'"),
+        ("/namespaces/teahouse/deployment/idle", "no traffic in the last 60 s"),
+        ("/tap?namespace=teahouse&resource=potato/x&run=1", "unknown kind 'potato'"),
+    ],
+)
+def test_bad_input_is_answered(page: Page, path: str, text: str) -> None:
+    """With what is the matter, at once."""
+    page.goto(path)
+    expect(page.get_by_text(text).first).to_be_visible(timeout=15_000)
+
+
+def test_a_refused_token_brings_the_question_for_one(page: Page) -> None:
+    """An exposed server answers 401; with the token that was given the page goes on."""
+
+    def answer(route: Any) -> None:
+        if route.request.headers.get("authorization") == "Bearer t0ken":
+            route.fallback()
+        else:
+            body = {"error": {"code": "unauthenticated", "message": "no token", "hint": ""}}
+            route.fulfill(status=401, content_type="application/json", body=json.dumps(body))
+
+    page.route("**/api/**", answer)
+    page.goto("/")
+    page.get_by_label("Token").fill("t0ken")
+    assert violations(page) == []
+    page.get_by_role("button", name="Enter").click()
+    expect(page.get_by_text("deployment/kettle in teahouse").first).to_be_visible(timeout=15_000)
