@@ -1,6 +1,5 @@
 """tap and top against an API server that streams."""
 
-import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -8,11 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from rich.console import Console
+from textual.widgets import DataTable, Static
 from weft import taps
-from weft.commands.live import rich_table
 from weft.errors import ApiError, Failure
 from weft.resources import Resource
+from weft.screen import TopScreen
 from weft.views.exchange import Exchange
 from weft.views.top import Top
 
@@ -208,12 +207,62 @@ def test_top_without_requests(weft: Any, tap: Tap) -> None:
     assert result.stderr == "no request came while top was looking\n"
 
 
-def test_top_on_a_terminal() -> None:
-    """The same rows, as many as fit; paths are shown as they are, whatever they look like to rich."""
+async def test_top_on_a_terminal() -> None:
+    """The same rows; keys sort them, put sources together and count anew; paths are shown as they are."""
+    slow = EVENT | {"path": "/[red]", "latency_us": 9_000_000, "result": "failure"}
+    events = [EVENT, EVENT, EVENT | {"peer_identity": "spiffe://cluster.local/ns/teahouse/sa/ann"}, slow]
+    done = threading.Event()
+
+    def read(tell: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+        tell("1 pod has no proxy")
+        yield from events
+        done.wait(10)
+
+    screen = TopScreen(read)
+    async with screen.run_test() as pilot:
+        while len(paths(screen)) < 3:
+            await pilot.pause(0.05)
+            screen.redraw()
+        assert paths(screen) == ["/api/order", "/api/order", "/[red]"]
+        await pilot.press("f")
+        assert paths(screen) == ["/[red]", "/api/order", "/api/order"]
+        await pilot.press("c", "s")
+        assert [row[3] for row in rows(screen)] == ["3", "1"]
+        assert str(screen.query_one("#notes", Static).render()) == "1 pod has no proxy"
+        await pilot.press("r")
+        assert rows(screen) == []
+        done.set()
+
+
+def rows(screen: TopScreen) -> list[list[str]]:
+    """What the table holds."""
+    table = screen.query_one(DataTable)
+    return [[cell.plain for cell in table.get_row_at(index)] for index in range(table.row_count)]
+
+
+def paths(screen: TopScreen) -> list[str]:
+    """The column Path."""
+    return [row[3] for row in rows(screen)]
+
+
+async def test_top_ends_with_what_ended_its_events() -> None:
+    """The failure is there to be told when the screen is gone."""
+
+    def read(_: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+        raise Failure("the stream broke")
+        yield
+
+    screen = TopScreen(read)
+    async with screen.run_test() as pilot:
+        while screen.is_running:
+            await pilot.pause(0.05)
+    assert str(screen.failure) == "the stream broke"
+
+
+def test_top_orders() -> None:
+    """Sources together are counted together."""
     totals = Top()
-    for path in ("/[red]", "/b", "/c"):
-        totals.add(Exchange.parse(EVENT | {"path": path, "route": "[probe]"}))
-    console = Console(width=120, file=io.StringIO())
-    console.print(rich_table(totals, height=6))
-    shown = [line.split()[3] for line in console.file.getvalue().splitlines()[:-1]]  # type: ignore[attr-defined]
-    assert shown == ["Path", "/[red]", "/b"]
+    for account in ("ann", "bob"):
+        totals.add(Exchange.parse(EVENT | {"peer_identity": f"spiffe://cluster.local/ns/x/sa/{account}"}))
+    ((key, tally),) = totals.rows(sources=False)
+    assert (key[0], tally.count, tally.success) == ("", 2, 1.0)

@@ -11,12 +11,12 @@ from weft import durations
 from weft.options import Command, Target, output_option, pass_target
 
 if TYPE_CHECKING:
+    from weft.screen import Read
     from weft.taps import Event
     from weft.views.top import Top
 
 Function = Callable[..., Any]
 ONCE_SECONDS = 10.0
-REDRAW_SECONDS = 0.5
 TOP_RPS = "10000"
 """Top counts, so it wants every request."""
 
@@ -50,11 +50,17 @@ def filter_options(function: Function) -> Function:
 @click.command(cls=Command)
 @filter_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after so many.")
+@click.option("--replay", type=click.IntRange(0, 256), metavar="N", help="Begin with each proxy's last N (0 … 256).")
 @click.option("--duration", callback=durations.option, metavar="TIME", help="End after so long.")
 @output_option("table", "wide", "json")
 @pass_target
 def tap(
-    target: Target, /, resource: tuple[str, ...], limit: int | None, duration: float | None, output: str, **filters: str
+    target: Target,
+    /,
+    resource: tuple[str, ...],
+    duration: float | None,
+    output: str,
+    **filters: Any,
 ) -> None:
     """Show requests as they happen.
 
@@ -66,12 +72,12 @@ def tap(
 
     shown = 0
     try:
-        for event in _events(target, resource, {**filters, "limit": str(limit or "")}, duration):
+        for event in _events(target, resource, filters, duration, _stderr):
             if event is None:
                 continue
             click.echo(json.dumps(event) if output == "json" else line(Exchange.parse(event), output == "wide"))
             shown += 1
-            if shown == limit:
+            if shown == filters["limit"]:
                 break
     except KeyboardInterrupt:
         return
@@ -92,25 +98,38 @@ def top(
 ) -> None:
     """Show the most frequent requests, live.
 
-    `weft viz top deploy/web` counts by source, destination, method and path.
+    `weft viz top deploy/web` counts by source, destination, method and path. On a terminal it fills the screen, and
+    the keys at its lower edge sort, pause and hide; piped, or with --once, it prints one table.
     """
     from weft.views import table
     from weft.views.exchange import Exchange
     from weft.views.top import Top, answer, text
 
-    live = sys.stdout.isatty() and not once and output == "table"
+    filters["max_rps"] = filters["max_rps"] or TOP_RPS
+    if sys.stdout.isatty() and not once and output == "table":
+        _full_screen(lambda tell: _events(target, resource, filters, duration, tell))
+        return
     totals = Top()
-    with Screen(totals, live) as redraw:
-        try:
-            filters["max_rps"] = filters["max_rps"] or TOP_RPS
-            for event in _events(target, resource, filters, duration or (None if live else ONCE_SECONDS)):
-                if event is not None:
-                    totals.add(Exchange.parse(event))
-                redraw()
-        except KeyboardInterrupt:
-            pass
-    if not live:
-        _report(table.document(answer(totals)) if output == "json" else text(totals), totals)
+    try:
+        for event in _events(target, resource, filters, duration or ONCE_SECONDS, _stderr):
+            if event is not None:
+                totals.add(Exchange.parse(event))
+    except KeyboardInterrupt:
+        pass
+    _report(table.document(answer(totals)) if output == "json" else text(totals), totals)
+
+
+def _full_screen(read: "Read") -> None:
+    from weft.screen import TopScreen
+
+    screen = TopScreen(read)
+    screen.run()
+    if screen.failure:
+        raise screen.failure
+
+
+def _stderr(note: str) -> None:
+    click.echo(note, err=True)
 
 
 def _report(shown: str, totals: "Top") -> None:
@@ -122,15 +141,19 @@ def _report(shown: str, totals: "Top") -> None:
 
 
 def _events(
-    target: Target, words: tuple[str, ...], filters: dict[str, str], seconds: float | None
+    target: Target,
+    words: tuple[str, ...],
+    filters: dict[str, Any],
+    seconds: float | None,
+    tell: Callable[[str], None],
 ) -> "Iterator[Event | None]":
-    """Events without the lines that say how many pods are watched; those go to stderr."""
+    """Events without the lines that say how many pods are watched: what keeps requests from being seen is told."""
     from weft import resources, taps
 
     resource = resources.named(words)
     kube = target.connect()
     namespace = target.namespace_or_default(kube)
-    query = {name: value for name, value in filters.items() if value}
+    query = {name: str(value) for name, value in filters.items() if value}
     if "to" in query:
         query["to"] = str(resources.named([query["to"]]))
     told: set[str] = set()
@@ -140,7 +163,7 @@ def _events(
             continue
         for line in set(_notes(event["status"], str(resource))) - told:
             told.add(line)
-            click.echo(line, err=True)
+            tell(line)
 
 
 def _notes(status: dict[str, Any], resource: str) -> list[str]:
@@ -152,47 +175,3 @@ def _notes(status: dict[str, Any], resource: str) -> list[str]:
     elif unmeshed:
         notes.append(f"{unmeshed} pods of {resource} have no proxy, so their requests are not seen")
     return notes
-
-
-class Screen:
-    """Redraws the table on a terminal, at most twice a second; elsewhere does nothing."""
-
-    def __init__(self, totals: "Top", live: bool) -> None:
-        self._totals = totals
-        self._live: Any = None
-        self._drawn = 0.0
-        if live:
-            from rich.live import Live
-
-            self._live = Live(auto_refresh=False)
-
-    def __enter__(self) -> Callable[[], None]:
-        if self._live:
-            self._live.__enter__()
-        return self._redraw
-
-    def __exit__(self, *exception: object) -> None:
-        if self._live:
-            self._live.__exit__(*exception)
-
-    def _redraw(self) -> None:
-        import time
-
-        if self._live and time.monotonic() - self._drawn >= REDRAW_SECONDS:
-            self._drawn = time.monotonic()
-            self._live.update(rich_table(self._totals, self._live.console.height), refresh=True)
-
-
-def rich_table(totals: "Top", height: int) -> Any:
-    """The table for a terminal of so many lines."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from weft.views.top import HEADER, cells
-
-    table = Table(*HEADER[:4], box=None, caption="Ctrl-C ends", caption_justify="left")
-    for name in HEADER[4:]:
-        table.add_column(name, justify="right")
-    for row in cells(totals.rows()[: max(1, height - 4)]):
-        table.add_row(*map(Text, row))
-    return table

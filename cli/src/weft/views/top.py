@@ -1,6 +1,6 @@
 """Live requests counted by who called what."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,15 @@ class Tally:
         self.worst = max(self.worst, exchange.latency)
         self.last = exchange.latency
 
+    def merge(self, other: "Tally") -> None:
+        """Count all of another's, too."""
+        self.count += other.count
+        self.successes += other.successes
+        self.cancelled += other.cancelled
+        self.best = min(self.best, other.best)
+        self.worst = max(self.worst, other.worst)
+        self.last = other.last
+
     @property
     def success(self) -> float | None:
         """Share of successes; what the client cancelled is neither success nor failure."""
@@ -56,16 +65,34 @@ class Top:
             return
         self._tallies.setdefault(key, Tally()).add(exchange)
 
-    def rows(self) -> list[tuple[Key, Tally]]:
-        """Most frequent first."""
-        return sorted(self._tallies.items(), key=lambda row: (-row[1].count, row[0]))
+    def rows(self, order: str = "count", sources: bool = True) -> list[tuple[Key, Tally]]:
+        """In this order, the highest first; without sources those of all are one row."""
+        tallies = self._tallies if sources else _folded(self._tallies)
+        return sorted(tallies.items(), key=lambda row: (-ORDERS[order](row[1]), -row[1].count, row[0]))
 
 
-def cells(rows: Iterable[tuple[Key, Tally]]) -> list[list[str]]:
+ORDERS: dict[str, Callable[[Tally], float]] = {
+    "count": lambda tally: tally.count,
+    "worst": lambda tally: tally.worst,
+    "last": lambda tally: tally.last,
+    "failures": lambda tally: tally.count - tally.cancelled - tally.successes,
+}
+"""By what rows can be sorted."""
+
+
+def _folded(tallies: dict[Key, Tally]) -> dict[Key, Tally]:
+    folded: dict[Key, Tally] = {}
+    for (_, *rest), tally in tallies.items():
+        destination, method, path = rest
+        folded.setdefault(("", destination, method, path), Tally()).merge(tally)
+    return folded
+
+
+def cells(rows: Iterable[tuple[Key, Tally]], sources: bool = True) -> list[list[str]]:
     """The table's cells."""
     return [
         [
-            *key,
+            *(key if sources else key[1:]),
             str(tally.count),
             *(milliseconds(time) for time in (tally.best, tally.worst, tally.last)),
             percent(tally.success),
