@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from weft.views import causes as views
 from weft.why import parse
+from weft.why.failing import joined
 from weft.why.model import Call, Container, Event, Evidence, Pod, Policy, Port, Ref, Service, Workload
 from weft.why.rank import causes
 
@@ -177,6 +178,14 @@ def test_a_breaker_is_named_only_behind_its_reason() -> None:
     """What made it open comes first."""
     found = [cause.id for cause in causes(with_calls(*REFUSED, breakers={"db.shop": 2}))]
     assert found == ["connection-refused", "breaker-open"]
+
+
+def test_both_sides_of_a_call_are_joined() -> None:
+    """The client saw 502 and nothing else; the server's proxy knows why."""
+    inside = Call(False, WEB, DB, pod="db-1", method="GET", path="/", failed=True, error="E103 refused", at=NOW - 29)
+    seen = joined([failed(status=502)] * 3 + [inside] * 3)
+    assert {call.code for call in seen} == {"E103"}
+    assert causes(replace(HEALTHY, calls=seen))[0].id == "connection-refused"
 
 
 @given(st.sampled_from(sorted(FAULTS)), st.randoms(use_true_random=False))

@@ -12,7 +12,7 @@ from weft.errors import ApiError, Failure
 from weft.pods import find, pods_of
 from weft.resources import Resource
 from weft.why import parse
-from weft.why.failing import culprits
+from weft.why.failing import culprits, joined
 from weft.why.model import Evidence, Pod, Ref
 
 Json = dict[str, Any]
@@ -116,7 +116,7 @@ class Collector:
             owners = {(pod.namespace, pod.name): pod.owner for pod in evidence.pods}
             calls = (parse.call(one, owners) for one in events)
             recent = [call for call in calls if call.at > evidence.now - self._seconds]
-            evidence = replace(evidence, calls=tuple(sorted({*evidence.calls, *recent}, key=lambda call: call.at)))
+            evidence = replace(evidence, calls=joined(sorted({*evidence.calls, *recent}, key=lambda call: call.at)))
         return evidence
 
     def _exchanges(self, ref: Ref) -> list[Json]:

@@ -2,11 +2,36 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from weft.why.model import Call, Evidence, Pod, Ref, Service
 
+NEAR_SECONDS = 5.0
+"""An exchange is seen by both sides within this time."""
+
 FEW, SHARE = 2, 0.05
 """One failure among many is no trouble: it takes two, or one call in twenty."""
+
+
+def joined(calls: Iterable[Call]) -> tuple[Call, ...]:
+    """The calls, those of clients with the error that the server's proxy gave them: 502 alone says little."""
+    answered: dict[tuple[Ref, str, str, str], list[Call]] = defaultdict(list)
+    calls = tuple(calls)
+    for call in calls:
+        if call.error and not call.outbound:
+            answered[_exchange(call)].append(call)
+    return tuple(_with_error(call, answered[_exchange(call)]) for call in calls)
+
+
+def _exchange(call: Call) -> tuple[Ref, str, str, str]:
+    return call.dst, call.pod, call.method, call.path
+
+
+def _with_error(call: Call, answers: Sequence[Call]) -> Call:
+    if call.error or not (call.outbound and call.failed):
+        return call
+    near = min(answers, key=lambda other: abs(other.at - call.at), default=None)
+    return replace(call, error=near.error) if near and abs(near.at - call.at) < NEAR_SECONDS else call
 
 
 def failures(evidence: Evidence) -> list[Call]:

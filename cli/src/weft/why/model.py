@@ -98,6 +98,8 @@ class Call:
     status: int = 200
     grpc_status: int = -1
     failed: bool = False
+    cancelled: bool = False
+    """By the client, or by its proxy when the route's time was over: how long it would have taken is not known."""
     latency: float = 0.0
     at: float = 0.0
     route: str = ""

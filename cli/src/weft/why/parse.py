@@ -125,12 +125,18 @@ def call(found: Json, owners: Mapping[tuple[str, str], Ref]) -> Call:
         status=exchange.status,
         grpc_status=exchange.grpc_status,
         failed=exchange.result == "failure",
+        cancelled=exchange.result == "cancelled",
         latency=exchange.latency or int(found.get("duration_us", 0)) / 1e6,
         at=exchange.started,
         route=exchange.route,
         tls=exchange.tls,
-        error=exchange.error,
+        error=exchange.error or _told(found.get("response_headers") or ()),
     )
+
+
+def _told(headers: Iterable[Json]) -> str:
+    """What the server's proxy says went wrong."""
+    return next((one["value"] for one in headers if one["name"] == "weft-error"), "")
 
 
 def timeouts(profiles: Iterable[Json]) -> dict[tuple[str, str, str], float]:

@@ -25,7 +25,7 @@ def late(evidence: Evidence) -> Iterator[Cause]:
     usual = _usual(evidence, call)
     known = (f"route {call.route or '[default]'} allows {allowed:g} s",) if allowed else ()
     measured = (f"the server usually answers within {usual:.3f} s",) if usual is not None else ()
-    if usual is not None and usual < SLOW_SECONDS:
+    if 0 < (usual or allowed) < SLOW_SECONDS:
         yield Cause(
             "timeout-too-small",
             84,
@@ -163,7 +163,9 @@ def _usual(evidence: Evidence, call: Call) -> float | None:
     seen = [
         other.latency
         for other in evidence.calls
-        if not other.error and other.dst.namespace == call.dst.namespace and _same(other, call, evidence)
+        if not (other.error or other.cancelled)
+        and other.dst.namespace == call.dst.namespace
+        and _same(other, call, evidence)
     ]
     return median(seen) if seen else None
 
