@@ -243,3 +243,71 @@ def test_viz_uninstall_names_only_what_is_there(weft: Any, kube: FakeKube) -> No
     kube.delete({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
                  "metadata": {"name": "v1alpha1.tap.weft.dev"}})  # fmt: skip
     assert expected[1:] == names(weft("viz", "uninstall").stdout)
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A kubectl that writes its arguments and what it is given to a file."""
+    log, folder = tmp_path / "applied", tmp_path / "bin"
+    folder.mkdir()
+    (folder / "kubectl").write_text(f'#!/bin/sh\necho "$@" > {log}\ncat >> {log}\necho namespace/weft created\n')
+    (folder / "kubectl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    return log
+
+
+def test_install_applies_by_kubectl(weft: Any, kube: FakeKube, kubectl: Path) -> None:
+    """With the same context; what kubectl says goes to stderr, so that stdout holds data only."""
+    assert told(weft("install", "--apply", "--context", "test")) == (0, "", "namespace/weft created\n")
+    assert kubectl.read_text() == f"--context=test apply -f -\n{CORE}"
+
+
+def test_install_waits_until_all_is_ready(weft: Any, kube: FakeKube, kubectl: Path) -> None:
+    """And names what is not, with its next step."""
+    result = weft("install", "--apply", "--wait", "0s")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1] == (
+        "weft: the control plane is installed: there is no ConfigMap weft-config in namespace weft. "
+        "Run `weft install | kubectl apply -f -`."
+    )
+
+
+def test_wait_without_apply(weft: Any, kube: FakeKube) -> None:
+    """Nothing that was accepted is ignored in silence."""
+    assert weft("install", "--wait").stderr.startswith("weft: --wait goes with --apply.")
+
+
+def test_apply_without_kubectl(weft: Any, kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named as what is missing."""
+    monkeypatch.setenv("PATH", "")
+    assert weft("install", "--apply").stderr.startswith("weft: --apply needs kubectl, which is not on PATH.")
+
+
+@pytest.mark.parametrize(
+    ("installed", "expected"),
+    [("0.2.0", "the control plane is 0.2.0, newer than this CLI (0.1.0)"), ("0.1.9", ""), ("0.0.1", ""), ("x", "")],
+)
+def test_upgrade_goes_one_minor_version_up(weft: Any, kube: FakeKube, installed: str, expected: str) -> None:
+    """And never back."""
+    apply(kube, CORE)
+    config = kube.get("/api/v1/namespaces/weft/configmaps/weft-config")
+    kube.put({**config, "apiVersion": "v1", "kind": "ConfigMap", "data": {"version": installed}})
+    result = weft("upgrade")
+    assert (result.exit_code, expected in result.stderr) == (1 if expected else 0, True)
+
+
+def test_prune_names_what_is_left_over(weft: Any, kube: FakeKube) -> None:
+    """Objects of weft that this version does not have; others are none of its business."""
+    apply(kube, CORE)
+    assert told(weft("prune")) == (0, "", "nothing is left over\n")
+    for name, labels in (("weft-old", {"app.kubernetes.io/part-of": "weft"}), ("mine", {})):
+        meta = {"name": name, "namespace": "weft", "labels": labels}
+        kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
+    assert names(weft("prune").stdout) == ["ConfigMap/weft-old"]
+
+
+def test_prune_leaves_helm_its_own(weft: Any, kube: FakeKube) -> None:
+    """And says so where nothing is installed."""
+    assert weft("prune").stderr.startswith("weft: weft is not installed in this cluster.")
+    apply(kube, CORE, **{"meta.helm.sh/release-name": "mesh"})
+    assert "belongs to the Helm release 'mesh'" in weft("prune").stderr

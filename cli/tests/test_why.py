@@ -174,6 +174,11 @@ def test_the_trouble_is_followed_to_where_it_begins() -> None:
     assert causes(evidence)[0].title.startswith("deployment/disk itself answers HTTP 500")
 
 
+def test_a_control_plane_that_nobody_misses_is_no_cause() -> None:
+    """Proxies go on with what they know: what they say of a call counts more."""
+    assert causes(with_calls(*REFUSED, unready={"destination": "none of 1 is ready"}))[0].id == "connection-refused"
+
+
 def test_a_breaker_is_named_only_behind_its_reason() -> None:
     """What made it open comes first."""
     found = [cause.id for cause in causes(with_calls(*REFUSED, breakers={"db.shop": 2}))]

@@ -19,7 +19,7 @@ async def answer(request):
         await asyncio.sleep(float(number))
     if behave == "dns":
         try:
-            async with ClientSession() as session, session.get("http://teapott:80/"):
+            async with ClientSession() as session, session.get("http://teapott.why-lab.svc.cluster.local/"):
                 pass
         except OSError as error:
             print(error, flush=True)

@@ -8,6 +8,7 @@ from weft.errors import Failure
 from weft.names import CONFIG, HELM_RELEASE, NAMESPACE, PROXY_VERSION, TAP_APISERVICE, TRUST_BUNDLE
 
 DELETE_FIRST = ("APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+PART_OF = "app.kubernetes.io/part-of=weft"
 KEPT = ("CustomResourceDefinition",)
 IRREGULAR = {"NetworkPolicy": "networkpolicies"}
 CLUSTER_SCOPED = {
@@ -98,6 +99,23 @@ def present(objects: Iterable[Object], kube: Kube) -> list[Object]:
     """Those that an uninstall deletes and the cluster holds, as it holds them."""
     wanted = (obj for obj in objects if obj["kind"] not in KEPT)
     return [found for obj in wanted if (found := kube.find(path(obj))) is not None]
+
+
+def left_over(kube: Kube, kinds: Iterable[Object], wanted: Iterable[Object]) -> list[Object]:
+    """Objects of an installation that are not among those wanted, of the kinds that an installation has."""
+    keep = {path(obj) for obj in wanted}
+    examples = {collection(obj): obj for obj in kinds if obj["kind"] not in (*KEPT, "Namespace")}
+    found = [
+        {**item, "apiVersion": example["apiVersion"], "kind": example["kind"]}
+        for where, example in examples.items()
+        for item in kube.list(where, labelSelector=PART_OF)
+    ]
+    return [obj for obj in found if path(obj) not in keep and "ownerReferences" not in obj["metadata"]]
+
+
+def collection(obj: Object) -> str:
+    """The API path of all objects of its kind in its namespace, or in the cluster."""
+    return path(obj).rpartition("/")[0]
 
 
 def to_delete(objects: Iterable[Object]) -> str:

@@ -14,6 +14,7 @@ from weft.commands.identity import identity
 from weft.commands.inject import inject, uninject
 from weft.commands.install import install, uninstall, upgrade
 from weft.commands.profile import profile
+from weft.commands.prune import prune
 from weft.commands.viz import viz
 from weft.commands.why import why
 from weft.errors import Failure
@@ -57,8 +58,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    check, why, install, upgrade, uninstall, inject, uninject, profile, viz, identity, diagnostics, explain, version,
-    completion,
+    check, why, install, upgrade, prune, uninstall, inject, uninject, profile, viz, identity, diagnostics, explain,
+    version, completion,
 )  # fmt: skip
 
 for command in COMMANDS:

@@ -1,11 +1,13 @@
 """`weft install`, `upgrade`, `uninstall` and `weft viz install`, `viz uninstall`: YAML for kubectl on stdout."""
 
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from weft import durations
 from weft.errors import Failure
 from weft.options import Command, Target, pass_target
 
@@ -19,8 +21,17 @@ TAP_SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "weft-t
 
 
 def rendering_options(function: Function) -> Function:
-    """--set, --values and --ignore-cluster."""
+    """--set, --values, --ignore-cluster, --apply and --wait."""
     for option in (
+        click.option(
+            "--wait",
+            callback=durations.option,
+            is_flag=False,
+            flag_value="5m",
+            metavar="TIME",
+            help="With --apply: until all is ready, at most so long (default: 5m).",
+        ),
+        click.option("--apply", "applied", is_flag=True, help="Apply by kubectl instead of printing."),
         click.option(
             "--ignore-cluster",
             is_flag=True,
@@ -40,21 +51,21 @@ def rendering_options(function: Function) -> Function:
 @click.command(cls=Command)
 @rendering_options
 @pass_target
-def install(target: Target, settings: tuple[str, ...], values: tuple[str, ...], ignore_cluster: bool) -> None:
+def install(target: Target, /, ignore_cluster: bool, **options: Any) -> None:
     """Print the control plane's manifests.
 
     `weft install | kubectl apply -f -` installs it; `weft check` then tells when it is ready.
     """
-    manifests = _manifests(settings, values)
+    manifests = _manifests(**options)
     if not ignore_cluster:
         _refuse_installed(_able_cluster(target))
-    _print(manifests.core)
+    _deliver(manifests.core, target, **options)
 
 
 @click.command(cls=Command)
 @rendering_options
 @pass_target
-def upgrade(target: Target, settings: tuple[str, ...], values: tuple[str, ...], ignore_cluster: bool) -> None:
+def upgrade(target: Target, /, ignore_cluster: bool, **options: Any) -> None:
     """Print manifests of this version.
 
     `weft upgrade | kubectl apply -f -` updates an installation, and viz if it is there.
@@ -62,13 +73,15 @@ def upgrade(target: Target, settings: tuple[str, ...], values: tuple[str, ...], 
     """
     from weft import installed
 
-    manifests = _manifests(settings, values)
+    manifests = _manifests(**options)
     text = manifests.core
     if not ignore_cluster:
         kube = _able_cluster(target)
-        _refuse_helm([_config(kube)], "helm upgrade")
+        config = _config(kube)
+        _refuse_helm([config], "helm upgrade")
+        _refuse_version(config)
         text += manifests.viz if installed.tap_service(kube) else ""
-    _print(text)
+    _deliver(text, target, **options)
 
 
 @click.command(cls=Command)
@@ -96,20 +109,20 @@ def uninstall(target: Target, force: bool, ignore_cluster: bool) -> None:
 @click.command("install", cls=Command)
 @rendering_options
 @pass_target
-def viz_install(target: Target, settings: tuple[str, ...], values: tuple[str, ...], ignore_cluster: bool) -> None:
+def viz_install(target: Target, /, ignore_cluster: bool, **options: Any) -> None:
     """Print the manifests of viz.
 
     `weft viz install | kubectl apply -f -`: web, tap, Prometheus and Grafana.
     """
     from weft import installed
 
-    manifests = _manifests(settings, values)
+    manifests = _manifests(**options)
     if not ignore_cluster:
         kube = _able_cluster(target)
         _refuse_helm([_config(kube)], "helm upgrade --set viz.enabled=true")
         if installed.tap_service(kube):
             raise Failure("viz is already installed", "To update it: `weft upgrade | kubectl apply -f -`.")
-    _print(manifests.viz)
+    _deliver(manifests.viz, target, **options)
 
 
 @click.command("uninstall", cls=Command)
@@ -130,8 +143,11 @@ def viz_uninstall(target: Target, ignore_cluster: bool) -> None:
     _print(installed.to_delete(objects))
 
 
-def _manifests(settings: tuple[str, ...], values: tuple[str, ...]) -> "Manifests":
+def _manifests(settings: tuple[str, ...], values: tuple[str, ...], applied: bool, wait: float | None) -> "Manifests":
     from weft import render
+
+    if wait is not None and not applied:
+        raise Failure("--wait goes with --apply", "What is only printed does not become ready.")
 
     arguments = [*(f"--values={file}" for file in values), *(f"--set={setting}" for setting in settings)]
     return render.rendered(arguments) if arguments else render.packaged()
@@ -170,6 +186,25 @@ def _refuse_installed(kube: "Kube") -> None:
     raise Failure("weft is already installed in namespace weft", f"To change it: `{by}`.")
 
 
+def _refuse_version(config: "Object") -> None:
+    """Only from one minor version to the next, and never back: that is what is tested to work while it happens."""
+    from weft import version
+
+    text = str((config.get("data") or {}).get("version", ""))
+    found, mine = _minor(text), _minor(version())
+    if found and mine and found > mine:
+        raise Failure(f"the control plane is {text}, newer than this CLI ({version()})", "Use the CLI of its version.")
+    if found and mine and mine > (found[0], found[1] + 1) and found[0] == mine[0]:
+        next_ = f"{found[0]}.{found[1] + 1}"
+        raise Failure(f"the control plane is {text}, and this CLI is {version()}", f"Upgrade to {next_} first.")
+
+
+def _minor(text: str) -> tuple[int, int] | None:
+    """Major and minor of a version; None when it is none."""
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
 def _refuse_none(objects: "list[Object]", what: str) -> None:
     if not objects:
         raise Failure(f"{what} is not installed in this cluster", "There is nothing to delete.")
@@ -198,6 +233,18 @@ def _refuse_in_use(kube: "Kube", force: bool) -> None:
         )
     if installed.tap_service(kube):
         raise Failure("viz is still installed", "Run `weft viz uninstall | kubectl delete -f -` first, or --force.")
+
+
+def _deliver(text: str, target: Target, applied: bool, wait: float | None, **_: Any) -> None:
+    """Print the manifests, or apply them and wait."""
+    from weft import apply
+
+    if not applied:
+        _print(text)
+        return
+    apply.apply(text, target)
+    if wait is not None:
+        apply.wait_ready(target, wait)
 
 
 def _print(text: str) -> None:

@@ -12,7 +12,7 @@ from weft.errors import ApiError, Failure
 from weft.pods import find, pods_of
 from weft.resources import Resource
 from weft.why import parse
-from weft.why.failing import culprits, joined
+from weft.why.failing import culprits, is_subject, joined
 from weft.why.model import Evidence, Pod, Ref
 
 Json = dict[str, Any]
@@ -140,19 +140,19 @@ class Collector:
     def _closer(self, evidence: Evidence, pool: ThreadPoolExecutor) -> Evidence:
         """Metrics of the proxies in question, and the logs of the subject."""
         blamed = culprits(evidence)
-        near = sorted((pod for pod in evidence.pods if pod.owner in blamed), key=lambda p: p.owner != evidence.subject)
-        looked = near[:LOOKED_INTO]
+        own = [pod for pod in evidence.pods if is_subject(evidence, pod)]
+        others = [pod for pod in evidence.pods if pod.owner in blamed and pod not in own]
+        looked = [*own, *others][:LOOKED_INTO]
         metrics = zip(looked, pool.map(self._metrics, looked), strict=True)
         expiry, breakers = {}, {}
         for pod, text in metrics:
             for _, value in parse.samples(text, "weft_identity_expiry_timestamp_seconds"):
                 expiry[pod.namespace, pod.name] = value
-            if pod.owner == evidence.subject:
+            if pod in own:
                 for labels, value in parse.samples(text, "weft_balancer_endpoints"):
                     if labels.get("state") == "open" and value:
                         breakers[f"{labels['dst_service']}.{labels['dst_namespace']}"] = int(value)
-        own = [pod for pod in looked if pod.owner == evidence.subject]
-        logs = pool.map(self._log, own)
+        logs = pool.map(self._log, [pod for pod in looked if pod in own])
         unknown = sorted(set().union(*map(parse.unresolved, logs)))
         return replace(evidence, expiry=expiry, breakers=breakers, unknown_names=tuple(unknown))
 

@@ -5,15 +5,17 @@ from collections.abc import Iterator
 from weft.why.failing import failures, suspects, told
 from weft.why.model import Cause, Evidence
 
+PROXY = "weft-proxy"
 NEEDED = ("destination", "identity")
 """Components without which proxies cannot start or find their way."""
 
 
 def control_plane(evidence: Evidence) -> Iterator[Cause]:
-    """A component is down; it matters most while proxies ask for it."""
+    """A component is down. Proxies go on with what they know: it is the cause only where one asked in vain."""
     unknown = [call for call in failures(evidence) if call.code == "E102"]
+    asking = bool(unknown) or any(c.name == PROXY and not c.ready for pod in suspects(evidence) for c in pod.containers)
     for name, state in evidence.unready.items():
-        weight = 96 if unknown and name == "destination" else 82 if name in NEEDED else 45
+        weight = 96 if asking and name in NEEDED else 45
         yield Cause(
             f"control-plane-{name}",
             weight,
