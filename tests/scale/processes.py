@@ -36,7 +36,7 @@ class Load:
         answer: Json = json.loads(self._process.stdout.readline())
         if "error" in answer:
             raise RuntimeError(answer["error"])
-        print(do, order, answer, file=sys.stderr)
+        print(do, {name: value for name, value in order.items() if name != "truth"}, answer, file=sys.stderr)
         return answer
 
     def close(self) -> None:

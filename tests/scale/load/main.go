@@ -26,6 +26,9 @@ type Order struct {
 	Seconds  float64  `json:"seconds"`
 	Hot      bool     `json:"hot"`
 	Number   int      `json:"number"`
+	// For a real cluster: where the services are, and what proxies must hold of each.
+	Namespace string         `json:"namespace"`
+	Truth     map[int]string `json:"truth"`
 }
 
 // Answer is what is told back.
@@ -81,8 +84,14 @@ func (p *Play) obey(o Order) Answer {
 		return p.stall(o.Number)
 	case "read":
 		return p.readOn()
+	case "forget":
+		p.forget()
+		return Answer{}
+	case "settle":
+		p.settle()
+		return p.totals(p.latencies(Answer{}, time.Now()))
 	case "compare":
-		return p.compare()
+		return p.compare(o.Truth)
 	}
 	return Answer{"error": "unknown order " + o.Do}
 }
@@ -99,6 +108,9 @@ func (p *Play) kubernetes(o Order) Answer {
 
 // connect starts `proxies`, each watching the hot service and `each` others, so that `shared` proxies watch each of these.
 func (p *Play) connect(o Order) Answer {
+	if o.Namespace != "" {
+		namespace = o.Namespace
+	}
 	p.watched = o.Proxies * o.Each / o.Shared
 	for number := range o.Proxies {
 		proxy := &Proxy{number: number, play: p, held: map[string]*State{}, refusals: map[string]int{}, services: []int{0}}
@@ -176,6 +188,7 @@ func (p *Play) change(o Order) Answer {
 	return p.totals(p.latencies(Answer{"events": total}, began))
 }
 
+// forget begins a new measurement.
 func (p *Play) forget() {
 	p.totals(Answer{})
 	p.count(func(proxy *Proxy) bool {
@@ -244,11 +257,13 @@ func (p *Play) readOn() Answer {
 	return p.totals(Answer{})
 }
 
-// compare counts the proxies that hold anything but the truth.
-func (p *Play) compare() Answer {
-	truth := map[int]string{}
-	for n := range p.watched + 1 {
-		truth[n] = p.world.Truth(n)
+// compare counts the proxies that hold anything but the truth, which is the own world's unless given.
+func (p *Play) compare(truth map[int]string) Answer {
+	if p.world != nil {
+		truth = map[int]string{}
+		for n := range p.watched + 1 {
+			truth[n] = p.world.Truth(n)
+		}
 	}
 	stale := 0
 	for _, proxy := range p.proxies {

@@ -41,7 +41,7 @@ type Proxy struct {
 	address  string
 	stalled  chan struct{} // while not nil, nothing is read until it is closed
 	lastZone time.Time
-	broken   int // deltas to what is not held
+	broken   int            // deltas to what is not held
 	refusals map[string]int // how often a stream or an attempt ended, by reason
 }
 
@@ -101,7 +101,7 @@ var headers = func() []byte {
 	for _, field := range [][2]string{
 		{":method", "POST"}, {":scheme", "http"}, {":path", "/weft.discovery.v1.Discovery/Subscribe"},
 		{":authority", "destination"}, {"te", "trailers"}, {"content-type", "application/grpc"},
-		{"weft-client-id", "spiffe://cluster.local/ns/" + namespace + "/sa/load"},
+		{"weft-client-id", "spiffe://cluster.local/ns/load/sa/load"},
 	} {
 		encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
 	}
@@ -109,14 +109,14 @@ var headers = func() []byte {
 }()
 
 func (p *Proxy) requests() []byte {
-	hello := field(nil, 1, namespace)
+	hello := field(nil, 1, "load")
 	hello = field(hello, 2, fmt.Sprintf("proxy-%d", p.number))
 	hello = protowire.AppendVarint(protowire.AppendTag(hello, 7, protowire.VarintType), 1) // heartbeats
 	all := message(nil, field(nil, 1, string(hello)))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, n := range p.services {
-		for _, target := range []string{outboundTarget(n), endpointsTarget(n)} {
+		for _, target := range p.targets(n) {
 			watch := field(nil, 1, target)
 			if state := p.held[target]; state != nil {
 				watch = field(watch, 2, state.version)
@@ -125,6 +125,14 @@ func (p *Proxy) requests() []byte {
 		}
 	}
 	return message(all, field(nil, 2, string(field(nil, 1, fence))))
+}
+
+// targets of a service: its address and its endpoints; of a real cluster's the address is not known here.
+func (p *Proxy) targets(n int) []string {
+	if p.play.world == nil {
+		return []string{endpointsTarget(n)}
+	}
+	return []string{outboundTarget(n), endpointsTarget(n)}
 }
 
 func outboundTarget(n int) string {
@@ -256,7 +264,10 @@ func (p *Proxy) Stale(truth map[int]string) bool {
 	defer p.mu.Unlock()
 	for _, n := range p.services {
 		endpoints, outbound := p.held[endpointsTarget(n)], p.held[outboundTarget(n)]
-		if endpoints == nil || outbound == nil || outbound.service != serviceName(n) || endpoints.String() != truth[n] {
+		if endpoints == nil || endpoints.String() != truth[n] {
+			return true
+		}
+		if p.play.world != nil && (outbound == nil || outbound.service != serviceName(n)) {
 			return true
 		}
 	}

@@ -8,10 +8,11 @@ import (
 )
 
 const (
-	namespace = "shop"
-	hotSize   = 20 // endpoints of the hot service, number 0
-	size      = 4  // endpoints of each other service
+	hotSize = 20 // endpoints of the hot service, number 0
+	size    = 4  // endpoints of each other service
 )
+
+var namespace = "shop"
 
 // World is the truth: services, each with one slice, and the pods behind them. Service 0 is the hot one, which every
 // proxy watches. A change is told by the slice's zone, which carries the time of the change.
