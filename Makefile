@@ -130,5 +130,9 @@ bench-proxy: ## The proxy beside Envoy: bench/results/proxy.json, docs/performan
 	cd bench/proxy/tool && cargo build --release --locked
 	PYTHONPATH=bench/proxy $(run) --group bench python -m proxybench $(BENCH)
 
+scale: ## The control plane at size: bench/results/scale.json, docs/scale.md (15 min; SCALE="fanout replicas"; some cells need a cluster)
+	@tests/cluster/tools/need.sh go
+	@eval "$$($(cluster) env 2>/dev/null)"; tests/scale/run $(SCALE)
+
 .PHONY: demo demo-down test help tools lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
-	proxy-tools h2spec integration chaos cluster-up cluster-down cluster-test env kubeconfig load-image images bench-proxy
+	proxy-tools h2spec integration chaos cluster-up cluster-down cluster-test env kubeconfig load-image images bench-proxy scale

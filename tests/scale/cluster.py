@@ -159,7 +159,7 @@ def main() -> None:
         url = f"http://127.0.0.1:{proxy.stdout.readline().rsplit(':', 1)[1].strip()}"
         load = Load()
         try:
-            print(json.dumps({"cluster": asyncio.run(measured(url, load, size))}, indent=1))
+            print(json.dumps(asyncio.run(measured(url, load, size)), indent=1))
         finally:
             load.close()
             proxy.terminate()

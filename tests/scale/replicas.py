@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--proxies", type=int, default=3000)
     proxies = parser.parse_args().proxies
     with running(3, services=2000, pods=4000) as (load, destinations):
-        print(json.dumps({"replicas": measured(load, destinations, proxies)}, indent=1))
+        print(json.dumps(measured(load, destinations, proxies), indent=1))
 
 
 def measured(load: Load, destinations: list[Destination], proxies: int) -> Json:

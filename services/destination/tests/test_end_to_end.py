@@ -101,6 +101,17 @@ class Mesh:
         names = ("weft_destination_streams", "weft_destination_targets")
         return tuple(registry.get_sample_value(name) for name in names)  # type: ignore[return-value]
 
+    async def silent(self) -> Proxy:
+        """A stream that has been opened, and no more."""
+        call = self._subscribe(metadata=(("weft-client-id", ID),))
+        await call.wait_for_connection()
+        return Proxy(call)
+
+    def refusals(self, code: grpc.StatusCode) -> float | None:
+        """Streams ended with this code, as metrics tell."""
+        labels = {"code": code.name}
+        return self._server.metrics.registry.get_sample_value("weft_destination_refusals_total", labels)
+
     async def proxy(self, hello: pb.Request = HELLO, identity: str = ID) -> Proxy:
         proxy = Proxy(self._subscribe(metadata=(("weft-client-id", identity),)))
         await proxy.ask(hello)
@@ -319,3 +330,48 @@ async def test_a_proxy_that_leaves_is_forgotten() -> None:
         await proxy.answer(endpoints("web", 80))
         proxy.call.cancel()
         await until(lambda: m.figures() == (0, 0))
+
+
+async def refused(m: Mesh, data: bytes) -> grpc.StatusCode:
+    """How a stream ends that sends this after its Hello, while another one goes on."""
+    other = await m.proxy()
+    bad = await m.proxy()
+    await bad.call.write(data)
+    code, reason = await bad.end()
+    assert reason
+    await other.answer(endpoints("web", 80))
+    return code
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 100, b"\x0a\xff\xff\xff\xff\x0f", b"{}"])
+async def test_garbage_ends_its_stream_alone(data: bytes) -> None:
+    """Bytes that are no Request: INVALID_ARGUMENT and a count; others are served on."""
+    async with mesh(*web(1)) as m:
+        assert await refused(m, data) == grpc.StatusCode.INVALID_ARGUMENT
+        assert m.refusals(grpc.StatusCode.INVALID_ARGUMENT) == 1
+
+
+async def test_a_huge_message_ends_its_stream_alone() -> None:
+    """A message above 64 KiB is not taken in: RESOURCE_EXHAUSTED and a count."""
+    async with mesh(*web(1)) as m:
+        huge = watch(endpoints("web", 80), "x" * 2**17).SerializeToString()
+        assert await refused(m, huge) == grpc.StatusCode.RESOURCE_EXHAUSTED
+        await until(lambda: m.refusals(grpc.StatusCode.RESOURCE_EXHAUSTED) == 1)
+
+
+async def test_silence_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that never says Hello: DEADLINE_EXCEEDED and a count."""
+    monkeypatch.setattr("weft_destination.server.HELLO_SECONDS", 0.05)
+    async with mesh() as m:
+        proxy = await m.silent()
+        assert (await proxy.end())[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert m.refusals(grpc.StatusCode.DEADLINE_EXCEEDED) == 1
+
+
+async def test_a_storm_of_garbage_leaves_nothing() -> None:
+    """A hundred broken streams at once: all refused, none kept."""
+    async with mesh(*web(1)) as m:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(100):
+                tasks.create_task(refused(m, b"\xff"))
+        assert m.refusals(grpc.StatusCode.INVALID_ARGUMENT) == 100

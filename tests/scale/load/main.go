@@ -54,6 +54,7 @@ func (p *Play) Address() string {
 func main() {
 	play := &Play{}
 	orders := bufio.NewScanner(os.Stdin)
+	orders.Buffer(nil, 1<<26)
 	for orders.Scan() {
 		var order Order
 		if err := json.Unmarshal(orders.Bytes(), &order); err != nil {

@@ -13,7 +13,7 @@ from weft_runtime.config import Address
 from weft_destination import encode
 from weft_destination.hub import Hub
 from weft_destination.metrics import Metrics
-from weft_destination.stream import Outcome, RefusedError, Stream
+from weft_destination.stream import MAX_REQUEST, Outcome, RefusedError, Stream
 
 log = structlog.get_logger()
 
@@ -35,7 +35,8 @@ DRAIN_SECONDS = 3.0
 
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", 64 * 1024),
+    # Above this gRPC itself refuses, uncounted; above MAX_REQUEST the stream does.
+    ("grpc.max_receive_message_length", 16 * MAX_REQUEST),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),

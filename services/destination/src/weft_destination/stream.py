@@ -13,6 +13,8 @@ from weft_destination.metrics import Metrics
 from weft_destination.model import Target
 
 MAX_TARGETS = 10_000
+MAX_REQUEST = 64 * 1024
+"""Longest request taken, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,9 @@ class Stream:
     async def read(self, read: Callable[[], Awaitable[bytes | object]]) -> None:
         """Takes requests until the proxy has no more, or sends one that cannot be."""
         while isinstance(data := await read(), bytes):
+            if len(data) > MAX_REQUEST:
+                message = f"a request of {len(data)} bytes: {MAX_REQUEST} is the most"
+                return self.end(Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, message))
             try:
                 self.take(encode.decode(data, self.hello))
             except encode.MalformedError as error:
