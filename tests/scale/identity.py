@@ -11,15 +11,13 @@ import base64
 import itertools
 import json
 import multiprocessing
-import os
 import sys
 import time
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import grpc
-from processes import free_port, rss_mb
+from processes import cpu_s, free_port, rss_mb
 from weft_api.identity.v1.identity_pb2 import CertifyRequest
 from weft_api.identity.v1.identity_pb2_grpc import IdentityStub
 from weft_identity.app import serve_with
@@ -79,12 +77,6 @@ def identity(url: str, port: int, admin: int) -> None:
             await serve_with(config, api, asyncio.Event())
 
     asyncio.run(run())
-
-
-def cpu_s(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def certify(port: int, seconds: float) -> int:
