@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from weft_webhook.review import Request, Response, ReviewError, decode, encode
+from weft_webhook.review import MAX_MESSAGE, Request, Response, ReviewError, decode, encode
 
 
 def review(**request: Any) -> bytes:
@@ -48,6 +48,12 @@ def test_a_refusal_says_why() -> None:
     """Message and code go into the status that kubectl shows."""
     answer = msgspec.json.decode(encode("u1", Response(False, message="no", code=422)))
     assert answer["response"] == {"uid": "u1", "allowed": False, "status": {"message": "no", "code": 422}}
+
+
+def test_messages_are_cut() -> None:
+    """They may quote what somebody wrote; users still see where it begins."""
+    answer = msgspec.json.decode(encode("u1", Response(False, warnings=["w" * 9999], message="m" * 9999)))["response"]
+    assert [len(answer["status"]["message"]), len(answer["warnings"][0])] == [MAX_MESSAGE, MAX_MESSAGE]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,12 @@ from weft_webhook.server import MAX_BODY, Review, webhook_app
 REVIEW = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u1", "name": "web"}}
 
 
+def deep(levels: int) -> bytes:
+    """A review whose object is so many lists in each other."""
+    obj = b"[" * levels + b"]" * levels
+    return b'{"apiVersion":"admission.k8s.io/v1","request":{"uid":"u1","object":' + obj + b"}}"
+
+
 async def post(review: Review, body: bytes, *, fail_open: bool = False) -> tuple[int, bytes]:
     """Status and body of one review."""
     async with TestClient(TestServer(webhook_app("/review", review, fail_open=fail_open))) as client:
@@ -58,3 +64,25 @@ async def test_an_oversized_body_is_not_read() -> None:
     """413 above 4 MiB."""
     status, _ = await post(stumble, b" " * (MAX_BODY + 1))
     assert status == 413
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 400), (b"[]", 400), (b" " * (MAX_BODY + 1), 413), (deep(10_000), 400), (msgspec.json.encode(REVIEW), 200)],
+    ids=["garbage", "no object", "too large", "10,000 deep", "a review"],
+)
+async def test_what_is_no_review_is_counted_and_the_next_one_served(body: bytes, status: int) -> None:
+    """Each has a status; the server goes on."""
+    counted: list[int] = []
+    app = webhook_app("/review", refuse, fail_open=False, on_malformed=lambda: counted.append(1))
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.post("/review", data=io.BytesIO(body))
+        again = await client.post("/review", data=msgspec.json.encode(REVIEW))
+        assert (answer.status, again.status, len(counted)) == (status, 200, int(status != 200))
+
+
+async def test_a_megabyte_of_annotations_is_reviewed_like_any() -> None:
+    """etcd takes no larger object."""
+    pod = {"metadata": {"annotations": {"a": "x" * 2**20}}}
+    review = REVIEW | {"request": {"uid": "u1", "name": "web", "object": pod, "oldObject": pod}}
+    assert (await post(refuse, msgspec.json.encode(review)))[0] == 200

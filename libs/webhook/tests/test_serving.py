@@ -147,6 +147,21 @@ async def test_a_broken_secret_is_replaced() -> None:
         assert await handshake(serving.context, published(kube)[0])
 
 
+async def test_an_expired_certificate_is_repaired_without_a_restart() -> None:
+    """Put into the Secret by a backup, or after a long sleep: the next check makes and serves another one."""
+    clock = Clock()
+    async with replicas(clock) as (kube, make):
+        serving = make()
+        await serving.check()
+        expired = new_pair("injector", [HOST], clock.time - LIFETIME - timedelta(days=1)).data()
+        encoded = {name: base64.b64encode(value).decode() for name, value in expired.items()}
+        kube.put(kube.get(SECRET) | {"apiVersion": "v1", "kind": "Secret", "data": encoded})
+        await serving.check()
+        assert stored(kube)["tls.crt"] != expired["tls.crt"]
+        assert await handshake(serving.context, published(kube)[0])
+        assert serving.expiry > clock.time.timestamp()
+
+
 async def test_an_api_service_has_one_bundle() -> None:
     """tap's: in its spec. One that is not there yet is no error."""
     async with FakeKube() as kube, KubeApi(kube.cluster) as api:

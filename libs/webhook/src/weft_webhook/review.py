@@ -8,6 +8,8 @@ from msgspec import Raw, Struct, field
 
 API_VERSION = "admission.k8s.io/v1"
 NULL = Raw(b"null")
+MAX_MESSAGE = 1_000
+"""Characters of a message: it may quote what somebody wrote, and that may be a megabyte."""
 
 
 class ReviewError(ValueError):
@@ -98,6 +100,11 @@ def decode(body: bytes) -> Request:
 def encode(uid: str, response: Response) -> bytes:
     """The review that answers the request `uid`."""
     patch = base64.b64encode(msgspec.json.encode(response.patch)).decode() if response.patch else ""
-    status = None if response.allowed or not response.message else _Status(response.message, response.code)
-    answer = _Answer(uid, response.allowed, "JSONPatch" if patch else "", patch, response.warnings, status)
+    status = None if response.allowed or not response.message else _Status(_cut(response.message), response.code)
+    warnings = [_cut(warning) for warning in response.warnings]
+    answer = _Answer(uid, response.allowed, "JSONPatch" if patch else "", patch, warnings, status)
     return msgspec.json.encode(_Answered(answer))
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"

@@ -14,19 +14,25 @@ MAX_BODY = 4 * 2**20
 Review = Callable[[Request], Response | Awaitable[Response]]
 
 
-def webhook_app(path: str, review: Review, *, fail_open: bool) -> web.Application:
+def webhook_app(
+    path: str, review: Review, *, fail_open: bool, on_malformed: Callable[[], object] = lambda: None
+) -> web.Application:
     """An application that answers POSTs to `path` with what `review` decides.
 
-    A review that raises is logged, and allows the object with a warning (`fail_open`) or refuses it with code 500.
+    A body that is no review is answered 400, one that is too large 413; each is told to `on_malformed`. A review that
+    raises is logged, and allows the object with a warning (`fail_open`) or refuses it with code 500.
     """
     log = structlog.get_logger()
 
     async def handle(http: web.Request) -> web.Response:
-        body = await http.read()
         try:
+            body = await http.read()
             request = decode(body)
-        except ReviewError as error:
-            log.warning("review refused", reason=str(error), bytes=len(body))
+        except (ReviewError, web.HTTPRequestEntityTooLarge) as error:
+            on_malformed()
+            log.warning("review refused", reason=str(error), bytes=http.content_length)
+            if isinstance(error, web.HTTPRequestEntityTooLarge):
+                raise
             return web.Response(status=400, text=f"{error}\n")
         response = await _decide(request)
         return web.Response(body=encode(request.uid, response), content_type="application/json")

@@ -56,7 +56,7 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
     reviewer = Reviewer(template, owners, recorder, metrics, known=namespaces.get, fetch=fetch)
     certificate = ServingCertificate(api, "injector", [mutating_webhook("weft-injector")], namespace=config.namespace)
     metrics.certificate_expiry.set_function(lambda: certificate.expiry)
-    app = webhook_app(PATH, reviewer.review, fail_open=config.fail_open)
+    app = webhook_app(PATH, reviewer.review, fail_open=config.fail_open, on_malformed=metrics.malformed.inc)
     conditions = {"namespaces": reflector.state.synced, "certificate": certificate.ready}
     await until(
         stop,

@@ -13,6 +13,9 @@ class Metrics:
             ["outcome", "reason"],
             registry=registry,
         )
+        self.malformed = Counter(
+            "weft_injector_malformed_total", "Requests that were no AdmissionReview, or too large.", registry=registry
+        )
         self.review_duration = Histogram(
             "weft_injector_review_duration_seconds",
             "Time to review a pod.",

@@ -31,7 +31,7 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
     certificate = ServingCertificate(api, "sp-validator", bundles, namespace=config.namespace)
     metrics.certificate_expiry.set_function(lambda: certificate.expiry)
     # An object that could not be checked is not let in: its author sees why, and nothing else waits for it.
-    app = webhook_app(PATH, Reviewer(metrics).review, fail_open=False)
+    app = webhook_app(PATH, Reviewer(metrics).review, fail_open=False, on_malformed=metrics.malformed.inc)
     await until(
         stop,
         servers=[

@@ -13,6 +13,11 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self.malformed = Counter(
+            "weft_sp_validator_malformed_total",
+            "Requests that were no AdmissionReview, or too large.",
+            registry=registry,
+        )
         self.review_duration = Histogram(
             "weft_sp_validator_review_duration_seconds",
             "Time to review an object.",
