@@ -142,6 +142,14 @@ async def test_pods_of_one_rollout_have_one_event(injector: Injector, deployment
     assert [event["involvedObject"]["name"] for event in await injector.events(2)] == ["web", "shell"]
 
 
+async def test_a_bare_pod_made_anew_has_its_event(injector: Injector, bare_pod: Json) -> None:
+    """It has no uid when it is reviewed: another one of the same name is not the same."""
+    for _ in range(2):
+        await injector.review(bare_pod)
+
+    assert [event["involvedObject"]["name"] for event in await injector.events(2)] == ["shell", "shell"]
+
+
 async def test_a_skip_is_told_with_its_reason(injector: Injector, bare_pod: Json) -> None:
     """hostNetwork: the pod starts without a proxy, and an Event says why."""
     bare_pod["spec"]["hostNetwork"] = True
