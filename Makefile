@@ -45,10 +45,11 @@ lint: ## Style of Python, Rust and shell; who imports whom
 types: ## mypy --strict over every Python unit
 	$(run) mypy $(addprefix -p ,$(python_units))
 
-generated := proto/python proxy/api/src/generated demo/teahouse/src/teahouse/v1 charts/mesh/charts/viz/files/dashboards docs/injection.md
+generated := proto/python proxy/api/src/generated demo/teahouse/src/teahouse/v1 charts/mesh/charts/viz/files/dashboards docs/injection.md docs/cli.md
 
-gen: ## Regenerate what is generated: contracts in Python and Rust, Grafana's dashboards, the page of options
+gen: ## Regenerate what is generated: contracts in Python and Rust, Grafana's dashboards, pages of options and commands
 	$(run) python libs/sidecar/gen.py
+	$(run) python cli/gen.py
 	$(run) python proto/gen.py
 	$(run) python demo/teahouse/gen.py
 	$(run) python charts/grafana/generate.py
