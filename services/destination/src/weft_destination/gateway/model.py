@@ -153,7 +153,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A ReferenceGrant's permission: routes of a kind and namespace may name a Service of another, any without a name."""
+    """A ReferenceGrant's permission: routes of a kind and namespace may name a Service (or any) of another."""
 
     kind: str
     from_namespace: str
