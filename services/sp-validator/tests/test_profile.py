@@ -183,13 +183,6 @@ def test_what_is_hardly_meant_is_warned_of() -> None:
     ]
 
 
-def test_what_the_proxies_do_not_do_yet_is_said() -> None:
-    """A retryable route is accepted with a warning: nothing is ignored in silence."""
-    assert [str(warning) for warning in warnings_of(profile({"routes": [route(isRetryable=True)]}))] == [
-        "spec.routes[0].isRetryable: is kept, but this version's proxies do not retry by route yet"
-    ]
-
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3)

@@ -167,10 +167,6 @@ def _idle_budget(spec: dict[str, Any], routes: list[Any]) -> Iterator[Fault]:
 
 def _route_warnings(place: int, route: dict[str, Any]) -> Iterator[Fault]:
     path = f"spec.routes[{place}].condition"
-    if route.get("isRetryable"):
-        yield Fault(
-            f"spec.routes[{place}].isRetryable", "is kept, but this version's proxies do not retry by route yet"
-        )
     pattern = route["condition"].get("pathRegex") or "/"
     if pattern.endswith("/*"):
         yield Fault(f"{path}.pathRegex", f'"/*" is any number of slashes; did you mean "{pattern[:-1]}.*"?')
