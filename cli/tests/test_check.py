@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -414,6 +415,27 @@ def test_data_plane(scene: Scene, kube: FakeKube) -> None:
         "proxy-version": "the control plane's proxies are 0.2.0, but teahouse/old-1 runs 0.1.0",
         "proxy-missing": "marked for injection, but without a proxy: teahouse/bare-1",
     }
+
+
+def test_a_late_renewal_is_a_warning_and_an_ended_certificate_an_error(
+    scene: Scene, kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a day, less than six hours remain; as Prometheus says."""
+    kube.put({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "weft-config", "namespace": "weft"},
+        "data": {"version": "0.1.0", "issuance-lifetime": "24h"},
+    })  # fmt: skip
+    hours = {"sound": 6.1, "late": 5.9, "ended": -0.1}
+    for name in hours:
+        kube.put(meshed(name))
+    metric = {"namespace": "teahouse"}
+    samples = [{"metric": metric | {"pod": name}, "value": [0, time.time() + 3600 * h]} for name, h in hours.items()]
+    monkeypatch.setattr("weft.checks.viz.prometheus", lambda *_: samples)
+    monkeypatch.setattr("weft.checks.viz.is_installed", lambda _: True)
+    found = wrong(dataplane.CATEGORY, scene)
+    assert found["proxy-certificate"] == "no valid certificate: teahouse/ended"
+    quarter = "less than a quarter of the certificate's life remains: teahouse/ended, teahouse/late"
+    assert found["proxy-certificate-age"] == quarter
 
 
 def test_data_plane_of_no_namespace(kube: FakeKube, scene: Scene) -> None:

@@ -2,13 +2,14 @@
 
 import time
 
-from weft import installed
+from weft import durations, installed
 from weft.checks import viz
 from weft.checks.model import Category, Check, CheckSkippedError, Scene, require
 from weft.checks.pods import trouble
 from weft.cluster import Object, is_ready
 from weft.names import CONFIG, INJECT, NAMESPACE, PROXY_CONTAINER, PROXY_VERSION
 
+LIFETIME = "issuance-lifetime"
 ENDED = ("Succeeded", "Failed")
 SHOWN = 10
 
@@ -63,12 +64,24 @@ def _metrics(scene: Scene) -> None:
 
 
 def _certificates(scene: Scene) -> None:
+    bad = _ending_within(scene, 0)
+    require(not bad, f"no valid certificate: {_some(bad)}")
+
+
+def _renewals(scene: Scene) -> None:
+    config = (installed.config(scene.kube) or {}).get("data") or {}
+    if LIFETIME not in config:
+        raise CheckSkippedError
+    late = _ending_within(scene, durations.parse(config[LIFETIME]) / 4)
+    require(not late, f"less than a quarter of the certificate's life remains: {_some(late)}")
+
+
+def _ending_within(scene: Scene, seconds: float) -> list[str]:
+    """Pods whose proxy's certificate has ended by then, by Prometheus."""
     _require_viz(scene)
     samples = viz.prometheus(scene, "weft_identity_expiry_timestamp_seconds")
-    expired = [_labels(sample) for sample in samples if float(sample["value"][1]) <= time.time()]
-    names = {_name(pod) for pod in proxies(scene)}
-    bad = sorted(names.intersection(expired))
-    require(not bad, f"no valid certificate: {_some(bad)}")
+    ending = [_labels(sample) for sample in samples if float(sample["value"][1]) <= time.time() + seconds]
+    return sorted({_name(pod) for pod in proxies(scene)}.intersection(ending))
 
 
 def proxies(scene: Scene) -> list[Object]:
@@ -146,6 +159,13 @@ CATEGORY = Category(
             _certificates,
             "See `kubectl logs POD -c weft-proxy`: the proxy says why identity does not certify it.",
             retry=True,
+        ),
+        Check(
+            "proxy-certificate-age",
+            "the proxies' certificates are renewed in time",
+            _renewals,
+            "Proxies renew after 70 % of a life. See `weft identity POD`, and `kubectl logs POD -c weft-proxy`.",
+            warning=True,
         ),
         Check(
             "proxy-metrics",
