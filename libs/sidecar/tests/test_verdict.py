@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from weft_sidecar.options import Setting
-from weft_sidecar.verdict import RefusedError, Skip, check_conflicts, skip_reason
+from weft_sidecar.verdict import RefusedError, Skip, check_conflicts, skip_reason, warnings
 
 Json = dict[str, Any]
 
@@ -79,3 +79,12 @@ def test_two_listeners_do_not_share_a_port() -> None:
     """The proxy could not start."""
     with pytest.raises(RefusedError, match="must differ"):
         check_conflicts(pod(), {"inbound-port": Setting("4140", "pod")})
+
+
+@pytest.mark.parametrize(
+    ("grace", "limit", "warned"),
+    [("30s", {}, False), ("31s", {}, True), ("500ms", {"terminationGracePeriodSeconds": 0}, True)],
+)
+def test_a_grace_that_the_pod_does_not_have_is_warned_of(grace: str, limit: Json, warned: bool) -> None:
+    """The kubelet ends the proxy before."""
+    assert bool(warnings(pod(**limit), {"shutdown-grace": Setting(grace, "pod")})) == warned

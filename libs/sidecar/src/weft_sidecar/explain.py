@@ -43,4 +43,6 @@ def _effective(option: Option, setting: Setting | None, sidecar: Sidecar) -> Eff
     if setting is not None and setting.value:
         return Effective(option, setting.value, setting.place.split()[0])
     value = option.effect.get(sidecar)
-    return Effective(option, value, "chart" if option.value and value else "default")
+    if option.value:
+        return Effective(option, value, "chart" if value else "default")
+    return Effective(option, value or option.default, "default")

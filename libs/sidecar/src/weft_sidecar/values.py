@@ -82,6 +82,12 @@ IMAGE = Type(
 VARIABLES = Type("variables", '{"NAME": "value"}', _variables)
 
 
+def seconds(duration: str) -> float:
+    """A duration's length."""
+    number = duration.rstrip("ms")
+    return int(number) * {"ms": 0.001, "s": 1, "m": 60}[duration[len(number) :]]
+
+
 def one_of(*words: str) -> Type:
     """One of some words."""
     meaning = f"{', '.join(words[:-1])} or {words[-1]}"

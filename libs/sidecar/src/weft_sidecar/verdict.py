@@ -16,6 +16,7 @@ from weft_kube.names import (
 )
 
 from weft_sidecar.options import Setting
+from weft_sidecar.values import seconds
 
 
 class Skip(Enum):
@@ -79,6 +80,14 @@ def check_conflicts(pod: Mapping[str, Any], found: Mapping[str, Setting]) -> Non
     conflicts = list(_conflicts(pod.get("spec") or {}, _own_ports(found)))
     if conflicts:
         raise RefusedError("; ".join(map(str, conflicts)))
+
+
+def warnings(pod: Mapping[str, Any], found: Mapping[str, Setting]) -> list[str]:
+    """What is allowed and yet will not work as it says."""
+    grace, limit = found.get("shutdown-grace"), (pod.get("spec") or {}).get("terminationGracePeriodSeconds", 30)
+    if grace is None or seconds(grace.value) <= limit:
+        return []
+    return [f"shutdown-grace {grace.value} is cut short: the pod's terminationGracePeriodSeconds is {limit}"]
 
 
 def all_containers(spec: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from weft_kube.objects import Meta
 from weft_sidecar.options import Layer, OptionError, settings
 from weft_sidecar.patch import POD, patch
 from weft_sidecar.template import Template
-from weft_sidecar.verdict import RefusedError, Skip, check_conflicts, skip_reason
+from weft_sidecar.verdict import RefusedError, Skip, check_conflicts, skip_reason, warnings
 from weft_webhook.review import Request, Response
 
 from weft_injector.events import Note, Recorder
@@ -75,7 +75,7 @@ class Reviewer:
         operations = patch(pod, self._template, found, workload)
         self._count(request, "injected", workload=str(workload))
         self._tell(request, pod, "Injected", f"weft added its proxy, version {self._template.version}, to the pods")
-        return Response(allowed=True, patch=operations)
+        return Response(allowed=True, patch=operations, warnings=warnings(pod, found))
 
     async def _look(self, name: str, pod: dict[str, Any]) -> tuple[Meta, Skip | None]:
         """The pod's namespace, and why the pod is skipped.
