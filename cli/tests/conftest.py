@@ -2,16 +2,23 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from weft import forward
+from weft.forward import Connect
 from weft.main import cli
 from weft_testkit import golden
 from weft_testkit.fake_kube import FakeKube
+
+Answers = dict[str, tuple[int, Any]]
+"""What a server answers: path with query → status and body."""
 
 Weft = Callable[..., Result]
 Golden = Callable[[str, str], None]
@@ -86,3 +93,42 @@ def same() -> Golden:
         assert golden.expected(Path(__file__).parent / "golden" / name, actual) == actual
 
     return compare
+
+
+@pytest.fixture
+def answers() -> Answers:
+    """What web answers: path with query → status and body."""
+    return {}
+
+
+@pytest.fixture
+def web(answers: Answers) -> Iterator[Connect]:
+    """A server in the place of web; gives connections to it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            status, body = answers.get(self.path, (404, {"error": {"code": "none", "message": self.path}}))
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield lambda: socket.create_connection(server.server_address[:2])
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def forwarded(web: Connect, kube: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every port-forward lead to web."""
+    monkeypatch.setattr(forward, "to_component", lambda *_: web)

@@ -2,9 +2,7 @@
 
 import json
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -18,7 +16,6 @@ from weft.forward import Connect
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.objects import pod
 
-Answers = dict[str, tuple[int, Any]]
 ROW: dict[str, Any] = {
     "namespace": "teahouse",
     "kind": "deployment",
@@ -36,52 +33,13 @@ ROW: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def answers() -> Answers:
-    """What web answers: path with query → status and body."""
-    return {}
-
-
-@pytest.fixture
-def web(answers: Answers) -> Iterator[Connect]:
-    """A server in the place of web; gives connections to it."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            status, body = answers.get(self.path, (404, {"error": {"code": "none", "message": self.path}}))
-            data = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield lambda: socket.create_connection(server.server_address[:2])
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def forwarded(web: Connect, kube: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes every port-forward lead to web."""
-    monkeypatch.setattr(forward, "to_component", lambda *_: web)
-
-
-def test_client_leaves_out_what_is_empty(web: Connect, answers: Answers) -> None:
+def test_client_leaves_out_what_is_empty(web: Connect, answers: dict[str, Any]) -> None:
     """Parameters that are not given are not sent."""
     answers["/api/v1/stat?kind=pod&namespace=%2A"] = (200, {"rows": [ROW]})
     assert Client(web).stat("pod", namespace="*", name="")["rows"] == [ROW]
 
 
-def test_client_tells_cause_and_hint(web: Connect, answers: Answers) -> None:
+def test_client_tells_cause_and_hint(web: Connect, answers: dict[str, Any]) -> None:
     """Of the API's errors."""
     error = {"code": "bad", "message": "window is not a time", "hint": "for example 60s"}
     answers["/api/v1/version"] = (400, {"error": error})
@@ -90,14 +48,14 @@ def test_client_tells_cause_and_hint(web: Connect, answers: Answers) -> None:
     assert caught.value.format_message() == "window is not a time. for example 60s"
 
 
-def test_client_of_something_else(web: Connect, answers: Answers) -> None:
+def test_client_of_something_else(web: Connect, answers: dict[str, Any]) -> None:
     """No JSON is one line, too."""
     answers["/api/v1/version"] = (200, b"<html>")
     with pytest.raises(Failure, match="web does not answer as it should"):
         Client(web).version()
 
 
-def test_local_forwarder(web: Connect, answers: Answers) -> None:
+def test_local_forwarder(web: Connect, answers: dict[str, Any]) -> None:
     """A browser's connections reach the pod, one after the other and side by side."""
     answers["/"] = (200, b"x" * 1_000_000)
     local = forward.LocalForwarder(web, 0)
@@ -123,7 +81,9 @@ def test_each_connection_goes_to_a_pod_that_is_ready(kube: FakeKube, tmp_path: P
     assert connect() == ("weft", "web-2", 8084)
 
 
-def test_a_broken_forward_is_told_once(web: Connect, answers: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_forward_is_told_once(
+    web: Connect, answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Until it has worked again, however often a browser tries; the port goes on."""
     answers["/"] = (200, b"x")
     broken = Failure("no pod of web is ready", "See `weft check`.")
@@ -163,7 +123,7 @@ def test_port_in_use() -> None:
     assert other.port != port
 
 
-def test_stat_command(weft: Any, forwarded: None, answers: Answers, same: Callable[[str, str], None]) -> None:
+def test_stat_command(weft: Any, forwarded: None, answers: dict[str, Any], same: Callable[[str, str], None]) -> None:
     """The context's namespace, short kinds, and the reason for missing numbers on stderr."""
     bare = ROW | {"name": "menu", "success": None, "rps": None, "latency_seconds": None, "note": "not meshed"}
     rows = {"rows": [ROW, bare], "warnings": []}
@@ -174,7 +134,7 @@ def test_stat_command(weft: Any, forwarded: None, answers: Answers, same: Callab
     assert rows == json.loads(weft("viz", "stat", "deploy", "-o", "json").stdout)
 
 
-def test_stat_command_with_filters(weft: Any, forwarded: None, answers: Answers) -> None:
+def test_stat_command_with_filters(weft: Any, forwarded: None, answers: dict[str, Any]) -> None:
     """Peers are sent with their kind spelled out; several kinds give a table each."""
     query = "&namespace=%2A&window=5m&to=deployment%2Fkettle&to_namespace=b&selector=a%3Db"
     for kind in ("pod", "statefulset"):
@@ -187,7 +147,7 @@ def test_stat_command_with_filters(weft: Any, forwarded: None, answers: Answers)
     assert [lines[1].split()[1], lines[4].split()[1]] == ["pod/counter", "statefulset/counter"]
 
 
-def test_empty_stat_says_why(weft: Any, forwarded: None, answers: Answers) -> None:
+def test_empty_stat_says_why(weft: Any, forwarded: None, answers: dict[str, Any]) -> None:
     """Nothing on stdout, the reason on stderr; no traffic is no failure."""
     path = "/api/v1/stat?kind=deployment&namespace=x&window=60s"
     answers[path] = (200, {"rows": [], "warnings": []})
@@ -196,7 +156,7 @@ def test_empty_stat_says_why(weft: Any, forwarded: None, answers: Answers) -> No
 
 
 @pytest.mark.parametrize("command", ["stat", "edges", "routes"])
-def test_an_incomplete_answer_is_a_failure(weft: Any, forwarded: None, answers: Answers, command: str) -> None:
+def test_an_incomplete_answer_is_a_failure(weft: Any, forwarded: None, answers: dict[str, Any], command: str) -> None:
     """What there is is printed; then one line says what is missing."""
     down = {"rows": [], "warnings": ["Prometheus does not answer"]}
     answers[f"/api/v1/{command}?kind=deployment&namespace=teahouse&window=60s"] = (200, down)
@@ -207,7 +167,7 @@ def test_an_incomplete_answer_is_a_failure(weft: Any, forwarded: None, answers: 
     assert (1, down, expected) == (result.exit_code, json.loads(result.stdout), result.stderr)
 
 
-def test_stat_of_what_is_not_there_is_a_failure(weft: Any, forwarded: None, answers: Answers) -> None:
+def test_stat_of_what_is_not_there_is_a_failure(weft: Any, forwarded: None, answers: dict[str, Any]) -> None:
     """An object that was named is missing; the others' numbers are printed all the same."""
     why = "there is no deployment 'nosuch' in namespace teahouse"
     for name, rows, warnings in (("counter", [ROW], []), ("nosuch", [], [why])):
@@ -216,14 +176,6 @@ def test_stat_of_what_is_not_there_is_a_failure(weft: Any, forwarded: None, answ
     result = weft("viz", "stat", "deploy", "counter", "nosuch")
     assert (result.exit_code, len(result.stdout.splitlines())) == (1, 2)
     assert result.stderr == f"weft: {why}. `weft viz stat deployment -A` shows what there is.\n"
-
-
-@pytest.mark.parametrize(("command", "what"), [("edges", "no traffic from or to"), ("routes", "sent no HTTP")])
-def test_empty_edges_and_routes_say_why(weft: Any, forwarded: None, answers: Answers, command: str, what: str) -> None:
-    """The same for edges and routes."""
-    answers[f"/api/v1/{command}?kind=deployment&namespace=teahouse&window=60s"] = (200, {"rows": [], "warnings": []})
-    result = weft("viz", command, "deploy")
-    assert (result.exit_code, result.stdout, what in result.stderr) == (0, "", True)
 
 
 def test_without_viz(weft: Any, kube: object) -> None:
@@ -238,7 +190,7 @@ def test_without_viz(weft: Any, kube: object) -> None:
 
 
 def test_dashboard_prints_both_urls(
-    weft: Any, forwarded: None, answers: Answers, monkeypatch: pytest.MonkeyPatch
+    weft: Any, forwarded: None, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dashboard's and Grafana's; without a Grafana it says so."""
     answers["/api/v1/version"] = (200, {"version": "0.1.0", "grafana_url": None})

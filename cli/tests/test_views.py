@@ -1,5 +1,6 @@
-"""Tables, lines and JSON from answers."""
+"""Tables, lines and JSON from answers, and the commands that print them."""
 
+import json
 from typing import Any
 
 import pytest
@@ -248,3 +249,63 @@ def test_a_cut_text_fits(text_: str, available: int) -> None:
     shown = table.cut(text_, available)
     assert table.width(shown) <= available
     assert shown == text_ or shown.endswith("…")
+
+
+# The commands, against web's public API on a socket
+
+VIEWS: dict[str, tuple[str, Any]] = {
+    "stat": ("stat", STAT),
+    "edges": ("edges", EDGES),
+    "routes": ("routes", ROUTES),
+    "stat-inbound": ("inbound", INBOUND),
+    "stat-outbound": ("outbound", OUTBOUND),
+}
+QUERY = "kind=deployment&namespace=teahouse&window=60s"
+ALL = [
+    (view, output)
+    for view in VIEWS
+    for output in ("table", "wide", "json")
+    if output != "wide" or view in ("stat", "edges")
+]
+
+
+@pytest.mark.usefixtures("forwarded")
+@pytest.mark.parametrize(("view", "output"), ALL)
+def test_every_view(weft: Any, answers: Any, same: Any, view: str, output: str) -> None:
+    """As a table, wide, and as the API's own JSON."""
+    path, rows = VIEWS[view]
+    answers[f"/api/v1/{path}?{QUERY}"] = (200, {"window_seconds": 60, "rows": rows, "warnings": []})
+    result = weft("viz", view, "deploy", "-o", output)
+    assert result.exit_code == 0
+    same(f"viz-{view}-{output}.txt", result.stdout)
+
+
+@pytest.mark.usefixtures("forwarded")
+@pytest.mark.parametrize(("view", "expected"), [
+    ("edges", "no traffic from or to deployment in namespace teahouse within the last 60s\n"),
+    ("routes", "deployment sent no HTTP requests in namespace teahouse within the last 60s\n"),
+    ("stat-inbound", "deployment received no HTTP requests in namespace teahouse within the last 60s\n"),
+    ("stat-outbound", "deployment sent no HTTP requests in namespace teahouse within the last 60s\n"),
+    ("stat", "no deployments in namespace teahouse\n"),
+])  # fmt: skip
+def test_empty_views_say_why(weft: Any, answers: Any, view: str, expected: str) -> None:
+    """On stderr; nothing was asked that could fail."""
+    answers[f"/api/v1/{VIEWS[view][0]}?{QUERY}"] = (200, {"window_seconds": 60, "rows": [], "warnings": []})
+    result = weft("viz", view, "deploy")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", expected)
+
+
+@pytest.mark.usefixtures("forwarded")
+def test_watch_asks_again_until_interrupted(weft: Any, answers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Piped, one answer follows the other."""
+    answers[f"/api/v1/routes?{QUERY}"] = (200, {"window_seconds": 60, "rows": ROUTES, "warnings": []})
+    pauses = iter([None, None])
+
+    def sleep(_: float) -> None:
+        if next(pauses, "end") == "end":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("weft.watching.time.sleep", sleep)
+    result = weft("viz", "routes", "deploy", "--watch", "-o", "json")
+    assert (result.exit_code, result.stdout.count('"window_seconds"')) == (0, 3)
+    assert json.loads(result.stdout[: len(result.stdout) // 3])["rows"] == ROUTES

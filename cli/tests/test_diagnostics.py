@@ -1,0 +1,99 @@
+"""diagnostics: what destination and proxies say of themselves."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from weft.cluster import Kube
+from weft_testkit.fake_kube import FakeKube
+from weft_testkit.objects import pod
+
+ENDPOINT = {
+    "ip": "10.1.2.3",
+    "port": 8080,
+    "identity": "spiffe://cluster.local/ns/teahouse/sa/kettle",
+    "zone": "",
+    "namespace": "teahouse",
+    "pod": "kettle-1",
+    "workload_kind": "deployment",
+    "workload": "kettle",
+}
+ANSWER: dict[str, Any] = {
+    "version": "9f3a",
+    "kind": "endpoints",
+    "state": {"exists": True, "endpoints": [ENDPOINT, ENDPOINT | {"ip": "10.1.2.4", "pod": "", "identity": ""}]},
+    "watchers": [
+        {"namespace": "teahouse", "pod": "counter-1", "held_version": "9f3a"},
+        {"namespace": "shop", "pod": "cart-1", "held_version": "11aa"},
+        {"namespace": "shop", "pod": "cart-2", "held_version": ""},
+    ],
+}
+
+
+@pytest.mark.usefixtures("forwarded")
+@pytest.mark.parametrize("output", ["table", "wide", "json"])
+def test_endpoints(weft: Any, answers: Any, same: Callable[[str, str], None], output: str) -> None:
+    """Where requests may go; wide: which proxies know, and what is behind is told."""
+    answers["/debug/endpoints/teahouse/kettle/9090"] = (200, ANSWER)
+    result = weft("diagnostics", "endpoints", "kettle:9090", "-o", output)
+    assert result.exit_code == 0
+    same(f"endpoints-{output}.txt", result.stdout)
+    behind = "" if output == "json" else "2 of 3 proxies have not been told the newest state\n"
+    assert behind == result.stderr
+
+
+@pytest.mark.usefixtures("forwarded")
+@pytest.mark.parametrize(
+    ("state", "code", "expected"),
+    [
+        ({"exists": True, "endpoints": []}, 0, "no endpoint of web.shop:80 is ready: `weft why svc/web -n shop`\n"),
+        ({"exists": False, "endpoints": []}, 1, "weft: there is no port 80 of service web in namespace shop."),
+    ],
+)
+def test_no_endpoints(weft: Any, answers: Any, state: Any, code: int, expected: str) -> None:
+    """Why, and what to do."""
+    answers["/debug/endpoints/shop/web/80"] = (200, ANSWER | {"state": state, "watchers": []})
+    result = weft("diagnostics", "endpoints", "web.shop.svc.cluster.local:80")
+    assert (result.exit_code, result.stderr[: len(expected)]) == (code, expected)
+
+
+@pytest.mark.usefixtures("kube")
+@pytest.mark.parametrize("text", ["web", "web:http", "web.shop.x:80", ":80"])
+def test_endpoints_of_nonsense(weft: Any, text: str) -> None:
+    """One line says how to write it."""
+    assert weft("diagnostics", "endpoints", text).stderr == (
+        f"weft: {text!r} is not SVC:PORT. Write for example web:80 or web.shop:80.\n"
+    )
+
+
+@pytest.mark.usefixtures("forwarded")
+def test_proxies(weft: Any, answers: Any, same: Callable[[str, str], None]) -> None:
+    """Of one namespace, or of all."""
+    row = {"namespace": "teahouse", "pod": "counter-1", "proxy_version": "0.1.0", "targets": 3, "waiting": 0}
+    streams = [row | {"seconds": 7384.4}, row | {"namespace": "shop", "pod": "cart-1", "seconds": 12.5}]
+    answers["/debug/streams"] = (200, {"streams": streams})
+    same("proxies.txt", weft("diagnostics", "proxies").stdout)
+    assert len(weft("diagnostics", "proxies", "-n", "shop").stdout.splitlines()) == 2
+
+
+def test_metrics_of_proxies_and_services(
+    weft: Any, kube: FakeKube, web: Any, answers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each pod under its name; what has no proxy is left out."""
+    answers["/metrics"] = (200, b"weft_proxy_info 1\n")
+    monkeypatch.setattr(Kube, "forward", lambda *_: web())
+    deployment = {
+        "metadata": {"name": "web", "namespace": "teahouse"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}},
+    }
+    kube.put({"apiVersion": "apps/v1", "kind": "Deployment", **deployment})
+    kube.put(pod("teahouse", "web-1", labels={"a": "b", "weft.dev/proxy-version": "0.1.0"}))
+    kube.put(pod("teahouse", "web-2", labels={"a": "b"}))
+    expected = "#\n# POD teahouse/web-1 (1 of 1)\n#\nweft_proxy_info 1\n"
+    assert expected == weft("diagnostics", "proxy-metrics", "deploy/web").stdout
+    assert weft("diagnostics", "proxy-metrics", "po/web-2").stderr.startswith("weft: no pod of pod/web-2")
+    destination = pod("weft", "destination-1", labels={"weft.dev/component": "destination"})
+    destination["spec"]["containers"][0]["ports"] = [{"containerPort": 9990}]
+    kube.put(destination)
+    expected = "#\n# POD destination-1 CONTAINER destination\n#\nweft_proxy_info 1\n"
+    assert expected == weft("diagnostics", "controller-metrics").stdout
