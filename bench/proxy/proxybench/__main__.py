@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proxybench import identities, netns, report
-from proxybench.cells import CELLS, METRICS
+from proxybench.cells import CELLS, METRICS, SCALE
 from proxybench.load import Backends
 from proxybench.peers import PEERS, Pair, control_plane, start
 
@@ -51,7 +51,9 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=_among(PEERS), default=list(PEERS), help=",".join(PEERS))
-    parser.add_argument("--cells", type=_among(tuple(CELLS)), default=list(CELLS), help="names, or how they begin")
+    parser.add_argument(
+        "--cells", type=_among((*CELLS, *SCALE)), default=[*CELLS, *SCALE], help="names, or how they begin"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()
@@ -70,11 +72,11 @@ def _among(names: tuple[str, ...]) -> Callable[[str], list[str]]:
 
 
 def _peer(peer: str, repeat: int, cells: list[str], backends: Backends, seen: Lists) -> None:
-    """Every cell on one pair; memory on a fresh one."""
-    for fresh in (False, True):
-        names = [c for c in cells if (c == "mem") == fresh and not (fresh and peer == "direct")]
-        if not names:
-            continue
+    """Every cell on one pair; memory and scale on fresh ones."""
+    shared = [c for c in cells if c in CELLS and c != "mem"]
+    alone = ["mem"] if "mem" in cells and peer != "direct" else []
+    alone += [c for c in cells if c in SCALE] if peer == "weft" and repeat == 0 else []
+    for names in filter(None, (shared, *([name] for name in alone))):
         pair = start(peer)
         try:
             for name in names:
@@ -84,7 +86,7 @@ def _peer(peer: str, repeat: int, cells: list[str], backends: Backends, seen: Li
 
 
 def _cell(pair: Pair, repeat: int, name: str, backends: Backends, seen: Lists) -> None:
-    figures = CELLS[name](pair, backends)
+    figures = (CELLS | SCALE)[name](pair, backends)
     kept = {metric: figures[metric] for metric in METRICS if metric in figures}
     for metric, value in kept.items():
         if pair.processes or not metric.startswith("cpu"):

@@ -90,6 +90,31 @@ def memory(pair: Pair, _backends: Backends) -> Figures:
     return {"rss_idle_mb": idle, "rss_2000_idle_mb": loaded}
 
 
+def services(count: int) -> Cell:
+    """HTTP/1.1 to one Service, after the application has called `count` others."""
+
+    def run(pair: Pair, backends: Backends) -> Figures:
+        for number in range(count):
+            host = netns.other_service(number)
+            if netns.get(netns.CLIENT, host, HTTP1, PATH) != 200:
+                raise ValueError(f"the Service at {host} does not answer")
+        return http1(64)(pair, backends)
+
+    return run
+
+
+def endpoints(digits: int) -> Cell:
+    """HTTP/1.1, one request at a time, to a Service of 10 ** digits endpoints, once all have a connection."""
+
+    def run(pair: Pair, backends: Backends) -> Figures:
+        url = f"http://{netns.SERVICE}:{netns.CROWDED + digits}{PATH}"
+        # Endpoints are drawn by lot: that the last one is called takes n ln n requests.
+        _warm(["wrk", "-t1", "-c64", f"-d{max(2, 10**digits // 400)}", url])
+        return measure(pair, backends, ["wrk", "--latency", "-t1", "-c1", f"-d{SECONDS}", url], read_wrk)
+
+    return run
+
+
 def _warm(argv: list[str]) -> None:
     netns.spawn(netns.CLIENT, argv).communicate(timeout=60)
 
@@ -104,6 +129,11 @@ CELLS: dict[str, Cell] = {
     "conn-h1": connections,
     "mem": memory,
 }
+SCALE: dict[str, Cell] = {
+    **{f"services-{n}": services(n) for n in (10, 1000, 10_000)},
+    **{f"endpoints-{10**digits}": endpoints(digits) for digits in (1, 3, 4)},
+}
+"""What grows with the mesh and must not cost: weft alone, a fresh pair for each, once."""
 METRICS = [
     "cpu_us_per_request",
     "rps",

@@ -17,7 +17,7 @@ from weft_pki.csr import requested_key
 from weft_pki.issue import der, workload_leaf
 
 from proxybench import identities
-from proxybench.netns import ENDPOINTS, HTTP1, OPAQUE, SERVICE
+from proxybench.netns import CROWD, CROWDED, ENDPOINTS, HTTP1, OPAQUE, SERVICE
 
 LISTEN = {"identity": 15081, "destination": 15087}
 MAX_PROXIES = 8
@@ -86,16 +86,12 @@ def outbound(address: api.SocketAddress) -> api.Outbound:
 
 
 def endpoints(service: api.ServicePort) -> api.Endpoints:
-    """The two pods; of port 8000 + n, addresses in 10.80.0.0/16: see `crowd`."""
-    ips = ENDPOINTS if service.port in (HTTP1, HTTP1 + 1, OPAQUE) else crowd(service.port)
-    port = service.port if service.port in (HTTP1, HTTP1 + 1, OPAQUE) else HTTP1
-    return api.Endpoints(endpoints=[endpoint(ip, port) for ip in ips], exists=True)
-
-
-def crowd(port: int) -> tuple[str, ...]:
-    """Port 7001, 7002, …: 10, 100, … endpoints of one Service."""
-    first = int(ipaddress.ip_address("10.80.0.1"))
-    return tuple(str(ipaddress.ip_address(first + n)) for n in range(10 ** (port - 7000)))
+    """The two pods, or a crowd of addresses that are one of them."""
+    digits = service.port - CROWDED
+    if digits not in range(1, 5):
+        return api.Endpoints(endpoints=[endpoint(ip, service.port) for ip in ENDPOINTS], exists=True)
+    first = ipaddress.ip_network(CROWD)[1]
+    return api.Endpoints(endpoints=[endpoint(str(first + n), HTTP1) for n in range(10**digits)], exists=True)
 
 
 def endpoint(ip: str, port: int) -> api.Endpoint:

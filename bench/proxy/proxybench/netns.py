@@ -8,6 +8,7 @@ as uid 2102, which the rules pass by. Ports 18080, 18081, 19000 reach the same b
 """
 
 import ctypes
+import ipaddress
 import os
 import resource
 import shutil
@@ -31,7 +32,9 @@ DIRECT = {HTTP1: 18080, HTTP2: 18081, OPAQUE: 19000}
 IDENTITY, DESTINATION = 15080, 15086
 PROXY_UID = 2102
 CROWD = "10.80.0.0/16"
-"""Addresses that wbs takes as its own, for Services of many endpoints; 10.81.0.0/16 are Services."""
+"""Addresses that wbs takes as its own, for Services of many endpoints."""
+CROWDED = 7000
+"""Port 7001, 7002, … of the Service: 10, 100, … endpoints, of the first addresses of CROWD."""
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -78,6 +81,11 @@ def _allow_cubic() -> None:
     allowed = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
     if "cubic" not in allowed.read_text().split():
         allowed.write_text(f"{allowed.read_text().strip()} cubic")
+
+
+def other_service(number: int) -> str:
+    """The address of one more Service with the same two endpoints."""
+    return str(ipaddress.ip_address("10.81.0.1") + number)
 
 
 def down() -> None:

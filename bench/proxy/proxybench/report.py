@@ -12,6 +12,9 @@ PAGE = ROOT / "docs/performance.md"
 BEGIN, END = "<!-- written by make bench-proxy -->\n", "<!-- end -->\n"
 
 TIMES, NONE = "\u00d7", "\u2013"
+SCALE = (
+    "\nCPU µs a request of weft that knows so many services, or calls a service of so many endpoints (one by one):\n\n"
+)
 
 Results = dict[str, dict[str, dict[str, float]]]
 """cell → peer → metric → median."""
@@ -105,11 +108,20 @@ def _show(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def scale(results: Results) -> str:
+    """Markdown: weft's CPU a request, by how much of the mesh it knows."""
+    lines = ["| | 10 | 1,000 | 10,000 |", "|---|--:|--:|--:|"]
+    for what in ("services", "endpoints"):
+        cells = (results.get(f"{what}-{count}", {}).get("weft", {}) for count in (10, 1000, 10_000))
+        lines.append(f"| {what} | " + " | ".join(_show(cell.get("cpu_us_per_request")) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def write(results: Results) -> None:
-    """Puts the table into the page, between its marks."""
+    """Puts the tables into the page, between their marks."""
     before, rest = PAGE.read_text().split(BEGIN)
     _, after = rest.split(END)
-    PAGE.write_text(f"{before}{BEGIN}{table(results)}{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}{table(results)}{SCALE}{scale(results)}{END}{after}")
 
 
 if __name__ == "__main__":
