@@ -225,3 +225,12 @@ def test_pods_with_the_proxy_are_refused(weft: Any) -> None:
 def test_bad_input_gets_one_line(weft: Any, arguments: list[str], text: str, expected: str) -> None:
     """Cause and next step on stderr, exit code 1, nothing on stdout."""
     assert (1, "", expected) == outcome_of(weft("inject", *arguments, input=text))
+
+
+def test_what_cannot_be_changed_safely_is_refused() -> None:
+    """A pod whose first key of metadata must go where the mark must stand: never a broken text."""
+    text = 'apiVersion: v1\nkind: Pod\nmetadata:\n  resourceVersion: "7"\n  name: x\nspec: {}\n'
+
+    outcome = transform(text, "pod.yaml")
+
+    assert outcome.errors == ["pod.yaml: line 4 would be changed in two ways: put another key in its place first"]

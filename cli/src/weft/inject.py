@@ -94,7 +94,11 @@ def _document(text: str, source: str, task: Task, outcome: Outcome) -> str:
             edits += _object(text, node, task, outcome)
         except yamledit.EditError as error:
             outcome.errors.append(f"{_name(node)}: {error}")
-    return yamledit.apply(text, edits)
+    try:
+        return yamledit.apply(text, edits)
+    except yamledit.EditError as error:
+        outcome.errors.append(f"{source}: {error}")
+        return text
 
 
 def _parse(text: str, source: str) -> yaml.Node | None:

@@ -25,9 +25,13 @@ class EditError(ValueError):
 
 
 def apply(text: str, edits: Iterable[Edit]) -> str:
-    """The text with all edits, which do not overlap."""
+    """The text with all edits; EditError when two of them are about the same place."""
+    rest = len(text)
     for edit in sorted(edits, reverse=True):
-        text = text[: edit.start] + edit.text + text[edit.end :]
+        if edit.end > rest:
+            line = text.count("\n", 0, edit.start) + 1
+            raise EditError(f"line {line} would be changed in two ways: put another key in its place first")
+        text, rest = text[: edit.start] + edit.text + text[edit.end :], edit.start
     return text
 
 
