@@ -5,6 +5,9 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+LIBRARIES = {"weft_sidecar": "sidecar/src/weft_sidecar", "weft_kube": "kube/src/weft_kube"}
+"""Pure code that the CLI shares with the services and that is on no index: the wheel holds it."""
+
 
 class WeftBuildHook(BuildHookInterface[Any]):
     """Hatch calls it before it builds a wheel."""
@@ -19,3 +22,6 @@ class WeftBuildHook(BuildHookInterface[Any]):
         parts = [part for part in chart.resolve().iterdir() if part.name != "tests"]
         build_data["force_include"] |= {str(part): f"weft/chart/{part.name}" for part in parts}
         build_data["force_include"][str(manifests)] = "weft/manifests"
+        build_data["force_include"] |= {
+            str(Path(self.root, "../libs", source)): name for name, source in LIBRARIES.items()
+        }
