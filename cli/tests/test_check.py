@@ -11,12 +11,23 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from weft.checks import control_plane, dataplane, identity, kubernetes, plan, preinstall, report, runner, webhooks
+from weft.checks import (
+    control_plane,
+    dataplane,
+    identity,
+    kubernetes,
+    networks,
+    plan,
+    preinstall,
+    report,
+    runner,
+    webhooks,
+)
 from weft.checks.model import Category, Check, CheckFailedError, CheckSkippedError, Result, Scene
 from weft.checks.pods import trouble
 from weft.cluster import Kube
 from weft_testkit.fake_kube import FakeKube
-from weft_testkit.objects import namespace, pod
+from weft_testkit.objects import namespace, pod, service
 
 NOW = datetime.now(UTC)
 
@@ -412,7 +423,7 @@ def test_data_plane(scene: Scene, kube: FakeKube) -> None:
     kube.put(pod("teahouse", "bare-1", annotations={"weft.dev/inject": "enabled"}))
     assert wrong(dataplane.CATEGORY, scene) == {
         "proxy-ready": "teahouse/old-1: container weft-proxy: is not ready",
-        "proxy-version": "the control plane's proxies are 0.2.0, but teahouse/old-1 runs 0.1.0",
+        "proxy-version": "the control plane's proxies are 0.2.0, but pod/old-1 in teahouse runs 0.1.0",
         "proxy-missing": "marked for injection, but without a proxy: teahouse/bare-1",
     }
 
@@ -436,6 +447,46 @@ def test_a_late_renewal_is_a_warning_and_an_ended_certificate_an_error(
     assert found["proxy-certificate"] == "no valid certificate: teahouse/ended"
     quarter = "less than a quarter of the certificate's life remains: teahouse/ended, teahouse/late"
     assert found["proxy-certificate-age"] == quarter
+
+
+def test_old_proxies_are_named_by_workload(scene: Scene, kube: FakeKube) -> None:
+    """Once each, since that is what one restarts."""
+    config = {"name": "weft-config", "namespace": "weft"}
+    kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": config, "data": {"image.proxy": "proxy:0.2.0"}})
+    for name in ("web-1", "web-2"):
+        found = meshed(name)
+        found["metadata"]["labels"] |= {"weft.dev/workload-kind": "deployment", "weft.dev/workload": "web"}
+        kube.put(found)
+    assert outcomes(dataplane.CATEGORY, scene)["proxy-version"] == (
+        "the control plane's proxies are 0.2.0, but deployment/web in teahouse runs 0.1.0"
+    )
+
+
+def test_proxies_without_control_plane(scene: Scene, kube: FakeKube, answers: Any, web: Any) -> None:
+    """A proxy is connected to one of destination's replicas."""
+    kube.put(ready_pod("destination"))
+    kube.put(meshed("web-1"))
+    kube.put(meshed("web-2"))
+    scene.kube.forward = lambda *_: web()  # type: ignore[method-assign]
+    answers["/debug/streams"] = (200, {"streams": [{"namespace": "teahouse", "pod": "web-1"}]})
+    assert outcomes(dataplane.CATEGORY, scene)["proxy-connected"] == "not connected to destination: teahouse/web-2"
+
+
+def test_networks(scene: Scene, kube: FakeKube) -> None:
+    """What lies outside would be sent in plain text without a word; pods of a node's own network do not count."""
+    config = {"name": "weft-config", "namespace": "weft"}
+    data = {"cluster-networks": "10.0.0.0/8,fd00::/8"}
+    kube.put(service("teahouse", "web", "10.96.0.1", "fd00::1"))
+    kube.put(service("teahouse", "headless"))
+    kube.put(pod("teahouse", "web-1", "10.244.0.1"))
+    kube.put(pod("teahouse", "node-1", "192.168.1.1", host_network=True))
+    assert wrong(networks.CATEGORY, scene) == {}
+    kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": config, "data": data})
+    assert wrong(networks.CATEGORY, scene) == {}
+    kube.put(pod("teahouse", "web-2", "172.20.0.1"))
+    assert wrong(networks.CATEGORY, scene) == {
+        "networks-pods": "addresses of pods outside cluster-networks: 172.20.0.1"
+    }
 
 
 def test_data_plane_of_no_namespace(kube: FakeKube, scene: Scene) -> None:

@@ -1,13 +1,24 @@
 """weft-data-plane (--proxy): the proxies of one namespace, or of all."""
 
 import time
+from functools import partial
 
 from weft import durations, installed
 from weft.checks import viz
 from weft.checks.model import Category, Check, CheckSkippedError, Scene, require
-from weft.checks.pods import trouble
+from weft.checks.pods import component_pods, trouble
 from weft.cluster import Object, is_ready
-from weft.names import CONFIG, INJECT, NAMESPACE, PROXY_CONTAINER, PROXY_VERSION
+from weft.forward import get_json
+from weft.names import (
+    CONFIG,
+    INJECT,
+    NAMESPACE,
+    PORT_SERVICE_ADMIN,
+    PROXY_CONTAINER,
+    PROXY_VERSION,
+    WORKLOAD,
+    WORKLOAD_KIND,
+)
 
 LIFETIME = "issuance-lifetime"
 ENDED = ("Succeeded", "Failed")
@@ -34,9 +45,32 @@ def _versions(scene: Scene) -> None:
     expected = (config.get("data") or {}).get("image.proxy", "").rpartition(":")[2]
     if not expected:
         raise CheckSkippedError
-    found = {_name(pod): pod["metadata"]["labels"][PROXY_VERSION] for pod in proxies(scene)}
-    old = [f"{name} runs {version}" for name, version in sorted(found.items()) if version != expected]
+    old = sorted({_outdated(pod) for pod in proxies(scene) if pod["metadata"]["labels"][PROXY_VERSION] != expected})
     require(not old, f"the control plane's proxies are {expected}, but {_some(old)}")
+
+
+def _outdated(pod: Object) -> str:
+    """The workload of a pod, and the version of its proxy."""
+    metadata = pod["metadata"]
+    labels = metadata["labels"]
+    kind, name = labels.get(WORKLOAD_KIND, "pod"), labels.get(WORKLOAD, metadata["name"])
+    return f"{kind}/{name} in {metadata['namespace']} runs {labels[PROXY_VERSION]}"
+
+
+def _connected(scene: Scene) -> None:
+    """Destination's replicas share the proxies: each is connected to one of them."""
+    destinations = [pod for pod in component_pods(scene, "destination") if is_ready(pod)]
+    if not destinations:
+        raise CheckSkippedError
+    known: set[str] = set()
+    for pod in destinations:
+        open_socket = partial(scene.kube.forward, NAMESPACE, pod["metadata"]["name"], PORT_SERVICE_ADMIN)
+        status, answer = get_json(open_socket, "/debug/streams", "destination")
+        if status >= 400:
+            raise CheckSkippedError
+        known |= {f"{stream['namespace']}/{stream['pod']}" for stream in answer["streams"]}
+    lost = [_name(pod) for pod in proxies(scene) if _proxy_ready(pod) and _name(pod) not in known]
+    require(not lost, f"not connected to destination: {_some(lost)}")
 
 
 def _not_injected(scene: Scene) -> None:
@@ -144,6 +178,13 @@ CATEGORY = Category(
             "the proxies are current",
             _versions,
             f"Restart the workloads (`kubectl rollout restart`): new pods get the proxy that {CONFIG} names.",
+            warning=True,
+        ),
+        Check(
+            "proxy-connected",
+            "the proxies are connected to the control plane",
+            _connected,
+            "Without it they go on with what they knew. See `kubectl logs POD -c weft-proxy`, and NetworkPolicies.",
             warning=True,
         ),
         Check(

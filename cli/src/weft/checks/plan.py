@@ -1,6 +1,6 @@
 """Which categories a run has, and every check there is."""
 
-from weft.checks import control_plane, dataplane, identity, kubernetes, preinstall, viz, webhooks
+from weft.checks import control_plane, dataplane, identity, kubernetes, networks, preinstall, viz, webhooks
 from weft.checks.model import Category, Check
 
 BEFORE = (kubernetes.API, kubernetes.VERSION, preinstall.CATEGORY)
@@ -9,6 +9,7 @@ INSTALLED = (
     kubernetes.VERSION,
     control_plane.CONFIG,
     control_plane.EXISTENCE,
+    networks.CATEGORY,
     identity.CATEGORY,
     webhooks.CATEGORY,
 )
