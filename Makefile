@@ -72,7 +72,8 @@ test-proxy: tools proxy-tools ## The proxy: units, pairs in network namespaces w
 	cd proxy && cargo test --locked
 	$(run) pytest tests/proxy -m "not long"
 
-chart-test: manifests ## The chart, as helm renders it
+chart-test: manifests ## The chart, as helm renders it, and Prometheus' rules by promtool
+	@command -v promtool >/dev/null || tests/cluster/tools/debs.sh prometheus
 	PATH="$$(tests/cluster/cluster tools):$$PATH" $(run) pytest charts
 
 manifests: ## Render the chart for the CLI's wheel (weft install)

@@ -1,6 +1,13 @@
 """viz: who reaches the dashboard, and what Prometheus is told."""
 
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
+
+import yaml
+
+RULES = Path(__file__).parent / "rules"
 
 
 def env(objects: Any, workload: str) -> dict[str, str]:
@@ -31,3 +38,35 @@ def test_another_prometheus_takes_the_place_of_the_own(helm: Any) -> None:
     assert env(objects, "web")["WEFT_PROMETHEUS_URL"] == url
     assert f"url: {url}" in sources
     assert [one for one in objects if one["metadata"]["name"] == "prometheus"] == []
+
+
+def config(objects: Any, folder: Path) -> Path:
+    """Prometheus' configuration as its pod has it, in a folder."""
+    for name, text in objects.one("ConfigMap", "prometheus-config")["data"].items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def promtool(folder: Path, *arguments: str) -> None:
+    """promtool, run in the folder, has no complaint."""
+    done = subprocess.run(["promtool", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_takes_its_configuration(mesh: Any, tmp_path: Path) -> None:
+    """Scrapes and rules, as rendered."""
+    promtool(config(mesh, tmp_path), "check", "config", "prometheus.yml")
+
+
+def test_rules_alert_when_they_should_and_only_then(mesh: Any, tmp_path: Path) -> None:
+    """tests/rules says when."""
+    shutil.copy(RULES / "alerts.test.yml", config(mesh, tmp_path))
+    promtool(tmp_path, "test", "rules", "alerts.test.yml")
+
+
+def test_every_alert_says_the_next_step(mesh: Any, tmp_path: Path) -> None:
+    """And how bad it is."""
+    groups = yaml.safe_load((config(mesh, tmp_path) / "alerts.yml").read_text())["groups"]
+    for rule in (rule for group in groups for rule in group["rules"]):
+        assert {"summary", "next"} == set(rule["annotations"]), rule["alert"]
+        assert rule["labels"]["severity"] in ("warning", "critical")
