@@ -1,7 +1,7 @@
 """Gathers evidence: Kubernetes' objects, the proxies' last exchanges and metrics, the applications' logs."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -130,8 +130,7 @@ class Collector:
     def _tap(self, namespace: str, resource: Resource, filters: dict[str, str]) -> list[Json]:
         query = {**filters, "replay": REPLAY, "max_rps": "10000"}
         try:
-            found = taps.events(self._kube, taps.path(namespace, resource), query, TAP_SECONDS)
-            return [one for one in found if one is not None and not isinstance(one.get("status"), dict)]
+            return list(_replayed(taps.events(self._kube, taps.path(namespace, resource), query, TAP_SECONDS)))
         except Failure as failure:
             if not isinstance(failure, ApiError) or failure.status != 404:  # 404: no pod of it runs
                 self._blind[f"requests: {failure.message}"] = None
@@ -193,3 +192,15 @@ class Collector:
 
 def _lives(pod: Json) -> bool:
     return (pod.get("status") or {}).get("phase") != "Succeeded" and "deletionTimestamp" not in pod["metadata"]
+
+
+def _replayed(events: Iterable[taps.Event | None]) -> Iterator[taps.Event]:
+    """What the proxies held; it is over when nothing more comes for a moment."""
+    begun = False
+    for event in events:
+        if event is None:
+            if begun:
+                return
+        elif not isinstance(event.get("status"), dict):
+            begun = True
+            yield event
