@@ -5,6 +5,7 @@ from panels import board, graph, list_of, number, variable
 
 RATE = "$__rate_interval"
 LIMITS = (0.9, 0.95)
+SPACE = "/namespaces/${namespace}"
 FAILED = 'result="failure"'
 TRAFFIC = 'route!="[probe]"'
 """All but the kubelet's probes."""
@@ -98,7 +99,7 @@ def workload() -> Dashboard:
     name = "{{dst_service}}{{dst_workload}}.{{dst_namespace}}"
     pods = "pod"
     return (
-        board("weft-workload", "weft: workload", "One workload's inbound and outbound traffic.")
+        board("weft-workload", "weft: workload", "One workload's inbound and outbound traffic.", SPACE)
         .with_variable(variable("namespace", "Namespace", "weft_proxy_info", "namespace"))
         .with_variable(variable("workload", "Workload", 'weft_proxy_info{namespace="$namespace"}', "workload"))
         .with_row(Row("Now"))
@@ -208,6 +209,3 @@ def control_plane() -> Dashboard:
         )
         .with_panel(graph("Scraped", "none", ("{{component}}", 'sum by (component) (up{job="weft-control-plane"})')))
     )
-
-
-BOARDS = {"overview": overview, "workload": workload, "control-plane": control_plane}

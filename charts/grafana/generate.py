@@ -3,10 +3,25 @@
 import sys
 from pathlib import Path
 
-from boards import BOARDS
+import boards
+import inside
+import objects
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 FOLDER = Path(__file__).parent.parent / "mesh" / "charts" / "viz" / "files" / "dashboards"
+
+
+BOARDS = {
+    "overview": boards.overview,
+    "namespace": objects.namespace,
+    "workload": boards.workload,
+    "pod": objects.pod,
+    "service": objects.service,
+    "edges": objects.edges,
+    "identity": inside.identity,
+    "proxy": inside.proxy,
+    "control-plane": boards.control_plane,
+}
 
 
 def rendered() -> dict[Path, str]:

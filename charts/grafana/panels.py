@@ -22,6 +22,9 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 WIDTH = 24
+HOME = "http://localhost:50750"
+"""Where `weft viz dashboard` brings weft's own dashboard to."""
+
 Query = tuple[str, str]
 """Legend and expression."""
 
@@ -88,8 +91,8 @@ def list_of(title: str, *columns: Query, hidden: tuple[str, ...] = ("Time",)) ->
     )
 
 
-def board(uid: str, title: str, description: str) -> Dashboard:
-    """A dashboard that is refreshed as often as proxies are scraped twice."""
+def board(uid: str, title: str, description: str, path: str = "/") -> Dashboard:
+    """A dashboard, refreshed as often as proxies are scraped twice; `path` is weft's own page about the same."""
     return (
         Dashboard(title)
         .uid(uid)
@@ -103,6 +106,7 @@ def board(uid: str, title: str, description: str) -> Dashboard:
         .link(
             DashboardLink("weft").type(DashboardLinkType.DASHBOARDS).tags(["weft"]).include_vars(True).keep_time(True)
         )
+        .link(DashboardLink("weft's dashboard").type(DashboardLinkType.LINK).url(HOME + path).target_blank(True))
         .with_variable(DatasourceVariable("datasource").label("Data source").type("prometheus"))
     )
 

@@ -12,6 +12,7 @@ DASHBOARDS = ROOT / "charts" / "mesh" / "charts" / "viz" / "files" / "dashboards
 VARIABLES = {
     "namespace": "teahouse",
     "workload": "counter",
+    "service": "counter",
     "__rate_interval": "1m",
     "__interval": "1m",
     "__range": "5m",

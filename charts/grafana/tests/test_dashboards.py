@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "charts/mesh/charts/viz/files/dashboards").glob("*.json"))
 Page = dict[str, tuple[str, list[str]]]
-SCRAPED = {"job", "namespace", "pod", "node", "workload_kind", "workload", "component", "instance"}
+SCRAPED = {"job", "namespace", "pod", "node", "workload_kind", "workload", "component", "instance", "__name__"}
 
 
 def expressions(node: object) -> Iterator[str]:
@@ -48,8 +48,8 @@ def test_expressions_use_documented_metrics_and_labels(path: Path, page: Page) -
     """Every metric is in docs/metrics.md, every label is one of its own or of the scrape."""
     known = page | {"up": ("gauge", [])}
     for expression in expressions(json.loads(path.read_text())):
-        names = set(re.findall(r"\b(?:weft|process)_\w+|\bup\b", expression))
-        metrics = {re.sub(r"_bucket$", "", name) for name in names if not name.startswith("weft-")}
+        names = set(re.findall(r"\bweft:[\w:]+|\b(?:weft|process)_\w+|\bup\b", expression))
+        metrics = {re.sub(r"_bucket$", "", name) for name in names if not name.startswith("weft-") and name != "weft_"}
         assert metrics <= set(known), expression
         allowed = SCRAPED.union(*(known[name][1] for name in metrics), {"le"})
         used = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression))

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from weft_injector.sidecar import Template
+from weft_sidecar.template import Template
 
 Json = dict[str, Any]
 

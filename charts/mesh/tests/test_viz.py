@@ -1,5 +1,6 @@
 """viz: who reaches the dashboard, and what Prometheus is told."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -70,3 +71,11 @@ def test_every_alert_says_the_next_step(mesh: Any, tmp_path: Path) -> None:
     for rule in (rule for group in groups for rule in group["rules"]):
         assert {"summary", "next"} == set(rule["annotations"]), rule["alert"]
         assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+def test_recorded_metrics_are_documented(mesh: Any, tmp_path: Path) -> None:
+    """docs/metrics.md has each, and no other."""
+    groups = yaml.safe_load((config(mesh, tmp_path) / "recording.yml").read_text())["groups"]
+    page = (RULES.parents[3] / "docs/metrics.md").read_text()
+    recorded = {rule["record"] for group in groups for rule in group["rules"]}
+    assert recorded == set(re.findall(r"^\| `(weft:\S+)`", page, re.MULTILINE))
