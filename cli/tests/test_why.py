@@ -166,6 +166,14 @@ def test_a_healthy_system_has_no_cause() -> None:
     assert causes(with_calls(*[asked()] * 80, failed(status=500))) == []
 
 
+@pytest.mark.parametrize(("ago", "expected"), [(60.0, ["oom-killed"]), (86_400.0, [])])
+def test_what_is_long_past_is_no_cause(ago: float, expected: list[str]) -> None:
+    """A container that was killed a minute ago is in trouble, one that was yesterday is not."""
+    app = Container("app", restarts=1, ended="OOMKilled", ended_at=NOW - ago)
+    found = causes(replace(HEALTHY, pods=(replace(WEB_POD, containers=(PROXY, app)), *DB_PODS)))
+    assert expected == [cause.id for cause in found]
+
+
 def test_the_trouble_is_followed_to_where_it_begins() -> None:
     """The web fails because the db does, the db because of the disk that it calls: the disk is the cause."""
     disk = Ref("shop", "deployment", "disk")

@@ -28,6 +28,7 @@ class Container:
     message: str = ""
     ended: str = ""
     """Why it last ended: Error, OOMKilled, Completed."""
+    ended_at: float = 0.0
     exit_code: int = 0
 
 

@@ -197,6 +197,7 @@ def _container(status: Json) -> Container:
         waiting="" if reason in ("PodInitializing", "ContainerCreating") else reason,
         message=waiting.get("message", ""),
         ended=ended.get("reason", ""),
+        ended_at=seconds(ended.get("finishedAt")),
         exit_code=ended.get("exitCode", 0),
     )
 

@@ -8,6 +8,8 @@ from weft.why.model import Cause, Container, Evidence, Pod
 IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 PROXY = "weft-proxy"
+RECENT_SECONDS = 15 * 60
+"""What a container that runs well again died of before is no trouble of today."""
 
 
 def unschedulable(evidence: Evidence) -> Iterator[Cause]:
@@ -52,7 +54,8 @@ def configuration(evidence: Evidence) -> Iterator[Cause]:
 def out_of_memory(evidence: Evidence) -> Iterator[Cause]:
     """The kernel ends it at its memory limit."""
     for pod, container in _containers(evidence):
-        if container.ended == "OOMKilled" and (container.restarts or not container.running):
+        lately = not container.ready or container.ended_at > evidence.now - RECENT_SECONDS
+        if container.ended == "OOMKilled" and lately:
             yield Cause(
                 "oom-killed",
                 95,
