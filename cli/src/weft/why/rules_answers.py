@@ -1,10 +1,10 @@
 """Causes in what servers answer and how long it takes. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from weft.why.failing import failures, target, told
+from weft.why.failing import behind, failures, target, told
 from weft.why.model import Call, Cause, Evidence, Ref
 
 SLOW_SECONDS = 0.3
@@ -151,10 +151,11 @@ def _one_side(calls: Sequence[Call]) -> list[Call]:
     return sent if any(call.failed for call in sent) else [call for call in calls if not call.outbound]
 
 
-def _shares(calls: Sequence[Call], key: object) -> dict[str, float]:
+def _shares(calls: Sequence[Call], key: Callable[[Call], str]) -> dict[str, float]:
+    """The share of failures in each group of calls."""
     groups: dict[str, list[Call]] = defaultdict(list)
     for call in calls:
-        groups[key(call)].append(call)  # type: ignore[operator]
+        groups[key(call)].append(call)
     return {name: sum(call.failed for call in group) / len(group) for name, group in groups.items()}
 
 
@@ -171,8 +172,6 @@ def _usual(evidence: Evidence, call: Call) -> float | None:
 
 
 def _same(other: Call, call: Call, evidence: Evidence) -> bool:
-    from weft.why.failing import behind
-
     owners = {pod.owner for pod in behind(evidence, call)} | ({call.dst} if call.dst.name else set())
     return not other.outbound and other.dst in owners
 

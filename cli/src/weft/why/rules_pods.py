@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from weft.why.failing import culprits, is_subject, suspects
+from weft.why.failing import called, culprits, is_subject, suspects
 from weft.why.model import Cause, Container, Evidence, Pod
 
 IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
@@ -140,8 +140,6 @@ def not_created(evidence: Evidence) -> Iterator[Cause]:
 
 def _selected(evidence: Evidence, name: str) -> bool:
     """Whether a workload is the one that a failing Service without pods is called after."""
-    from weft.why.failing import called
-
     return any(service.name == name and not service.ready for service in called(evidence))
 
 

@@ -1,5 +1,6 @@
 """Causes between a caller and its server: Services, ports, names, networks. Pure."""
 
+import difflib
 from collections.abc import Iterator
 
 from weft.why.failing import behind, called, failures, selects, told
@@ -110,7 +111,7 @@ def unknown_name(evidence: Evidence) -> Iterator[Cause]:
     """The application asks for a name that does not exist."""
     known = {service.name for service in evidence.services}
     for name in evidence.unknown_names:
-        near = sorted(known, key=lambda other: _distance(name.partition(".")[0], other))[:1]
+        near = difflib.get_close_matches(name.partition(".")[0], sorted(known), n=1)
         yield Cause(
             "dns-name",
             83,
@@ -167,9 +168,3 @@ def _policy(evidence: Evidence, call: Call) -> Policy | None:
 
 def _covers(policy: Policy, pod: Pod) -> bool:
     return all(pod.labels.get(name) == value for name, value in policy.selector.items())
-
-
-def _distance(one: str, other: str) -> float:
-    import difflib
-
-    return -difflib.SequenceMatcher(None, one, other).ratio()
