@@ -43,10 +43,10 @@ OPTIONS: list[tuple[str, int]] = [
     # Proxies may ping every 10 s, also while nothing happens; the default answers that with "too many pings".
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
-    # A storm of proxies that come back: above 1,000 calls not yet looked at, more and more are told to come later,
-    # above 3,000 all. Those that are connected are served all the time.
-    ("grpc.server.max_pending_requests", 1_000),
-    ("grpc.server.max_pending_requests_hard_limit", 3_000),
+    # A storm of proxies that come back waits here to be let in. gRPC's default of 1,000 sends the others away at once,
+    # and their next attempts cost more than letting them in; those that are connected are served all the time.
+    ("grpc.server.max_pending_requests", MAX_STREAMS),
+    ("grpc.server.max_pending_requests_hard_limit", MAX_STREAMS),
 ]
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
