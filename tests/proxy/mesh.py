@@ -11,17 +11,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from netns import Address, Namespace, wire
+from netns import Namespace, wire
 from plane import MESHED, NODE, SERVER_POD, UNMESHED, spiffe
 from weft_pki.issue import Authority, new_anchor, new_issuer, workload_leaf
 from weft_pki.keys import key_pem, new_key
 
-__all__ = ["MESHED", "NODE", "SERVER_POD", "UNMESHED", "Mesh", "Pod", "eventually"]
+__all__ = ["MESHED", "NODE", "SERVER_POD", "UNMESHED", "Mesh", "Pod", "eventually", "listens"]
 
 ROOT = Path(__file__).parents[2]
 PROXY = Path(os.environ.get("WEFT_PROXY_BIN", ROOT / "proxy/target/debug"))
@@ -30,7 +32,7 @@ CACHE = Path(os.environ.get("WEFT_CACHE", Path.home() / ".cache/weft"))
 TOOLS = Path(os.environ.get("WEFT_PROXY_TOOLS", CACHE / "proxy-tools"))
 """Folder of what `make proxy-tools` built."""
 PROXY_UID = 2102
-SOON = 20.0
+SOON = 60.0
 """Seconds within which anything local must have happened."""
 
 HTTP1, HTTP2, HTTPS, ECHO, GREETER, GRPC = 8080, 8081, 8443, 9000, 7777, 10000
@@ -67,9 +69,9 @@ class Pod:
         return sum(float(line.rsplit(" ", 1)[1]) for line in series if all(label in line for label in labels))
 
     def memory(self) -> int:
-        """Resident bytes."""
+        """Resident bytes of its own; the program's code, read as it is needed, apart."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
+        return int(re.findall(r"RssAnon:\s+(\d+) kB", status)[0]) * 1024
 
     def descriptors(self) -> int:
         """Open file descriptors."""
@@ -83,39 +85,53 @@ class Pod:
 class Mesh:
     """Everything; use as a context manager."""
 
-    def __init__(self, folder: Path, log: str = "info,h2=warn,hyper=warn") -> None:
-        self.folder = folder
+    node: Namespace
+    client: Pod
+    server: Pod
+    gateway: Pod
+
+    def __init__(self, log: str = "info,h2=warn,hyper=warn") -> None:
         self.log = log
-        self.authority = self._certificates()
-        name = f"weft-{os.getpid()}"
-        self.node, self.client_ns, self.server_ns = (Namespace(f"{name}-{role}") for role in ("n", "c", "s"))
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.stack = ExitStack()
+        self.runs = 0
 
     def __enter__(self) -> Self:
-        subprocess.run(self.node.argv(["sysctl", "-qw", "net.ipv4.ip_forward=1"]), check=True)
-        wire(self.node, self.client_ns, 1)
-        wire(self.node, self.server_ns, 2)
-        self._run(
-            self.node, [sys.executable, str(Path(__file__).with_name("plane.py")), "127.0.0.1:18081", str(self.folder)]
-        )
-        control = {"WEFT_MODE": "gateway", "WEFT_FORWARD": "18080=127.0.0.1:18081,18086=127.0.0.1:18081"}
-        control |= {"WEFT_FORWARD_ANONYMOUS": "18080", "WEFT_IDENTITY_ADDR": "plain:127.0.0.1:18081"}
-        self.gateway = self._pod(self.node, "weft", "control", NODE, control)
-        for namespace in (self.client_ns, self.server_ns):
-            subprocess.run(namespace.argv([str(PROXY / "weft-proxy-init")]), check=True, stderr=subprocess.DEVNULL)
-        self.client = self._pod(self.client_ns, "shop", "caller", "10.77.1.2")
-        self.server = self._pod(self.server_ns, "shop", "web", SERVER_POD)
-        for namespace in (self.server_ns, self.node):
-            self._run(namespace, [str(TOOLS / "app")])
-            eventually("the application listens", lambda ns=namespace: _listens(ns, ("127.0.0.1", GREETER)))
+        try:
+            self._start()
+        except BaseException:
+            self.stack.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in reversed(self.processes):
-            process.kill()
-            process.wait()
-        for namespace in (self.client_ns, self.server_ns, self.node):
-            namespace.close()
+        self.stack.close()
+
+    def _start(self) -> None:
+        self.folder = Path(self.stack.enter_context(TemporaryDirectory(prefix="weft-mesh-")))
+        self.folder.chmod(0o755)  # the proxies are no root and read their token and bundle here
+        self.authority = self._certificates()
+        self.node, client, server = (self._namespace(role) for role in ("n", "c", "s"))
+        subprocess.run(self.node.argv(["sysctl", "-qw", "net.ipv4.ip_forward=1"]), check=True)
+        wire(self.node, client, 1)
+        wire(self.node, server, 2)
+        plane = Path(__file__).with_name("plane.py")
+        self.run(self.node, [sys.executable, str(plane), "127.0.0.1:18081", str(self.folder)])
+        listens(self.node, 18081)
+        control = {"WEFT_MODE": "gateway", "WEFT_FORWARD": "18080=127.0.0.1:18081,18086=127.0.0.1:18081"}
+        control |= {"WEFT_FORWARD_ANONYMOUS": "18080", "WEFT_IDENTITY_ADDR": "plain:127.0.0.1:18081"}
+        self.gateway = self._pod(self.node, "weft", "control", NODE, control)
+        for namespace in (client, server):
+            subprocess.run(namespace.argv([str(PROXY / "weft-proxy-init")]), check=True, stderr=subprocess.DEVNULL)
+        self.client = self._pod(client, "shop", "caller", "10.77.1.2")
+        self.server = self._pod(server, "shop", "web", SERVER_POD)
+        for namespace in (server, self.node):
+            self.run(namespace, [str(TOOLS / "app")])
+            listens(namespace, GREETER)
+
+    def _namespace(self, role: str) -> Namespace:
+        namespace = Namespace(f"weft-{os.getpid()}-{role}")
+        self.stack.callback(namespace.close)
+        return namespace
 
     def tls(self, alpn: str) -> ssl.SSLContext:
         """What a meshed peer, shop/caller, speaks: mesh TLS with a certificate of its own."""
@@ -143,15 +159,17 @@ class Mesh:
         (self.folder / "ca.crt").write_bytes(anchor.certificate.public_bytes(Encoding.PEM))
         (self.folder / "issuer.crt").write_bytes(issuer.certificate.public_bytes(Encoding.PEM))
         (self.folder / "issuer.key").write_bytes(key_pem(issuer.key))
-        self.folder.chmod(0o755)
         return issuer
 
-    def _run(
+    def run(
         self, namespace: Namespace, argv: list[str], env: dict[str, str] | None = None, uid: int | None = None
     ) -> tuple[subprocess.Popen[bytes], Path]:
-        log = self.folder / f"{len(self.processes)}-{Path(argv[0]).name}.log"
+        """Starts a process that ends with the mesh; returns it and its log."""
+        self.runs += 1
+        log = self.folder / f"{self.runs}-{Path(argv[0]).name}.log"
         process = namespace.spawn(argv, log, env, uid)
-        self.processes.append(process)
+        self.stack.callback(process.wait)
+        self.stack.callback(process.kill)
         return process, log
 
     def _pod(
@@ -176,15 +194,20 @@ class Mesh:
             "WEFT_CLUSTER_NETWORKS": "10.77.0.0/16,10.78.0.0/16",
             **(extra or {}),
         }
-        process, log = self._run(namespace, [str(PROXY / "weft-proxy")], settings, PROXY_UID)
+        process, log = self.run(namespace, [str(PROXY / "weft-proxy")], settings, PROXY_UID)
         pod = Pod(namespace, process, log)
         eventually(f"ready: {account}", lambda: pod.get("/ready").startswith("HTTP/1.1 200"))
         return pod
 
 
-def _listens(namespace: Namespace, address: Address) -> bool:
-    try:
-        namespace.connect(address).close()
-    except OSError:
-        return False
-    return True
+def listens(namespace: Namespace, port: int) -> None:
+    """Waits until something listens on the port of a namespace's loopback."""
+
+    def connects() -> bool:
+        try:
+            namespace.connect(("127.0.0.1", port)).close()
+        except OSError:
+            return False
+        return True
+
+    eventually(f"port {port} of {namespace.name} listens", connects)

@@ -1,0 +1,202 @@
+"""What hostile clients are made of: raw HTTP/2 frames, a bystander who must not suffer, and a proxy that recovers."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+
+from hpack import Decoder, Encoder
+from hyperframe.exceptions import HyperframeError
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+from mesh import HTTP1, MESHED, Mesh, Pod, eventually
+
+SCALE = int(os.environ.get("WEFT_HOSTILE_SCALE", "1"))
+"""How many times more of everything `make hostile` sends than `make test-proxy`."""
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+GET = ((":method", "GET"), (":scheme", "http"), (":authority", "web.shop"), (":path", "/"))
+POST = ((":method", "POST"), *GET[1:])
+MAX_FRAME = 16_384
+ENOUGH = 10
+"""Answers that an honest client must have got at least, however quickly an attack was over."""
+PATIENCE = 10.0
+"""Seconds in which a proxy must have answered or refused, and after an attack be as it was."""
+
+
+class Http2:
+    """A connection whose frames are written by hand and whose answers are read in the background."""
+
+    def __init__(self, sock: socket.socket, settings: dict[int, int] | None = None, reads: bool = True) -> None:
+        self.sock = sock
+        sock.settimeout(PATIENCE)
+        self.encoder = Encoder()
+        self.frames: list[Frame] = []
+        self.closed = threading.Event()
+        self.send(PREFACE + SettingsFrame(settings=settings or {}).serialize())
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        if reads:
+            self.reader.start()
+
+    def send(self, data: bytes) -> bool:
+        """False once the other side does not take it any more."""
+        try:
+            self.sock.sendall(data)
+        except OSError:
+            self.closed.set()
+            return False
+        return True
+
+    def granted(self) -> None:
+        """Waits for the windows that the other side gives beyond the protocol's own."""
+        window = lambda: any(isinstance(frame, WindowUpdateFrame) for frame in list(self.frames))  # noqa: E731
+        eventually("a window is given", window, PATIENCE)
+
+    def headers(self, stream: int, fields: object = GET, end: bool = True) -> bytes:
+        """A HEADERS frame, ready to send, and what it takes of CONTINUATION."""
+        block = self.encoder.encode(fields, huffman=False)  # long ones take for ever with it
+        pieces = [block[at : at + MAX_FRAME] for at in range(0, len(block), MAX_FRAME)]
+        frames = [HeadersFrame(stream, pieces[0], flags=["END_STREAM"] if end else [])]
+        frames += [ContinuationFrame(stream, piece) for piece in pieces[1:]]
+        frames[-1].flags.add("END_HEADERS")
+        return b"".join(frame.serialize() for frame in frames)
+
+    def goaway(self) -> int | None:
+        """The error code of the GOAWAY that came."""
+        return next((frame.error_code for frame in self.frames if isinstance(frame, GoAwayFrame)), None)
+
+    def resets(self) -> dict[int, int]:
+        """Streams that the other side reset, with the error code."""
+        return {frame.stream_id: frame.error_code for frame in self.frames if isinstance(frame, RstStreamFrame)}
+
+    def statuses(self) -> dict[int, str]:
+        """The status of each stream that was answered."""
+        decoder, found = Decoder(), {}
+        for frame in self.frames:
+            if isinstance(frame, HeadersFrame):
+                fields = dict(decoder.decode(frame.data))
+                found.setdefault(frame.stream_id, fields.get(":status", ""))
+        return found
+
+    def data(self, stream: int) -> bytes:
+        """The body of a response so far."""
+        frames = [frame for frame in self.frames if isinstance(frame, DataFrame)]
+        return b"".join(frame.data for frame in frames if frame.stream_id == stream)
+
+    def alive(self) -> bool:
+        """Whether the other side still answers a PING."""
+        token = os.urandom(8)
+        if not self.send(PingFrame(opaque_data=token).serialize()):
+            return False
+
+        def answered() -> bool:
+            pongs = [frame for frame in list(self.frames) if isinstance(frame, PingFrame) and "ACK" in frame.flags]
+            return any(pong.opaque_data == token for pong in pongs)
+
+        eventually("a PING is answered or the connection ends", lambda: self.closed.is_set() or answered(), PATIENCE)
+        return answered()
+
+    def close(self) -> None:
+        """Hangs up."""
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+    def _read(self) -> None:
+        buffer = b""
+        with suppress(OSError, ValueError, HyperframeError):
+            while data := self.sock.recv(65536):
+                buffer = self._parse(buffer + data)
+        self.closed.set()
+
+    def _parse(self, buffer: bytes) -> bytes:
+        while len(buffer) >= 9:
+            frame, length = Frame.parse_frame_header(memoryview(buffer[:9]))
+            if len(buffer) < 9 + length:
+                break
+            frame.parse_body(memoryview(buffer[9 : 9 + length]))
+            if len(self.frames) < 100_000:
+                self.frames.append(frame)
+            buffer = buffer[9 + length :]
+        return buffer
+
+
+class Bystander(threading.Thread):
+    """An honest client on both proxies, all the while: a request on an old connection and one on a new, in turn."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        super().__init__(daemon=True)
+        self.mesh = mesh
+        self.over = threading.Event()
+        self.answers = 0
+        self.slowest = 0.0
+        self.faults: list[str] = []
+
+    def run(self) -> None:
+        try:
+            self._run()
+        except OSError as error:
+            self.faults.append(f"no connection: {error}")
+
+    def _run(self) -> None:
+        connect = partial(self.mesh.client.namespace.connect, (MESHED, HTTP1), PATIENCE)
+        with connect() as kept:
+            while not self.over.wait(0.01) or self.answers < ENOUGH:
+                self._ask(kept)
+                with connect() as fresh:
+                    self._ask(fresh)
+
+    def _ask(self, sock: socket.socket) -> None:
+        began = time.monotonic()
+        try:
+            sock.sendall(b"POST /bystander HTTP/1.1\r\nHost: web.shop\r\nContent-Length: 2\r\n\r\nhi")
+            answer = b""
+            while not answer.endswith(b"\r\n\r\nhi"):
+                answer += sock.recv(4096) or b"(closed)\r\n\r\nhi"
+        except OSError as error:
+            answer = str(error).encode()
+        self.answers += 1
+        self.slowest = max(self.slowest, time.monotonic() - began)
+        if not answer.startswith(b"HTTP/1.1 200 OK"):
+            self.faults.append(answer.decode(errors="replace"))
+
+
+@contextmanager
+def unharmed(mesh: Mesh) -> Iterator[None]:
+    """Whatever is done inside: another client is served, and afterwards both proxies are as small as they were."""
+    pods = (mesh.client, mesh.server)
+    before = [_size(pod) for pod in pods]
+    bystander = Bystander(mesh)
+    bystander.start()
+    try:
+        yield
+    finally:
+        bystander.over.set()
+        bystander.join()
+    assert bystander.faults == []
+    assert bystander.slowest < PATIENCE / 2
+    for pod, (memory, descriptors) in zip(pods, before, strict=True):
+        eventually(
+            f"descriptors back at {descriptors}", lambda p=pod, d=descriptors: p.descriptors() <= d + 2, PATIENCE
+        )
+        within = 1.1 * memory + (1 << 20)
+        back = lambda p=pod, w=within: p.memory() <= w  # noqa: E731
+        try:
+            eventually("memory is back", back, PATIENCE)
+        except AssertionError:
+            raise AssertionError(f"{memory >> 10} kB before, {pod.memory() >> 10} kB after") from None
+
+
+def _size(pod: Pod) -> tuple[int, int]:
+    return pod.memory(), pod.descriptors()
