@@ -27,7 +27,7 @@ paths:
   x-comment: nothing
 """
 OPENAPI = """{"openapi": "3.1.0", "servers": [{"url": "https://tea.example/v1"}],
- "paths": {"/cups": {"post": {}, "parameters": []}}}"""
+ "paths": {"/cups/é": {"post": {}, "parameters": []}}}"""
 PROTO = """
 syntax = "proto3";
 package tea.v1;  // the package
@@ -74,8 +74,8 @@ def test_an_openapi_2_document() -> None:
 
 
 def test_an_openapi_3_document() -> None:
-    """Paths begin with the path of the first server; JSON is YAML."""
-    assert openapi.routes(OPENAPI, "x") == [Route("POST", "/v1/cups")]
+    """Paths begin with the path of the first server; JSON is YAML; requests are percent-encoded."""
+    assert openapi.routes(OPENAPI, "x") == [Route("POST", "/v1/cups/%C3%A9")]
 
 
 @pytest.mark.parametrize("text", ["", "openapi: 3.0.0", "[", "openapi: 4.0\npaths: {}", "paths: {}"])

@@ -11,6 +11,14 @@ from lab import IMAGE, eventually, get, kubectl, run, weft
 SPACE = "weft-it-injection"
 SERVE = "import http.server as h; h.ThreadingHTTPServer(('', 8080), h.SimpleHTTPRequestHandler).serve_forever()"
 FETCH = "import urllib.request as u; u.urlopen('http://page:8080/', timeout=10)"
+GUEST = """
+import itertools, time, urllib.error, urllib.request
+for number in itertools.count():
+    try:
+        urllib.request.urlopen(f"http://page:8080/{f'teas/{number}' if number % 3 else 'pages/about'}", timeout=5)
+    except urllib.error.URLError:
+        time.sleep(0.05)
+"""
 PROFILE = """
 apiVersion: weft.dev/v1alpha1
 kind: ServiceProfile
@@ -135,3 +143,24 @@ def test_a_route_that_never_gets_a_request_is_refused(space: str) -> None:
     done = run("kubectl", "apply", "-f", "-", stdin=PROFILE % SPACE, check=False)
 
     assert "spec.routes[1].condition: is never reached: routes[0] takes all its requests" in done.stderr
+
+
+def test_a_learned_profile_names_the_routes(space: str, viz: None) -> None:
+    """From live traffic, with ids as one parameter; once it is applied, metrics know the routes."""
+    apply(pod("guest", python("guest", GUEST)))
+    eventually(lambda: ready("page") and ready("guest"), 240)
+
+    text = eventually(lambda: run_profile("5s"), 60)
+    assert [route["name"] for route in yaml.safe_load(text)["spec"]["routes"]] == [
+        "GET /pages/about",
+        "GET /teas/{tea}",
+    ]
+    kubectl("apply", "-f", "-", stdin=text)
+
+    eventually(lambda: "GET /teas/{tea}" in weft("-n", SPACE, "viz", "routes", "pod/guest"), 120)
+
+
+def run_profile(duration: str) -> str:
+    """The profile of Service page; empty while there is no traffic."""
+    command = ["weft", "-n", SPACE, "viz", "profile", "page", "--tap", "pod/page", "--duration", duration]
+    return run(*command, check=False).stdout

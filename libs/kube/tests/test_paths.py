@@ -28,7 +28,12 @@ def test_other_characters_stand_for_themselves(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("template", "reason"),
-    [("tea", 'must begin with "/", like "/tea"'), ("/a{id}", '"a{id}" must be a whole segment'), ("/{}", '"{}" must')],
+    [
+        ("tea", 'must begin with "/", like "/tea"'),
+        ("/a{id}", '"a{id}" must be a whole segment'),
+        ("/{}", '"{}" must'),
+        ("/é/{id}", "/%C3%A9/{id}"),
+    ],
 )
 def test_what_is_no_template_is_named(template: str, reason: str) -> None:
     """With what it should look like."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from weft_sp_validator.overlap import requests_of
+from weft_sp_validator.overlap import Taken, requests_of
 from weft_sp_validator.profile import faults_of, warnings_of
 
 
@@ -132,7 +132,22 @@ def test_covering_is_what_the_expressions_say(one: str, other: str, path: list[s
     text = "/" + "/".join(path)
     matches = [re.fullmatch(pattern, text) is not None for pattern in (one, other)]
     assert not (first.covers(second) and matches == [False, True])
-    assert first.meets(second) or matches != [True, True]
+    taken = Taken()
+    taken.add(7, first)
+    assert list(taken.meeting(second)) == [(7, first)] or matches != [True, True]
+
+
+@given(st.lists(PATHS, max_size=6), PATHS)
+def test_of_many_routes_those_that_cover_are_found(paths: list[str], path: str) -> None:
+    """As if each were asked."""
+    found = requests_of({"pathRegex": path})
+    others = [requests_of({"pathRegex": other}) for other in paths]
+    assert found
+    taken = Taken()
+    for place, other in enumerate(others):
+        assert other
+        taken.add(place, other)
+    assert sorted(taken.covering(found)) == [at for at, other in enumerate(others) if other and other.covers(found)]
 
 
 def conditions(*found: str) -> list[dict[str, Any]]:

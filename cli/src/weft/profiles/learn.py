@@ -20,6 +20,9 @@ _ID = re.compile(
     r"|(?=[^/]*\d)(?=[^/]*[A-Za-z])[A-Za-z0-9_-]{16,}"
     r"|[^/]*[@%][^/]*"
 )
+_PLAIN = re.compile("[!-z|~]*")
+"""Printable ASCII without braces, which templates use."""
+
 Path = tuple[str, ...]
 
 
@@ -52,7 +55,7 @@ class Learner:
 
 
 def _masked(segment: str) -> str:
-    return "{}" if _ID.fullmatch(segment) or not re.fullmatch(r"[^{}\s]*", segment) else segment
+    return "{}" if _ID.fullmatch(segment) or not _PLAIN.fullmatch(segment) else segment
 
 
 def _merged(method: str, paths: dict[Path, int]) -> Counter[tuple[str, Path]]:

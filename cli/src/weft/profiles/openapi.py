@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import yaml
 from weft_kube.paths import path_regex
@@ -13,6 +13,9 @@ from weft.profiles.model import Route, ordered
 from weft.yamledit import LOADER
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+PLAIN = "/{}%!$&'()*+,;=:@-._~"
+"""What stands in paths as it is; all else is percent-encoded in requests."""
+
 RETRYABLE, TIMEOUT = "x-weft-retryable", "x-weft-timeout"
 
 
@@ -20,7 +23,9 @@ def routes(text: str, source: str) -> list[Route]:
     """Every operation; `x-weft-retryable` and `x-weft-timeout` of it or its path are taken over."""
     document = _parse(text, source)
     base = _base(document)
-    return ordered(route for path, item in document["paths"].items() for route in _operations(base + path, item))
+    return ordered(
+        route for path, item in document["paths"].items() for route in _operations(quote(base + path, safe=PLAIN), item)
+    )
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:

@@ -5,8 +5,8 @@ end: for these the answer is exact. What other regular expressions share is not 
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from weft_kube.paths import path_regex
@@ -25,24 +25,66 @@ class Requests:
 
     def covers(self, other: "Requests") -> bool:
         """Is each request of the other one of these, too?"""
-        if self.method not in ("", other.method):
-            return False
-        return self._compare(other, _includes)
+        taken = Taken()
+        taken.add(0, self)
+        return any(True for _ in taken.covering(other))
 
-    def meets(self, other: "Requests") -> bool:
-        """Is there a request of both?"""
-        if self.method and other.method and self.method != other.method:
-            return False
-        return self._compare(other, lambda mine, theirs: _includes(mine, theirs) or _includes(theirs, mine))
 
-    def _compare(self, other: "Requests", fits: Any) -> bool:
-        for position, mine in enumerate(self.segments):
-            theirs = other.segments[position] if position < len(other.segments) else None
-            if theirs is None or not fits(mine, theirs):
-                return False
-            if REST in (mine, theirs):
-                return True
-        return len(self.segments) == len(other.segments)
+@dataclass(slots=True)
+class _Node:
+    children: dict[str, "_Node"] = field(default_factory=dict)
+    ends: list[tuple[int, Requests]] = field(default_factory=list)
+
+
+class Taken:
+    """Routes so far, as a tree of segments: what a new one shares with them is found without asking each."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+
+    def add(self, place: int, requests: Requests) -> None:
+        """The route at this place takes these requests."""
+        node = self._root
+        for segment in requests.segments:
+            node = node.children.setdefault(segment, _Node())
+        node.ends.append((place, requests))
+
+    def covering(self, requests: Requests) -> Iterator[int]:
+        """Places of routes that take all of these requests."""
+        for place, other in _walk(self._root, requests.segments, _includes):
+            if other.method in ("", requests.method):
+                yield place
+
+    def meeting(self, requests: Requests) -> Iterator[tuple[int, Requests]]:
+        """Routes that take some of these requests."""
+        for place, other in _walk(self._root, requests.segments, _meets):
+            if not other.method or not requests.method or other.method == requests.method:
+                yield place, other
+
+
+def _walk(node: _Node, segments: tuple[str, ...], fits: Callable[[str, str], bool]) -> Iterator[tuple[int, Requests]]:
+    if not segments:
+        yield from node.ends
+        return
+    theirs = segments[0]
+    # A word meets itself and what stands for many; only what stands for many must be compared with every child.
+    tokens = (theirs, ONE, MAYBE, REST) if theirs.startswith("=") else tuple(node.children)
+    for token in tokens:
+        child = node.children.get(token)
+        if child is None or not fits(token, theirs):
+            continue
+        if token == REST:
+            yield from child.ends
+        elif theirs == REST:
+            yield from _below(child)
+        else:
+            yield from _walk(child, segments[1:], fits)
+
+
+def _below(node: _Node) -> Iterator[tuple[int, Requests]]:
+    yield from node.ends
+    for child in node.children.values():
+        yield from _below(child)
 
 
 def requests_of(condition: Mapping[str, Any]) -> Requests | None:
@@ -75,3 +117,8 @@ def _includes(mine: str, theirs: str) -> bool:
     if mine == MAYBE:
         return theirs != REST
     return mine == ONE and theirs not in (REST, MAYBE, "=")
+
+
+def _meets(mine: str, theirs: str) -> bool:
+    """Is there a text of both?"""
+    return _includes(mine, theirs) or _includes(theirs, mine)

@@ -2,18 +2,22 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from weft_kube.names import PATH_REGEX_MAX
 from weft_kube.paths import PATH_MAX, path_regex
 
-from weft_sp_validator.overlap import Requests, requests_of
+from weft_sp_validator.overlap import Requests, Taken, requests_of
 from weft_sp_validator.pattern import PatternError, check_pattern
 from weft_sp_validator.rules import Fault, boolean, choice, each, kind, number, record, shown, span, text
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
 MAX_ROUTES = 500
 MAX_NAME = 128
+MAX_OVERLAPS = 20
+"""Warnings: the API server shows no more than 4,096 characters of them."""
+
 RESERVED_NAMES = ("[probe]", "overflow")
 """Routes that the proxy itself gives to metrics."""
 
@@ -33,7 +37,7 @@ def warnings_of(profile: dict[str, Any]) -> list[Fault]:
     """What is allowed and yet hardly meant, in a sound profile."""
     routes = _routes(profile)
     warnings = [warning for place, route in enumerate(routes) for warning in _route_warnings(place, route)]
-    return [*warnings, *_overlapping(routes), *_idle_budget(profile["spec"], routes)]
+    return [*warnings, *islice(_overlapping(routes), MAX_OVERLAPS), *_idle_budget(profile["spec"], routes)]
 
 
 def _pattern(path: str, value: Any) -> Iterator[Fault]:
@@ -128,11 +132,11 @@ def _repeated(routes: list[Any]) -> Iterator[Fault]:
 
 def _unreachable(routes: list[Any]) -> Iterator[Fault]:
     """The first route that matches wins: what an earlier one covers never gets a request."""
-    earlier: list[tuple[int, Requests]] = []
+    earlier = Taken()
     for place, found in _judged(routes):
-        cover = next((at for at, other in earlier if other.covers(found)), None)
+        cover = min(earlier.covering(found), default=None)
         if cover is None:
-            earlier.append((place, found))
+            earlier.add(place, found)
         elif routes[cover]["condition"] == routes[place]["condition"]:
             yield Fault(f"spec.routes[{place}].condition", f"is never reached: routes[{cover}] has the same one")
         else:
@@ -142,12 +146,12 @@ def _unreachable(routes: list[Any]) -> Iterator[Fault]:
 
 def _overlapping(routes: list[Any]) -> Iterator[Fault]:
     """Routes that share requests, neither being the special case of the other."""
-    earlier: list[tuple[int, Requests]] = []
+    earlier = Taken()
     for place, found in _judged(routes):
-        shared = (at for at, other in earlier if other.meets(found) and not found.covers(other))
+        shared = (at for at, other in earlier.meeting(found) if not found.covers(other))
         if (at := next(shared, None)) is not None:
             yield Fault(f"spec.routes[{place}].condition", f"shares requests with routes[{at}], which gets them")
-        earlier.append((place, found))
+        earlier.add(place, found)
 
 
 def _judged(routes: list[Any]) -> Iterator[tuple[int, Requests]]:
