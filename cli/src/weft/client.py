@@ -1,8 +1,7 @@
 """A client of weft's public API (web's `/api/v1`).
 
-kube = Kube.connect(None, None)
-client = Client(forward.to_component(kube, "web", 8084))
-for row in client.stat("deployment", namespace="teahouse"):
+client = connect()
+for row in client.stat("deployment", namespace="teahouse")["rows"]:
     print(row["name"], row["success"])
 """
 
@@ -190,3 +189,12 @@ class Client:
             error = body.get("error") or {}
             raise Failure(error.get("message") or f"web answered {status}", error.get("hint") or "")
         return dict(body)
+
+
+def connect(kubeconfig: str | None = None, context: str | None = None) -> Client:
+    """A client that reaches web as kubectl would: through the API server, with the rights of the kubeconfig."""
+    from weft.cluster import Kube
+    from weft.forward import to_component
+    from weft.names import PORT_WEB
+
+    return Client(to_component(Kube.connect(kubeconfig, context), "web", PORT_WEB))

@@ -163,6 +163,15 @@ async def test_what_comes_from_outside_is_an_edge_with_the_reason(lab: Any) -> N
     assert edge["reason"].startswith("the client is not in the mesh")
 
 
+async def test_what_reached_no_server_is_not_called_plain_text(lab: Any) -> None:
+    """The proxy answered itself: the edge says so, and the identity page leaves it out."""
+    unreached = EDGE | {"dst_workload_kind": "", "dst_workload": "", "peer_identity": "", "tls": "no_identity"}
+    lab.prometheus.series = {"dst_workload, dst_service": [(unreached | {"result": "failure"}, 60)]}
+    (edge,) = (await lab.get("edges", namespace="shop"))["rows"]
+    assert (edge["dst"]["kind"], edge["reason"].startswith("no server was reached")) == ("service", True)
+    assert (await lab.get("identities"))["plain"] == []
+
+
 async def test_long_names_have_numbers_too(lab: Any) -> None:
     """Metrics know them cut; answers have them whole, in rows and in edges."""
     long = "n" * 70

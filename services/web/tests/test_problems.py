@@ -77,6 +77,13 @@ def test_a_recent_rollout_is_a_cause() -> None:
     assert [one.cause for one in ranked(evidence)] == ["a new version began 3 min ago: replicaset web-5d4, revision 3"]
 
 
+def test_a_proxy_that_answers_for_the_application_is_the_cause() -> None:
+    """Its own errors are half of the failed answers or more."""
+    failures = {ref("web"): [Failures(10, "502", "", "", "")]}
+    evidence = Evidence(rows=[row("web", 0.5)], failures=failures, errors={ref("web"): {"E111": 8.0}})
+    assert [one.cause for one in ranked(evidence)] == ["its proxy answers for it: E111 the connection was lost"]
+
+
 def test_calls_that_fail_on_the_way_are_told() -> None:
     """Neither end is at fault: the caller's proxy knows the code."""
     evidence = Evidence(rows=[row("db", 1.0)], edges=[edge("web", "db", 0.5)], errors={ref("web"): {"E103": 5.0}})

@@ -106,7 +106,8 @@ def _full(key: _Key, catalog: Catalog) -> _Key:
 def _edge(key: _Key, found: Outcomes, opened: float, window: int) -> Edge:
     src, dst, server_id, tls = key
     rps = found.rps(window) if found.counts else None
-    reason = notes.no_mtls(tls, inbound=src == OUTSIDE)
+    unreached = tls == "no_identity" and not server_id and dst.kind == "service"
+    reason = notes.UNREACHED if unreached else notes.no_mtls(tls, inbound=src == OUTSIDE)
     return Edge(src, dst, "", server_id, tls, reason, rps, found.success, round(opened))
 
 

@@ -38,7 +38,8 @@ async def identities(
         _anchors(api, mesh.namespace),
         _expiries(question, prometheus),
     )
-    plain = [edge for edge in links.rows if edge.tls != "true"]
+    # What a client's proxy could not send anywhere went over no network, so it was not in plain text either.
+    plain = [edge for edge in links.rows if edge.tls != "true" and not (edge.success == 0 and edge.src.name)]
     rows = _rows(question.namespace, catalog, expiry, mesh.trust_domain)
     return Identities(mesh.trust_domain, found, issuer, rows, plain, list(filter(None, (refused, unknown))))
 

@@ -42,6 +42,10 @@ INBOUND = OUTBOUND | {
 }
 
 
+UNREACHED = "no server was reached, so the proxy answered itself; or the server is not in the mesh"
+"""Of requests to a Service that no endpoint is known to have got."""
+
+
 def no_mtls(tls: str, *, inbound: bool = False) -> str:
     """Why traffic is not encrypted by the mesh, from the label `tls`; empty when it is."""
     return (INBOUND if inbound else OUTBOUND).get(tls, f"the proxy says {tls!r}")

@@ -88,7 +88,7 @@ def _failing(
     """A workload's problem and its rank: 0 to 1 by how many fail, 2 and more for what follows from another."""
     ref, failures = _ref(row), evidence.failures.get(_ref(row), [])
     calls = [edge for edge in evidence.edges if edge.src == ref and edge.dst != ref and _poor(edge.success)]
-    cause = _cause(ref, calls, troubled, evidence) or _own_answer(failures)
+    cause = _cause(ref, calls, troubled, evidence) or _own_answer(failures, evidence.errors.get(ref, {}))
     because = any(edge.dst in failing for edge in calls)
     rank = (2 if because else 0) + (row.success or 0.0)
     shown = [*_told(failures), *_codes(evidence.errors.get(ref, {}))]
@@ -110,7 +110,11 @@ def _cause(ref: Ref, calls: list[Edge], troubled: Mapping[Ref, list[str]], evide
     return ""
 
 
-def _own_answer(failures: list[Failures]) -> str:
+def _own_answer(failures: list[Failures], codes: Mapping[str, float]) -> str:
+    """The proxy's own answers when they are half of the failed ones or more, else the application's."""
+    worst = max(codes, key=lambda code: codes[code], default="")
+    if worst and 2 * codes[worst] >= sum(one.count for one in failures):
+        return f"its proxy answers for it: {worst} {CODES.get(worst, '')}"
     if not failures:
         return "its proxies saw failed answers, and no more is known of them yet"
     return f"it answers {_answer(max(failures, key=lambda one: one.count))} itself: what it calls is well"
