@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from weft.views import causes as views
 from weft.why import parse
-from weft.why.failing import joined
+from weft.why.failing import joined, path
 from weft.why.model import Call, Container, Event, Evidence, Pod, Policy, Port, Ref, Service, Workload
 from weft.why.rank import causes
 
@@ -180,6 +180,14 @@ def test_the_trouble_is_followed_to_where_it_begins() -> None:
     deep = Call(True, DB, disk, service="disk", pod="disk-1", failed=True, status=500, at=NOW - 30)
     evidence = with_calls(*[got(failed=True, status=500)] * 9, *[failed(status=500)] * 9, *[deep] * 9)
     assert causes(evidence)[0].title.startswith("deployment/disk itself answers HTTP 500")
+    assert path(evidence) == ("deployment/web", "deployment/db", "deployment/disk")
+
+
+def test_a_name_that_exists_is_not_wrong() -> None:
+    """DNS was away for a moment: what proxies see now counts more."""
+    found = [cause.id for cause in causes(with_calls(*REFUSED, unknown_names=("db",)))]
+    assert found == ["connection-refused", "dns"]
+    assert causes(replace(HEALTHY, unknown_names=("db",))) == []
 
 
 def test_a_control_plane_that_nobody_misses_is_no_cause() -> None:
@@ -253,6 +261,7 @@ def test_text_and_json(same: Any) -> None:
         ("curl: (6) Could not resolve host: menuu", {"menuu"}),
         ("DNS resolution failed for menuu:9090: C-ares status", {"menuu"}),
         ("all is well with the lookup of 10.0.0.1", set()),
+        ("Cannot connect to host till:80 ssl:default [Connect call failed] and later: [Name or service]", set()),
     ],
 )
 def test_names_that_cannot_be_resolved(log: str, expected: set[str]) -> None:

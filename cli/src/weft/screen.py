@@ -87,7 +87,7 @@ class TopScreen(App[None]):
             return
         with self._lock:
             rows = cells(self._totals.rows(self._order, self._sources)[:SHOWN], self._sources)
-            notes = "\n".join(self._notes)
+            notes = "\n".join(self._notes) or ("" if rows else "waiting for requests …")
         table: DataTable[Any] = self.query_one(DataTable)
         row = table.cursor_row
         table.clear(columns=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from weft.why.failing import path
 from weft.why.model import Cause, Evidence
 
 OTHERS = 4
@@ -15,9 +16,10 @@ def text(evidence: Evidence, causes: Sequence[Cause]) -> str:
     """The likeliest cause with its evidence and the fix, then what else could be."""
     if not causes:
         return healthy(evidence)
-    first, *others = causes
+    (first, *others), steps = causes, path(evidence)
     lines = [click.style(first.title, bold=True)]
     lines += [f"    {line}" for line in first.evidence]
+    lines += [f"    failing calls: {' → '.join(steps)}"] if len(steps) > 1 else []
     lines += [f"→ {first.fix}"]
     if others:
         lines += ["", "less likely, or a consequence of it:"]
@@ -45,4 +47,9 @@ def document(evidence: Evidence, causes: Sequence[Cause]) -> dict[str, Any]:
         "pods": len(evidence.pods),
         "blind": list(evidence.blind),
     }
-    return {"subject": subject, "causes": [asdict(cause) for cause in causes], "looked_at": looked}
+    return {
+        "subject": subject,
+        "path": path(evidence),
+        "causes": [asdict(cause) for cause in causes],
+        "looked_at": looked,
+    }

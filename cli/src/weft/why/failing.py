@@ -34,6 +34,22 @@ def _with_error(call: Call, answers: Sequence[Call]) -> Call:
     return replace(call, error=near.error) if near and abs(near.at - call.at) < NEAR_SECONDS else call
 
 
+def path(evidence: Evidence) -> tuple[str, ...]:
+    """From the subject along its failing calls to where the trouble begins: workloads, at the end maybe a Service."""
+    steps, here = [str(evidence.subject)], evidence.subject
+    while True:
+        sent = Counter((c.dst, c.service) for c in evidence.calls if c.outbound and c.failed and c.src == here)
+        ahead = [(dst, name) for (dst, name), _ in sent.most_common() if _step(dst, name) not in steps]
+        if not ahead:
+            return tuple(steps)
+        here, name = ahead[0]
+        steps.append(_step(here, name))
+
+
+def _step(dst: Ref, service: str) -> str:
+    return str(dst) if dst.name else f"service/{service}" if service else "an unknown address"
+
+
 def failures(evidence: Evidence) -> list[Call]:
     """Failed calls that concern the subject and have no deeper cause: those where the trouble begins."""
     troubled = [call for calls in _by_edge(evidence.calls).values() if _fails(calls) for call in calls if call.failed]

@@ -15,7 +15,7 @@ UNRESOLVED = re.compile(
     r"lookup (?P<go>[\w.-]+)[^\n]*no such host"
     r"|getaddrinfo E\w+ (?P<node>[\w.-]+)"
     r"|[Cc]ould not resolve host: '?(?P<curl>[\w.-]+)"
-    r"|Cannot connect to host (?P<aiohttp>[\w.-]+):[^\n]*(?:[Nn]ame|DNS|resolution)"
+    r"|Cannot connect to host (?P<aiohttp>[\w.-]+):\d+ ssl:[^\[\n]{0,40}\[[^\]\n]*(?:[Nn]ame|DNS)"
     r"|DNS resolution failed for (?P<grpc>[\w.-]+)"
 )
 """How Go, Node.js, curl, aiohttp and gRPC say that a name is unknown."""

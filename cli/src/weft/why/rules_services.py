@@ -108,16 +108,29 @@ def no_endpoints(evidence: Evidence) -> Iterator[Cause]:
 
 
 def unknown_name(evidence: Evidence) -> Iterator[Cause]:
-    """The application asks for a name that does not exist."""
+    """The application asks for a name that does not exist; one that exists is DNS's own trouble, and soon over."""
     known = {service.name for service in evidence.services}
     for name in evidence.unknown_names:
-        near = difflib.get_close_matches(name.partition(".")[0], sorted(known), n=1)
+        first = name.partition(".")[0]
+        said = (f"its log says that {name} cannot be resolved",)
+        if first in known and not failures(evidence):
+            continue
+        if first in known:
+            yield Cause(
+                "dns",
+                48,
+                f"DNS did not resolve {name} for {evidence.subject}, although service/{first} exists",
+                "See that CoreDNS is ready: kubectl -n kube-system get pods -l k8s-app=kube-dns",
+                said,
+            )
+            continue
+        near = difflib.get_close_matches(first, sorted(known), n=1)
         yield Cause(
             "dns-name",
             83,
             f"{evidence.subject} calls {name}, a name that DNS does not know",
             f"Correct the name in its configuration{f' (service {near[0]} exists)' if near else ''}.",
-            (f"its log says that {name} cannot be resolved",),
+            said,
         )
 
 
