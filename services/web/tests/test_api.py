@@ -1,7 +1,9 @@
 """The public API over HTTP."""
 
 import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -450,3 +452,10 @@ async def test_an_endless_answer_of_prometheus_is_cut_short(lab: Any) -> None:
     await lab.has(deployment("web"), web_pod())
     answer = await lab.get("stat", namespace="shop")
     assert "has more than 16 MiB: ask for one namespace" in answer["rows"][0]["note"]
+
+
+def test_every_path_is_documented() -> None:
+    """docs/api.md names each, and no other."""
+    page = (Path(__file__).parents[3] / "docs/api.md").read_text()
+    named = {path.partition("?")[0] for path in re.findall(r"^\| `([a-z/?=…]+)` \|", page, re.MULTILINE)}
+    assert named == {operation.path for operation in OPERATIONS}
