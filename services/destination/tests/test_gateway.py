@@ -180,6 +180,16 @@ def test_parents_of_other_kinds_are_others_business() -> None:
     assert table.statuses == ()
 
 
+def test_hostnames_are_ignored_and_that_is_said() -> None:
+    """GEP-1294: clients are told apart by the ClusterIP and port they dial, not by Host."""
+    meta = {"name": "r", "namespace": "shop"}
+    spec = {"parentRefs": [WEB], "hostnames": ["tea.example"], "rules": [to("web")]}
+    table = compile_routes([read_route({"kind": "HTTPRoute", "metadata": meta, "spec": spec})], SERVICES)
+
+    assert names(table.routes("shop", "web", 80, "shop")) == ["r/0"]
+    assert "hostnames are ignored" in messages(table)
+
+
 def names(entries: Sequence[Entry] | None) -> list[str]:
     """Rules in order."""
     return [entry.rule.name for entry in entries or ()]

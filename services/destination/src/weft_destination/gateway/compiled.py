@@ -175,7 +175,8 @@ def _accepted(
         return Condition("Accepted", False, "UnsupportedValue", "; ".join(faults))
     refused = [port for port in attachment.ports if route not in holders[_frontend(route, parent, port)]]
     if not refused:
-        return Condition("Accepted", True, "Accepted")
+        ignored = "hostnames are ignored: requests are told apart by ClusterIP and port" if route.hostnames else ""
+        return Condition("Accepted", True, "Accepted", ignored)
     held = holders[_frontend(route, parent, refused[0])]
     other = held[0].kind != route.kind if held else False
     cause = f"a {held[0].kind} holds" if other else f"more than {MAX_MATCHES} matches: older routes hold"

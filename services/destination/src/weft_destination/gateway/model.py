@@ -134,6 +134,8 @@ class Route:
     generation: int
     parents: tuple[Parent, ...]
     rules: tuple[Rule, ...]
+    hostnames: bool = False
+    """It names hostnames, which mean nothing for Services (GEP-1294)."""
 
     @property
     def age(self) -> tuple[str, str]:

@@ -46,6 +46,7 @@ def read_route(obj: Json) -> Route:
         created=meta.get("creationTimestamp") or "",
         generation=meta.get("generation", 0),
         parents=tuple(_parents(spec, namespace)),
+        hostnames=bool(spec.get("hostnames")),
         rules=tuple(_rule(meta["name"], namespace, at, raw, match) for at, raw in enumerate(rules)),
     )
 
