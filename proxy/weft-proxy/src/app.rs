@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpStream;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::LocalSet;
 
 use crate::config::{Config, Mode};
 use crate::discovery::Discovery;
@@ -65,9 +64,17 @@ fn spawn_worker(shared: Arc<Shared>, n: usize) -> anyhow::Result<()> {
     let config = &shared.config;
     let listeners =
         Listeners { outbound: bind(&config.outbound_listen)?, inbound: bind(&config.inbound_listen)? };
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let work = move || LocalSet::new().block_on(&runtime, work(shared, listeners));
+    let (ready, began) = std::sync::mpsc::channel();
+    // The runtime belongs to its thread, so it is made there.
+    let work = move || match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => {
+            let _ = ready.send(Ok(()));
+            runtime.block_on(work(shared, listeners));
+        }
+        Err(error) => drop(ready.send(Err(error))),
+    };
     std::thread::Builder::new().name(format!("worker-{n}")).spawn(work)?;
+    began.recv()??;
     Ok(())
 }
 
@@ -85,7 +92,7 @@ fn bind(addrs: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
     Ok(bound)
 }
 
-/// One worker: accepts for ever and serves every connection in a task of its own. Must run in a `LocalSet`.
+/// One worker: accepts for ever and serves every connection in a task of its own. Must run in a `LocalRuntime`.
 pub async fn work(shared: Arc<Shared>, listeners: Listeners) {
     let worker = Worker::new(shared, rand::random());
     for listener in listeners.outbound {

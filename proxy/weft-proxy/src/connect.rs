@@ -10,6 +10,7 @@ use crate::error::{Code, Error};
 use crate::http::client::chain;
 use crate::identity::SNI;
 use crate::io::Io;
+use crate::lookahead::Lookahead;
 use crate::metrics::Tls;
 use crate::socket;
 use crate::worker::Worker;
@@ -48,7 +49,9 @@ async fn dial(worker: &Worker, node: &Node, alpn: &'static [u8]) -> Result<Io, E
     let config = config.ok_or_else(|| Error::new(Code::Tls, "this proxy has no certificate yet"))?;
     let name = ServerName::try_from(SNI).map_err(|e| Error::new(Code::Tls, e.to_string()))?;
     let failed = |cause: String| Error::new(Code::Tls, format!("mesh TLS to {id} at {addr}: {cause}"));
-    match tokio::time::timeout(HANDSHAKE, TlsConnector::from(config).connect(name, stream)).await {
+    match tokio::time::timeout(HANDSHAKE, TlsConnector::from(config).connect(name, Lookahead::new(stream)))
+        .await
+    {
         Ok(Ok(stream)) => Ok(Io::tls_client(stream)),
         Ok(Err(e)) => Err(failed(chain(&e))),
         Err(_) => Err(failed("no answer in time".into())),

@@ -24,6 +24,8 @@ struct Half {
     at: usize,
     /// Written since the last flush; TLS needs one to send its last record.
     dirty: bool,
+    /// How reading ended.
+    failed: Option<io::Error>,
     state: State,
 }
 
@@ -88,7 +90,7 @@ impl Half {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once and writes what the writer takes at once.
+    /// Reads what there is, as far as it fits, and writes what the writer takes at once.
     fn poll_fill<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -101,10 +103,9 @@ impl Half {
     {
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
-            ready!(Pin::new(reader).poll_read(cx, &mut read))?;
+            ready!(self.poll_read(cx, reader, &mut read))?;
             let bytes = read.filled();
             if bytes.is_empty() {
-                self.state = State::Ending;
                 return Poll::Ready(Ok(()));
             }
             let n = match Pin::new(writer).poll_write(cx, bytes)? {
@@ -115,6 +116,40 @@ impl Half {
             self.dirty |= n > 0;
             Poll::Ready(Ok(()))
         })
+    }
+
+    /// Pending with nothing read. TLS gives one record at a time: several make one write. An error waits for what
+    /// was read before it.
+    fn poll_read<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        read: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead + Unpin,
+    {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        while read.remaining() > 0 {
+            let before = read.filled().len();
+            match Pin::new(&mut *reader).poll_read(cx, read) {
+                Poll::Pending if before == 0 => return Poll::Pending,
+                Poll::Pending => break,
+                Poll::Ready(Err(error)) if before == 0 => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(error)) => {
+                    self.failed = Some(error);
+                    break;
+                }
+                Poll::Ready(Ok(())) if read.filled().len() == before => {
+                    self.state = State::Ending;
+                    break;
+                }
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

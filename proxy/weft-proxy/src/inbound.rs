@@ -22,6 +22,7 @@ use crate::http::client::chain;
 use crate::http::server;
 use crate::identity::{ALPN_H2, ALPN_TCP, SNI, peer_id};
 use crate::io::Io;
+use crate::lookahead::Lookahead;
 use crate::metrics::Tls;
 use crate::socket;
 use crate::worker::Worker;
@@ -44,8 +45,9 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
     let conn = Conn { app: worker.app(dst), worker, source, inbound };
     let mut buf = BytesMut::new();
     match detect::detect(&stream, &mut buf, conn.patience()).await.map_err(failed)? {
-        Found::Silent => conn.serve_silent(stream, buf).await,
-        Found::Closed => conn.serve_tcp(stream, buf, Tls::NoIdentity).await,
+        // Boxed, so that a connection takes the room of what it is, and not of the largest thing that it might be.
+        Found::Silent => Box::pin(conn.serve_silent(stream, buf)).await,
+        Found::Closed => Box::pin(conn.serve_tcp(stream, buf, Tls::NoIdentity)).await,
         Found::Kind(kind) => conn.serve_plain(stream, buf, kind).await,
     }
 }
@@ -96,13 +98,12 @@ impl Conn {
     /// First bytes in plain text: a ClientHello may be the mesh's, or the application's own.
     async fn serve_plain(self, stream: TcpStream, buf: BytesMut, kind: Kind) -> Result<(), Error> {
         match kind {
-            Kind::Tls => self.serve_tls(stream, buf).await,
-            _ if self.protocol() == Protocol::Opaque => self.serve_tcp(stream, buf, Tls::NoIdentity).await,
-            Kind::Opaque => self.serve_tcp(stream, buf, Tls::NoIdentity).await,
-            Kind::Http1 | Kind::Http2 => {
+            Kind::Tls => Box::pin(self.serve_tls(stream, buf)).await,
+            Kind::Http1 | Kind::Http2 if self.protocol() != Protocol::Opaque => {
                 let io = Io::tcp(stream).prefixed(buf.freeze());
-                self.serve_http(io, kind == Kind::Http2, Tls::NoIdentity, None).await
+                Box::pin(self.serve_http(io, kind == Kind::Http2, Tls::NoIdentity, None)).await
             }
+            _ => Box::pin(self.serve_tcp(stream, buf, Tls::NoIdentity)).await,
         }
     }
 
@@ -117,8 +118,8 @@ impl Conn {
         let config = self.worker.shared.identity.server_config();
         let config = config.ok_or_else(|| Error::new(Code::Tls, "this proxy has no certificate yet"))?;
         // First, so that an application that cannot be reached fails the handshake, and the peer goes elsewhere.
-        let raw = if is_raw(&accepted.client_hello()) { Some(self.open().await?) } else { None };
-        let handshake = StartHandshake::from_parts(accepted, stream).into_stream(config);
+        let raw = if is_raw(&accepted.client_hello()) { Some(Box::pin(self.open()).await?) } else { None };
+        let handshake = StartHandshake::from_parts(accepted, Lookahead::new(stream)).into_stream(config);
         let refused =
             |e: std::io::Error| Error::new(Code::Tls, format!("client {}: {}", self.source, chain(&e)));
         let late = || Error::new(Code::Tls, format!("client {}: the handshake does not end", self.source));
@@ -129,10 +130,10 @@ impl Conn {
         self.worker.set_outsider(self.source.ip(), false);
         let io = Io::tls_server(tls);
         if let Some(server) = raw {
-            self.copy(io, server, Tls::True, Some(id)).await;
+            Box::pin(self.copy(io, server, Tls::True, Some(id))).await;
             return Ok(());
         }
-        self.serve_http(io, true, Tls::True, Some(id)).await
+        Box::pin(self.serve_http(io, true, Tls::True, Some(id))).await
     }
 
     async fn serve_http(self, io: Io, http2: bool, tls: Tls, id: Option<Arc<str>>) -> Result<(), Error> {
@@ -182,11 +183,11 @@ impl Conn {
         match found {
             Found::Kind(Kind::Tls) => {
                 drop(server);
-                self.serve_tls(stream, buf).await
+                Box::pin(self.serve_tls(stream, buf)).await
             }
             Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) if words.is_empty() => {
                 drop(server);
-                self.serve_plain(stream, buf, kind).await
+                Box::pin(self.serve_plain(stream, buf, kind)).await
             }
             _ => {
                 let client = Io::tcp(stream).prefixed(buf.freeze());

@@ -1,5 +1,6 @@
 //! One type for every connection: plain or TLS, with bytes that were read too far put back, and a byte counter.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,7 +10,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
+use crate::lookahead::Lookahead;
 use crate::metrics::Meter;
+
+/// Up to this size copying pieces together costs less than handing the kernel a list of them.
+const SMALL: usize = 2048;
+
+thread_local! {
+    static JOINED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(SMALL));
+}
 
 /// A connection. Bytes are counted as the application sees them, so inside TLS.
 pub struct Io {
@@ -21,8 +30,8 @@ pub struct Io {
 
 enum Kind {
     Tcp(TcpStream),
-    Client(Box<client::TlsStream<TcpStream>>),
-    Server(Box<server::TlsStream<TcpStream>>),
+    Client(Box<client::TlsStream<Lookahead>>),
+    Server(Box<server::TlsStream<Lookahead>>),
 }
 
 impl Io {
@@ -30,11 +39,11 @@ impl Io {
         Self::of(Kind::Tcp(stream))
     }
 
-    pub fn tls_client(stream: client::TlsStream<TcpStream>) -> Self {
+    pub fn tls_client(stream: client::TlsStream<Lookahead>) -> Self {
         Self::of(Kind::Client(Box::new(stream)))
     }
 
-    pub fn tls_server(stream: server::TlsStream<TcpStream>) -> Self {
+    pub fn tls_server(stream: server::TlsStream<Lookahead>) -> Self {
         Self::of(Kind::Server(Box::new(stream)))
     }
 
@@ -102,6 +111,14 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let small = bufs.len() > 1 && bufs.iter().map(|b| b.len()).sum::<usize>() <= SMALL;
+        if small {
+            return JOINED.with_borrow_mut(|joined| {
+                joined.clear();
+                bufs.iter().for_each(|b| joined.extend_from_slice(b));
+                self.poll_write(cx, joined)
+            });
+        }
         let n = ready!(each!(&mut self.kind, s => Pin::new(s).poll_write_vectored(cx, bufs)))?;
         if let Some(meter) = &self.meter {
             meter.written(n);

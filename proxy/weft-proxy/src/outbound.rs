@@ -43,7 +43,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
     refuse_loop(&worker, &stream, dst)?;
     let target = match worker.target(dst).await {
         Ok(target) => target,
-        Err(error) => return refuse(&worker, stream, error).await,
+        Err(error) => return Box::pin(refuse(&worker, stream, error)).await,
     };
     let protocol = target.plan(&worker).await.protocol;
     let mut buf = BytesMut::new();
@@ -51,14 +51,19 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
         Protocol::Opaque => Found::Kind(Kind::Opaque),
         _ => detect::detect(&stream, &mut buf, patience(protocol, &target)).await.map_err(failed)?,
     };
+    // Boxed, so that a connection takes the room of what it is, and not of the largest thing that it might be.
     match found {
         Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) => {
-            serve_http(worker, target, stream, source, buf, kind).await
+            Box::pin(serve_http(worker, target, stream, source, buf, kind)).await
         }
-        Found::Kind(Kind::Tls) => serve_tcp(&worker, &target, stream, buf, Some(Tls::Passthrough)).await,
+        Found::Kind(Kind::Tls) => {
+            Box::pin(serve_tcp(&worker, &target, stream, buf, Some(Tls::Passthrough))).await
+        }
         // A client that only listens may have closed its side.
-        Found::Kind(Kind::Opaque) | Found::Closed => serve_tcp(&worker, &target, stream, buf, None).await,
-        Found::Silent => serve_silent(worker, target, stream, source, buf).await,
+        Found::Kind(Kind::Opaque) | Found::Closed => {
+            Box::pin(serve_tcp(&worker, &target, stream, buf, None)).await
+        }
+        Found::Silent => Box::pin(serve_silent(worker, target, stream, source, buf)).await,
     }
 }
 
@@ -138,7 +143,7 @@ async fn serve_tcp(
     buf: BytesMut,
     tls: Option<Tls>,
 ) -> Result<(), Error> {
-    let (node, io) = connect_any(worker, target, tls).await?;
+    let (node, io) = Box::pin(connect_any(worker, target, tls)).await?;
     copy_tcp(worker, node, io, Io::tcp(stream).prefixed(buf.freeze())).await;
     Ok(())
 }
@@ -160,7 +165,7 @@ async fn serve_silent(
     mut buf: BytesMut,
 ) -> Result<(), Error> {
     let failed = |e: std::io::Error| Error::new(Code::Protocol, e.to_string());
-    let (node, mut io) = connect_any(&worker, &target, None).await?;
+    let (node, mut io) = Box::pin(connect_any(&worker, &target, None)).await?;
     let mut words = BytesMut::with_capacity(FIRST_WORDS);
     let by_client = tokio::select! {
         biased;
@@ -173,7 +178,7 @@ async fn serve_silent(
         let found = detect::detect(&client, &mut buf, Patience::Spoken).await.map_err(failed)?;
         if let Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) = found {
             drop(io);
-            return serve_http(worker, target, client, source, buf, kind).await;
+            return Box::pin(serve_http(worker, target, client, source, buf, kind)).await;
         }
     } else {
         if !words.is_empty() && !target.spoke_http.get() {
@@ -214,9 +219,19 @@ pub async fn next(
     tried: &mut Vec<Rc<Node>>,
     attempt: u32,
 ) -> Result<Rc<Node>, Error> {
-    if let Some(node) = balancer.pick(&worker.lots, tried) {
-        return Ok(node);
+    match balancer.pick(&worker.lots, tried) {
+        Some(node) => Ok(node),
+        None => Box::pin(next_later(worker, name, balancer, tried, attempt)).await,
     }
+}
+
+async fn next_later(
+    worker: &Worker,
+    name: &str,
+    balancer: &Balancer,
+    tried: &mut Vec<Rc<Node>>,
+    attempt: u32,
+) -> Result<Rc<Node>, Error> {
     if !tried.is_empty() {
         balancer.changed(PAUSE * 2u32.saturating_pow(attempt.saturating_sub(2))).await;
         tried.clear();

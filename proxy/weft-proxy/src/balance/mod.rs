@@ -5,6 +5,7 @@ pub mod ewma;
 pub mod node;
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -142,7 +143,8 @@ impl Balancer {
         let old = self.nodes.borrow().clone();
         let now = Instant::now();
         let guess = guess(&old, now);
-        let keep = |e: &Arc<Endpoint>| old.iter().find(|n| n.endpoint == *e).cloned();
+        let known: HashMap<_, _> = old.iter().map(|node| (node.endpoint.addr, node)).collect();
+        let keep = |e: &Arc<Endpoint>| Some(Rc::clone(known.get(&e.addr).filter(|n| n.endpoint == *e)?));
         let fresh = |e: &Arc<Endpoint>| {
             let (tls, group) = (tls_of(e, &self.own_ips), Some(self.group.clone()));
             Rc::new(Node::new(e.clone(), tls, guess, group, now))

@@ -74,6 +74,8 @@ impl Lease {
     }
 }
 
+// What is rare is boxed: the future of every request would have room for it.
+
 /// Sends `request`; the error says by its code whether the application can have seen it.
 pub async fn send(
     worker: &Worker,
@@ -97,7 +99,7 @@ async fn send1(
     for _ in 0..MAX_STALE {
         let mut sender = match node.pool.http1() {
             Some(sender) => sender,
-            None => connect1(worker, &node).await?,
+            None => Box::pin(connect1(worker, &node)).await?,
         };
         match sender.try_send_request(request).await {
             Ok(response) => return Ok((response, Lease { in_flight, sender: Some(sender), _active: None })),
@@ -117,7 +119,10 @@ async fn send2(
 ) -> Result<(Response<Incoming>, Lease), Error> {
     let node = in_flight.0.clone();
     for _ in 0..MAX_STALE {
-        let (mut sender, active) = connection2(worker, &node).await?;
+        let (mut sender, active) = match node.pool.http2() {
+            Some(found) => found,
+            None => Box::pin(connection2(worker, &node)).await?,
+        };
         match sender.try_send_request(request).await {
             Ok(response) => return Ok((response, Lease { in_flight, sender: None, _active: Some(active) })),
             Err(mut failed) => match failed.take_message() {
@@ -129,11 +134,8 @@ async fn send2(
     Err(Error::new(Code::Connect, format!("{} closes every connection", node.endpoint.addr)))
 }
 
-/// A pooled connection of HTTP/2, or a new one; of a crowd one makes it and the others wait.
+/// A new connection of HTTP/2; of a crowd one makes it and the others wait.
 async fn connection2(worker: &Worker, node: &Rc<Node>) -> Result<(Sender2, Active), Error> {
-    if let Some(found) = node.pool.http2() {
-        return Ok(found);
-    }
     let failures = node.pool.failures();
     let _turn = node.pool.connecting.lock().await;
     if let Some(found) = node.pool.http2() {

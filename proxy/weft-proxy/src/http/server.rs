@@ -15,12 +15,15 @@ use crate::drain::Live;
 use crate::io::Io;
 
 /// Serves a connection until it ends; when the proxy leaves, requests under way are finished first.
+///
+/// What answers a request is boxed: hyper would move it about, and keep room for it in every idle connection.
 pub async fn serve<F, R>(io: Io, http2: bool, live: Live, answer: F) -> Result<(), BoxError>
 where
     F: Fn(Request<Incoming>) -> R,
     R: Future<Output = Result<Response<Body>, BoxError>> + 'static,
     F: 'static,
 {
+    let answer = move |request| Box::pin(answer(request));
     if http2 { serve2(io, live, answer).await } else { serve1(io, live, answer).await }
 }
 

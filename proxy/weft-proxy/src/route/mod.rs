@@ -96,7 +96,7 @@ impl Target {
         if changed {
             let outbound = self.updates.borrow_mut().borrow_and_update().clone();
             let budget = self.plan.borrow().budget.clone();
-            match Plan::new(worker, self.dst, &outbound, budget).await {
+            match Box::pin(Plan::new(worker, self.dst, &outbound, budget)).await {
                 Ok(plan) => *self.plan.borrow_mut() = Rc::new(plan),
                 Err(error) => {
                     self.updates.borrow_mut().mark_changed();

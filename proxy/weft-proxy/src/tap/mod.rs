@@ -38,7 +38,8 @@ pub struct Ring {
 
 #[derive(Default)]
 struct Last {
-    exchanges: VecDeque<Arc<Captured>>,
+    /// Each with its size.
+    exchanges: VecDeque<(usize, Arc<Captured>)>,
     bytes: usize,
 }
 
@@ -67,7 +68,7 @@ impl Ring {
 
     /// What is kept now, oldest first.
     pub fn recent(&self) -> Vec<Arc<Captured>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).exchanges.iter().cloned().collect()
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).all()
     }
 
     /// Whether headers are worth capturing: somebody observes.
@@ -80,18 +81,23 @@ impl Ring {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         self.observers.fetch_add(1, Ordering::Relaxed);
         let live = Observer { live: self.live.subscribe(), ring: self.clone() };
-        (last.exchanges.iter().cloned().collect(), live)
+        (last.all(), live)
     }
 }
 
 impl Last {
     fn push(&mut self, captured: Arc<Captured>) {
-        self.bytes += captured.exchange.size();
-        self.exchanges.push_back(captured);
+        let size = captured.exchange.size();
+        self.bytes += size;
+        self.exchanges.push_back((size, captured));
         while self.exchanges.len() > RING_ENTRIES || self.bytes > RING_BYTES {
-            let Some(oldest) = self.exchanges.pop_front() else { break };
-            self.bytes -= oldest.exchange.size();
+            let Some((size, _)) = self.exchanges.pop_front() else { break };
+            self.bytes -= size;
         }
+    }
+
+    fn all(&self) -> Vec<Arc<Captured>> {
+        self.exchanges.iter().map(|(_, captured)| captured.clone()).collect()
     }
 }
 

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Builder;
-use tokio::task::LocalSet;
+use tokio::runtime::{Builder, LocalOptions};
 use weft_api::discovery as api;
 use weft_api::discovery::target::Kind as Target;
 use weft_api::discovery::update::State;
@@ -145,8 +144,9 @@ impl Mesh {
         let listeners = Listeners { outbound: vec![outbound], inbound: vec![inbound] };
         let works = shared.clone();
         std::thread::spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-            LocalSet::new().block_on(&runtime, work(works, listeners));
+            let mut runtime = Builder::new_current_thread();
+            let runtime = runtime.enable_all().build_local(LocalOptions::default()).unwrap();
+            runtime.block_on(work(works, listeners));
         });
         Pod { ip, outbound: outbound_addr, inbound: inbound_addr, shared, dials, serves }
     }
