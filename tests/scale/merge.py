@@ -16,7 +16,7 @@ FIGURES = {
     "recover_s": "fanout",
     "stale_streams": "fanout",
     "certs_per_s_core": "identity",
-    "reviews_per_s_core": "injector",
+    "reviews_per_s_core": "webhook",
     "idle_rss_mb": "idle",
 }
 
