@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from weft_kube.api import KubeApi
 from weft_kube.metrics import WatchCollector
 from weft_kube.objects import Pod
-from weft_kube.watch import PAGE, Reflector, Resource
+from weft_kube.watch import PAGE, Reflector, Resource, pause
 from weft_testkit.fake_kube import FakeKube, Recorded
 from weft_testkit.objects import pod
 from weft_testkit.wait import until
@@ -202,6 +203,26 @@ async def test_refusals_are_tried_again() -> None:
         await follow.settled()
         task.cancel()
         assert len(follow.errors) == 3
+
+
+async def test_too_deep_json_is_a_failure() -> None:
+    """An answer nested beyond all measure is told and asked for again; the process stays."""
+    deep = msgspec.Raw(b'{"a":' * 10_000 + b"1" + b"}" * 10_000)
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
+        answers: list[dict[str, Any]] = [{"metadata": {}, "items": [deep]}]
+        kube.on_request("GET", "/api/v1/pods", lambda _: answers.pop() if answers else None)
+        follow = Followed(kube, api, 30)
+        task = tasks.create_task(follow.reflector.run())
+        follow.put("a")
+        await follow.settled()
+        task.cancel()
+        assert follow.reflector.state.failures == 1
+
+
+@pytest.mark.parametrize(("attempt", "longest"), [(1, 0.2), (5, 3.2), (9, 30), (10_000, 30)])
+def test_pauses_double_up_to_half_a_minute(attempt: int, longest: float) -> None:
+    """However long the server is away: days of attempts change nothing any more."""
+    assert longest / 2 <= pause(attempt) <= longest
 
 
 async def test_selectors_reach_the_server() -> None:

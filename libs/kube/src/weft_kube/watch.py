@@ -125,7 +125,12 @@ _LIST = msgspec.json.Decoder(_List)
 _EVENT = msgspec.json.Decoder(_Event)
 _VERSIONED = msgspec.json.Decoder(_Versioned)
 
-_FAILURES = (ApiError, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError)
+_FAILURES = (ApiError, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, RecursionError)
+
+
+def pause(attempt: int) -> float:
+    """Seconds before the next attempt: they double up to 30, with jitter."""
+    return random.uniform(0.5, 1.0) * min(30.0, 0.1 * 2.0 ** min(attempt, 10))  # noqa: S311
 
 
 class Reflector(Generic[T]):
@@ -167,7 +172,7 @@ class Reflector(Generic[T]):
             steady = self.state.events > events or clock() - began >= STEADY_SECONDS
             attempt = 0 if steady else attempt + 1
             if attempt:
-                await self._sleep(random.uniform(0.5, 1.0) * min(30.0, 0.1 * 2**attempt))  # noqa: S311
+                await self._sleep(pause(attempt))
 
     async def _round(self) -> None:
         try:
@@ -205,7 +210,7 @@ class Reflector(Generic[T]):
         """One broken object must not hide the others."""
         try:
             return self._translate(self._decoder.decode(raw))
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, RecursionError) as error:
             self.state.malformed += 1
             self._on_error(error)
             return None
