@@ -18,7 +18,7 @@ Json = dict[str, Any]
 def deployment(name: str, container: Json, replicas: int = 1) -> Json:
     """A Deployment of one container."""
     labels = {"app": name}
-    spec = {"terminationGracePeriodSeconds": 20, "containers": [{"name": name, "image": IMAGE, **container}]}
+    spec = {"terminationGracePeriodSeconds": 45, "containers": [{"name": name, "image": IMAGE, **container}]}
     template = {"metadata": {"labels": labels}, "spec": spec}
     body = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": _meta(name), "spec": body}
