@@ -13,11 +13,12 @@ FAULTS = (
     "crash-loop", "oom-killed", "image-pull", "container-config", "readiness", "unschedulable", "scaled-to-zero",
     "pods-refused", "selector-matches-no-pod", "service-without-selector", "wrong-target-port", "connection-refused",
     "timeout-too-small", "slow-server", "one-pod", "one-route", "application-error", "protocol", "connection-lost",
-    "dns-name", "injection-skipped",
+    "dns-name",
 )  # fmt: skip
 HEALTHY = "healthy"
 NEW_VERSION = "rollout"
 LATE = "not-injected"
+SKIPPED = "injection-skipped"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def lab(viz: None) -> Iterator[None]:
         kubectl("label", "namespace", SPACE, "weft.dev/inject=enabled")
         kinds = {name: "StatefulSet" if name == "one-pod" else "Deployment" for name in names}
         apply(*(why_lab.service(name) for name in names), *map(why_lab.profile, why_lab.TIMEOUTS))
-        apply(*(why_lab.deployment(name, kind) for name, kind in kinds.items()))
+        apply(why_lab.deployment(SKIPPED), *(why_lab.deployment(name, kind) for name, kind in kinds.items()))
         rolled_out(SPACE, HEALTHY, NEW_VERSION, "one-route", "application-error")
         apply(why_lab.caller(names))
         rolled_out(SPACE, "caller")
@@ -65,9 +66,10 @@ def test_the_first_cause_is_the_fault(lab: None, fault: str) -> None:
     assert eventually(named, 90, every=2)
 
 
-def test_a_pod_older_than_its_mark(lab: None) -> None:
-    """It has no proxy."""
-    assert first(f"deploy/{LATE}") == LATE
+@pytest.mark.parametrize("name", [LATE, SKIPPED])
+def test_a_workload_without_proxy(lab: None, name: str) -> None:
+    """It is older than its mark, or the injector said why it may not have one."""
+    assert first(f"deploy/{name}") == name
 
 
 def test_nothing_is_wrong_with_a_healthy_service(lab: None) -> None:

@@ -51,9 +51,7 @@ class Exposed(Client):
         except urllib.error.HTTPError as error:
             raise _failure(_body(error)) from error
         except OSError as error:
-            raise Failure(
-                f"{self._url} does not answer: {error}", "Is its name right?"
-            ) from error
+            raise Failure(f"{self._url} does not answer: {error}", "Is its name right?") from error
 
 
 def _body(error: urllib.error.HTTPError) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Gathers evidence: Kubernetes' objects, the proxies' last exchanges and metrics, the applications' logs."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,11 +17,15 @@ from weft.why.failing import culprits, is_subject, joined
 from weft.why.model import Evidence, Pod, Ref
 
 Json = dict[str, Any]
-TAP_SECONDS = 1.5
+TAP_SECONDS = 2.5
+QUIET_TICKS = 3
+"""Of taps.TICK_SECONDS: after so long a silence there is nothing more to replay."""
+
 REPLAY = "256"
 HOPS = 3
 """How far calls are followed from the subject."""
 
+ROLLED = ("deployment", "statefulset", "daemonset")
 LOOKED_INTO = 4
 """Pods whose metrics and logs are read."""
 
@@ -52,11 +57,11 @@ class Collector:
 
     def request(self, namespace: str, pod: str, number: int) -> Evidence:
         """Evidence about one exchange that the pod's proxy still holds."""
-        evidence = self.look(namespace, Resource("pod", pod))
-        held = self._tap(namespace, Resource("pod", pod), {"replay": REPLAY})
+        held = self._tap(namespace, Resource("pod", pod), {})
         mine = [one for one in held if int(one.get("id", -1)) == number]
         if not mine:
             raise Failure(f"the proxy of {pod} no longer holds request {number}", f"`weft why po/{pod}` looks at all.")
+        evidence = self.look(namespace, Resource("pod", pod))
         owners = {(one.namespace, one.name): one.owner for one in evidence.pods}
         call = parse.call(mine[0], owners)
         same = [c for c in evidence.calls if (c.dst, c.service, c.outbound) == (call.dst, call.service, call.outbound)]
@@ -74,35 +79,23 @@ class Collector:
         return Ref(namespace, resource.kind, resource.name)
 
     def _objects(self, evidence: Evidence, spaces: Iterable[str], pool: ThreadPoolExecutor) -> Evidence:
-        found = list(pool.map(self._namespace, sorted(spaces)))
+        paths = [(what, path) for space in sorted(spaces) for what, path in _paths(space).items()]
+        found: dict[str, list[Json]] = defaultdict(list)
+        for (what, _), items in zip(paths, pool.map(self._list, (path for _, path in paths)), strict=True):
+            found[what] += items
         return replace(
             evidence,
-            pods=tuple(parse.pod(one, self._marked) for each in found for one in each["pods"] if _lives(one)),
-            services=tuple(parse.service(one, each["slices"]) for each in found for one in each["services"]),
+            pods=tuple(parse.pod(one, self._marked) for one in found["pods"] if _lives(one)),
+            services=tuple(parse.service(one, found["slices"]) for one in found["services"]),
             workloads=tuple(
-                parse.workload(kind, one, each["revisions"] if kind == "deployment" else ())
-                for each in found
-                for kind in ("deployment", "statefulset", "daemonset")
-                for one in each[kind]
+                parse.workload(kind, one, found["revisions"] if kind == "deployment" else ())
+                for kind in ROLLED
+                for one in found[kind]
             ),
-            events=tuple(sorted(map(parse.event, (e for each in found for e in each["events"])), key=lambda e: e.at)),
-            policies=tuple(p for each in found for one in each["policies"] if (p := parse.policy(one))),
-            timeouts=parse.timeouts(one for each in found for one in each["profiles"]),
+            events=tuple(sorted(map(parse.event, found["events"]), key=lambda event: event.at)),
+            policies=tuple(policy for one in found["policies"] if (policy := parse.policy(one))),
+            timeouts=parse.timeouts(found["profiles"]),
         )
-
-    def _namespace(self, name: str) -> dict[str, list[Json]]:
-        core, apps = f"/api/v1/namespaces/{name}", f"/apis/apps/v1/namespaces/{name}"
-        paths = {
-            "pods": f"{core}/pods",
-            "services": f"{core}/services",
-            "events": f"{core}/events",
-            "slices": f"/apis/discovery.k8s.io/v1/namespaces/{name}/endpointslices",
-            "policies": f"/apis/networking.k8s.io/v1/namespaces/{name}/networkpolicies",
-            "profiles": f"/apis/weft.dev/v1alpha1/namespaces/{name}/serviceprofiles",
-            "revisions": f"{apps}/replicasets",
-            **{kind: f"{apps}/{kind}s" for kind in ("deployment", "statefulset", "daemonset")},
-        }
-        return {what: self._list(path) for what, path in paths.items()}
 
     def _follow(self, evidence: Evidence, pool: ThreadPoolExecutor) -> Evidence:
         """Calls of the subject, then of those whom its failing calls were meant for, and so on."""
@@ -190,17 +183,33 @@ class Collector:
             return []
 
 
+def _paths(namespace: str) -> dict[str, str]:
+    """What is read of a namespace."""
+    core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
+    return {
+        "pods": f"{core}/pods",
+        "services": f"{core}/services",
+        "events": f"{core}/events",
+        "slices": f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
+        "policies": f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies",
+        "profiles": f"/apis/weft.dev/v1alpha1/namespaces/{namespace}/serviceprofiles",
+        "revisions": f"{apps}/replicasets",
+        **{kind: f"{apps}/{kind}s" for kind in ROLLED},
+    }
+
+
 def _lives(pod: Json) -> bool:
     return (pod.get("status") or {}).get("phase") != "Succeeded" and "deletionTimestamp" not in pod["metadata"]
 
 
 def _replayed(events: Iterable[taps.Event | None]) -> Iterator[taps.Event]:
     """What the proxies held; it is over when nothing more comes for a moment."""
-    begun = False
+    silence = -1
     for event in events:
         if event is None:
-            if begun:
+            silence += silence >= 0
+            if silence == QUIET_TICKS:
                 return
         elif not isinstance(event.get("status"), dict):
-            begun = True
+            silence = 0
             yield event

@@ -60,7 +60,7 @@ def owner(metadata: Json) -> Ref:
 
 
 def service(found: Json, slices: Iterable[Json]) -> Service:
-    """A Service with the slices of its namespace."""
+    """A Service; `slices` may be those of other Services and namespaces, too."""
     metadata, spec = found["metadata"], found.get("spec") or {}
     mine = [
         s for s in slices if (s["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == metadata["name"]
@@ -76,6 +76,11 @@ def service(found: Json, slices: Iterable[Json]) -> Service:
     )
 
 
+def _leads_from(slice_: Json, service: Json) -> bool:
+    name = (slice_.get("labels") or {}).get(SERVICE_NAME)
+    return (slice_["namespace"], name) == (service["namespace"], service["name"])
+
+
 def workload(kind: str, found: Json, revisions: Iterable[Json]) -> Workload:
     """A workload; of a Deployment with its ReplicaSets."""
     metadata = found["metadata"]
@@ -87,8 +92,9 @@ def workload(kind: str, found: Json, revisions: Iterable[Json]) -> Workload:
     return Workload(Ref(metadata["namespace"], kind, metadata["name"]), replicas, max(began) if len(began) > 1 else 0.0)
 
 
-def _owned(found: Json, name: str) -> bool:
-    return any(one["name"] == name for one in found["metadata"].get("ownerReferences") or [])
+def _owned(found: Json, maker: Json) -> bool:
+    owners = [one["name"] for one in found.get("ownerReferences") or []]
+    return found["namespace"] == maker["namespace"] and maker["name"] in owners
 
 
 def event(found: Json) -> Event:
