@@ -50,13 +50,13 @@ def identity() -> Dashboard:
 
 def proxy() -> Dashboard:
     """What the proxies are busy with, and what they cost the scrape."""
-    job = '{job="weft-proxy"}'
+    job, untied = '{job="weft-proxy"}', 'weft_discovery_connected{namespace!="weft"} == 0'
     return (
         board("weft-proxy", "weft: proxy internals", "Versions, errors, connections, and what scraping costs.")
         .with_row(Row("Now"))
         .with_panel(number("Scraped", "none", f"sum(up{job})"))
         .with_panel(number("Not scraped", "none", f"count(up{job} == 0) or vector(0)"))
-        .with_panel(number("Without control plane", "none", "count(weft_discovery_connected == 0) or vector(0)"))
+        .with_panel(number("Without control plane", "none", f"count({untied}) or vector(0)"))
         .with_panel(number("Series", "none", 'count({__name__=~"weft_.+",job="weft-proxy"})'))
         .with_row(Row("Errors and ties"))
         .with_panel(

@@ -86,10 +86,26 @@ def test_a_proxy_that_answers_for_the_application_is_the_cause() -> None:
 
 def test_calls_that_fail_on_the_way_are_told() -> None:
     """Neither end is at fault: the caller's proxy knows the code."""
-    evidence = Evidence(rows=[row("db", 1.0)], edges=[edge("web", "db", 0.5)], errors={ref("web"): {"E103": 5.0}})
+    evidence = Evidence(
+        rows=[row("web", 1.0), row("db", 1.0)], edges=[edge("web", "db", 0.5)], errors={ref("web"): {"E103": 5.0}}
+    )
     (found,) = ranked(evidence)
     assert found.title == "deployment/web in shop → deployment/db: 50.00 % of its calls succeed"
-    assert found.cause.startswith("the caller's proxy: E103 connecting failed; the server's own proxies see no such")
+    assert found.cause == "the server's own proxies see no such failures: they happen on the way"
+    assert found.evidence == ["5 times E103 connecting failed"]
+
+
+def test_a_caller_that_is_gone_is_no_problem() -> None:
+    """Its calls stay in the window for a while."""
+    assert ranked(Evidence(rows=[row("db", 1.0)], edges=[edge("web", "db", 0.5)])) == []
+
+
+def test_problems_have_ids_of_their_own() -> None:
+    """A page tells them apart by these: one caller fails towards two servers, and towards one in two ways."""
+    plain = edge("web", "db", 0.5)
+    plain.tls = "no_identity"
+    found = ranked(Evidence(rows=[row("web", 1.0)], edges=[edge("web", "db", 0.5), edge("web", "cache", 0.5), plain]))
+    assert len({one.id for one in found}) == len(found) == 3
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ async def problems(question: Question, catalog: Catalog, prometheus: Prometheus,
         failures=_failures(signals["failures"]),
         errors=_errors(signals["errors"]),
         expiry={Ref(*key): left for key, left in group(signals["expiry"], _OWN).items()},
-        disconnected={Ref(*key): round(count) for key, count in group(signals["disconnected"], _OWN).items()},
+        disconnected=_disconnected(signals["disconnected"], mesh),
         pods=[pod for pod in catalog.pod_store.objects.values() if question.namespace in ("", pod.metadata.namespace)],
         namespaces=catalog.of("namespace", question.namespace),
         checks=looked.checks if question.namespace in ("", mesh.namespace) else (),
@@ -81,3 +81,9 @@ def _recent(rows: list[Row], catalog: Catalog, now: float) -> dict[Ref, Rollout]
     failing = [row for row in rows if row.kind == "deployment" and row.success is not None and row.success < WARNING]
     found = {Ref(row.namespace, row.kind, row.name): rollouts(catalog, row.namespace, row.name) for row in failing}
     return {ref: all_of[-1] for ref, all_of in found.items() if all_of[1:] and all_of[-1].began > now - RECENT_SECONDS}
+
+
+def _disconnected(samples: list[Sample], mesh: Mesh) -> dict[Ref, int]:
+    """Proxies without a stream to the control plane; those of its own pods have none to begin with."""
+    found = group(samples, _OWN).items()
+    return {Ref(*key): round(count) for key, count in found if key[0] != mesh.namespace}

@@ -59,10 +59,12 @@ async def _flows(
     expressions = {
         "grown": series.grown(promql.REQUESTS, question.window, "result"),
         "tcp_open": series.now(promql.TCP_OPEN),
-        "tcp_opened": series.grown(promql.TCP_OPENED, question.window),
     }
+    if ends is _sent:  # what only comes in and goes, without a request that counts, are the kubelet's probes
+        expressions["tcp_opened"] = series.grown(promql.TCP_OPENED, question.window)
     answers = await ask_all(prometheus, expressions)
-    lately = {ends(question, key) for key, number in group(answers["tcp_opened"], series.by).items() if number}
+    opened = group(answers.get("tcp_opened", []), series.by)
+    lately = {ends(question, key) for key, number in opened.items() if number}
     counts: dict[_Key, Outcomes] = defaultdict(Outcomes)
     for group_key, found in outcomes(answers["grown"], series.by).items():
         counted = counts[ends(question, group_key)].counts

@@ -37,9 +37,7 @@ OUTBOUND = {
     "passthrough": "the application makes its own TLS, which the proxy leaves as it is",
     "disabled": "it is switched off for this traffic",
 }
-INBOUND = OUTBOUND | {
-    "no_identity": "the client is not in the mesh: weft inject it (the kubelet's TCP probes are such clients too)"
-}
+INBOUND = OUTBOUND | {"no_identity": "the client is not in the mesh: weft inject it"}
 
 
 UNREACHED = "no server was reached, so the proxy answered itself; or the server is not in the mesh"

@@ -76,7 +76,8 @@ def ranked(evidence: Evidence) -> list[Problem]:
     failing = {_ref(row): row for row in evidence.rows if _poor(row.success)}
     troubled = _troubled(evidence.pods)
     found = [_failing(row, failing, troubled, evidence) for row in failing.values()]
-    found += [(1, _edge(edge, evidence)) for edge in evidence.edges if _lone(edge, failing)]
+    known = {_ref(row) for row in evidence.rows}
+    found += [(1, _edge(edge, evidence)) for edge in evidence.edges if edge.src in known and _lone(edge, failing)]
     rest = (_checks(evidence), _mesh(evidence), _pods(troubled, failing), _outside(evidence))
     found += [(1, problem) for problems in rest for problem in problems]
     return [problem for _, problem in sorted(found, key=lambda one: (one[1].severity != "critical", one[0]))]
@@ -122,21 +123,26 @@ def _own_answer(failures: list[Failures], codes: Mapping[str, float]) -> str:
 
 def _lone(edge: Edge, failing: Mapping[Ref, Row]) -> bool:
     """Calls that fail though neither end is a problem of its own: they fail on the way."""
-    return _poor(edge.success) and edge.src not in failing and edge.dst not in failing and bool(edge.src.name)
+    return _poor(edge.success) and edge.src not in failing and edge.dst not in failing
 
 
 def _edge(edge: Edge, evidence: Evidence) -> Problem:
     title = f"{_name(edge.src)} → {_name(edge.dst, edge.src.namespace)}: {_percent(edge.success)} of its calls succeed"
     codes = evidence.errors.get(edge.src, {})
-    worst = max(codes, key=lambda code: codes[code], default="")
-    cause = f"the caller's proxy: {worst} {CODES.get(worst, '')}" if worst else "the caller counts more failures"
-    known = any(row for row in evidence.rows if _ref(row) == edge.dst and row.success is not None)
-    if known:
-        cause += "; the server's own proxies see no such failures: they happen on the way"
     hint = f"weft -n {edge.src.namespace} viz edges {_short(edge.src)}"
-    return _problem(
-        "edge", edge.src, _severity(edge.success), title=title, cause=cause, evidence=_codes(codes), hint=hint
-    )
+    what = f"edge to {edge.dst.namespace}/{edge.dst.kind}/{edge.dst.name} {edge.server_id} {edge.tls}"
+    cause, severity = _way(edge, codes, evidence.rows), _severity(edge.success)
+    return _problem(what, edge.src, severity, title=title, cause=cause, evidence=_codes(codes), hint=hint)
+
+
+def _way(edge: Edge, codes: Mapping[str, float], rows: list[Row]) -> str:
+    """Why calls fail on the way. The proxy's codes are of all that the caller calls, so they are only likely ones."""
+    worst = max(codes, key=lambda code: codes[code], default="")
+    if edge.dst.kind == "service":
+        return f"no server was reached: {worst} {CODES.get(worst, '')}" if worst else "no server was reached"
+    if any(_ref(row) == edge.dst and row.success is not None for row in rows):
+        return "the server's own proxies see no such failures: they happen on the way"
+    return "the server's side is not known: it has no proxy, or no numbers"
 
 
 def _checks(evidence: Evidence) -> Iterator[Problem]:
