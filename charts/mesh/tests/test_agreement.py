@@ -12,6 +12,7 @@ import pytest
 from weft import installed
 from weft_kube import names
 from weft_kube.paths import PATH_MAX
+from weft_sidecar.effects import Variable
 from weft_sidecar.options import OPTIONS, Layer, settings
 from weft_sidecar.template import Sidecar, Template
 
@@ -122,15 +123,19 @@ def test_options_of_the_chart_are_the_injectors(mesh: Any) -> None:
     assert {name: setting.value for name, setting in found.items()} == template.options
 
 
-def test_defaults_of_options_are_the_charts(mesh: Any) -> None:
+def test_defaults_of_options_are_those_of_chart_and_proxy(mesh: Any) -> None:
     """What documentation says holds when nobody sets an option is what a pod gets."""
     template = msgspec.json.decode(mesh.one("ConfigMap", "weft-proxy-template")["data"]["template.json"], type=Template)
+    config = (ROOT / "proxy/weft-proxy/src/config.rs").read_text()
+    built_in = dict(re.findall(r'"(WEFT_\w+)",\s+"([^"]*)"', config))
     sidecar = Sidecar.of(template)
-    held = {name: template.options.get(name) or option.effect.get(sidecar) for name, option in OPTIONS.items()}
 
-    # Whose default is none, or depends on the image's tag; nft is the default of weft-init itself.
-    untold = {"proxy-image": held["proxy-image"], "iptables-backend": ""}
-    assert held == {name: option.default for name, option in OPTIONS.items()} | untold
+    for name, option in OPTIONS.items():
+        held = template.options.get(name) or option.effect.get(sidecar)
+        if isinstance(option.effect, Variable):
+            held = held or built_in[option.effect.name]
+        # The image is the release's; nft is the default of weft-init.
+        assert held == option.default or name in ("proxy-image", "iptables-backend"), name
 
 
 @pytest.mark.parametrize("component", CONFIGS)

@@ -102,6 +102,8 @@ OPTIONS = {
                "What the proxy logs: a level, or a list of target=level."),
         Option("proxy-log-format", one_of("json", "plain"), "json", "global.proxy.logFormat",
                Variable("WEFT_LOG_FORMAT"), "How the proxy logs."),
+        Option("queue-timeout", DURATION, "3s", "", Variable("WEFT_QUEUE_TIMEOUT"),
+               "How long requests wait for the next endpoint when the last one has just gone."),
         Option("shutdown-grace", DURATION, "30s", "global.proxy.shutdownGrace", Variable("WEFT_SHUTDOWN_GRACE"),
                "How long open requests may go on when the pod ends, within its terminationGracePeriodSeconds."),
         Option("proxy-image", IMAGE, "", "global.image.prefix, global.proxy.tag", Field("image"),
