@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from weft_kube.names import spiffe_id
 from weft_pki.issue import Authority, new_anchor, new_issuer, workload_leaf
-from weft_pki.keys import new_key
-from weft_pki.verify import VerifyError, verify_workload
+from weft_pki.keys import key_pem, new_key
+from weft_pki.verify import VerifyError, load_authority, verify_workload
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -145,6 +145,13 @@ def test_5_2_what_is_no_leaf_is_refused(leaf: x509.Certificate) -> None:
     """Also when its chain is sound."""
     with pytest.raises(VerifyError):
         verify_workload(leaf, ISSUER.chain, [ANCHOR.certificate], NOW)
+
+
+def test_4_3_an_issuer_that_may_not_sign_is_not_taken_over() -> None:
+    """Leaves of it would be refused by every proxy."""
+    issuer = forged(ca=True)
+    with pytest.raises(VerifyError, match="keyCertSign"):
+        load_authority([issuer], key_pem(KEY), [ISSUER.certificate], NOW)
 
 
 def test_the_forger_itself_is_sound() -> None:

@@ -74,10 +74,19 @@ def _check_signs(certificate: x509.Certificate, now: datetime) -> None:
         raise VerifyError(f"{subject} is no certificate authority") from None
     if not constraints.ca:
         raise VerifyError(f"{subject} is no certificate authority")
+    if not _may_sign(certificate):
+        raise VerifyError(f"{subject} has no key usage keyCertSign: nobody would believe what it signs")
     if not _valid(certificate, now):
         raise VerifyError(
             f"{subject} is valid only from {certificate.not_valid_before_utc} to {certificate.not_valid_after_utc}"
         )
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound:
+        return False
 
 
 def _valid(certificate: x509.Certificate, now: datetime) -> bool:
