@@ -7,9 +7,11 @@ Without options: everything, into bench/results/proxy.json and docs/performance.
 import argparse
 import json
 import statistics
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from proxybench import identities, netns, report
@@ -77,12 +79,13 @@ def _peer(peer: str, repeat: int, cells: list[str], backends: Backends, seen: Li
     alone = ["mem"] if "mem" in cells and peer != "direct" else []
     alone += [c for c in cells if c in SCALE] if peer == "weft" and repeat == 0 else []
     for names in filter(None, (shared, *([name] for name in alone))):
-        pair = start(peer)
         try:
-            for name in names:
-                _cell(pair, repeat, name, backends, seen)
-        finally:
-            pair.stop()
+            with closing(start(peer)) as pair:
+                for name in names:
+                    _cell(pair, repeat, name, backends, seen)
+        except (ValueError, OSError, subprocess.TimeoutExpired) as error:
+            # Minutes of other figures are not lost for this one; the table shows what is missing.
+            print(f"{repeat} {peer} ends early: {error}", file=sys.stderr, flush=True)
 
 
 def _cell(pair: Pair, repeat: int, name: str, backends: Backends, seen: Lists) -> None:

@@ -95,9 +95,7 @@ def services(count: int) -> Cell:
 
     def run(pair: Pair, backends: Backends) -> Figures:
         for number in range(count):
-            host = netns.other_service(number)
-            if netns.get(netns.CLIENT, host, HTTP1, PATH) != 200:
-                raise ValueError(f"the Service at {host} does not answer")
+            netns.wait_for(netns.CLIENT, netns.other_service(number), HTTP1, PATH)
         return http1(64)(pair, backends)
 
     return run

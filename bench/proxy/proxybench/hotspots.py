@@ -31,7 +31,7 @@ def main(peer: str, cell: str) -> None:
             perf.wait()
             print(f"== {side} {figures}\n{_report(side)}")
     finally:
-        pair.stop()
+        pair.close()
         backends.stop()
         for process in plane:
             netns.stop(process)

@@ -40,7 +40,7 @@ class Pair:
         """MB of the larger of the two."""
         return max(netns.rss_mb(p.pid) for p in self.processes.values())
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Ends both."""
         for process in self.processes.values():
             netns.stop(process)
@@ -58,7 +58,7 @@ def start(name: str) -> Pair:
             netns.wait_for(namespace, "127.0.0.1", 4191, "/ready")
         netns.wait_for(netns.CLIENT, netns.SERVICE, netns.HTTP1, "/")
     except TimeoutError:
-        pair.stop()
+        pair.close()
         raise
     return pair
 
