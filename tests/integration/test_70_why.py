@@ -88,6 +88,11 @@ def test_a_new_version_that_fails(lab: None) -> None:
 
 def test_a_request_by_its_number(lab: None) -> None:
     """The pod and the id that tap prints lead to the same cause."""
-    events = weft("-n", SPACE, "viz", "tap", "deploy/one-route", "--status", "500", "--limit", "1", "-o", "json")
-    event = json.loads(events.splitlines()[0])
-    assert first(f"{event['pod']}/{event['id']}") == "one-route"
+
+    def named() -> bool:
+        events = weft("-n", SPACE, "viz", "tap", "deploy/one-route", "--status", "500", "--limit", "1", "-o", "json")
+        event = json.loads(events.splitlines()[0])
+        assert first(f"{event['pod']}/{event['id']}") == "one-route"
+        return True
+
+    assert eventually(named, 60)
