@@ -95,7 +95,7 @@ def _failing(
     shown = [*_told(failures), *_codes(evidence.errors.get(ref, {}))]
     title = f"{row.kind}/{row.name} in {row.namespace}: {_percent(row.success)} of its answers are good"
     return rank, _problem(
-        "failing", ref, _severity(row.success), title=title, cause=cause, evidence=shown, hint=_tap(ref)
+        "failing", ref, _severity(row.success), title=title, cause=cause, evidence=shown, hint=_top(ref)
     )
 
 
@@ -269,8 +269,8 @@ def _short(ref: Ref) -> str:
     return f"{SHORT.get(ref.kind, ref.kind)}/{ref.name}"
 
 
-def _tap(ref: Ref) -> str:
-    return f"weft -n {ref.namespace} viz tap {_short(ref)} --status 5xx"
+def _top(ref: Ref) -> str:
+    return f"weft -n {ref.namespace} viz top {_short(ref)}"
 
 
 def _proxies(count: int) -> str:
