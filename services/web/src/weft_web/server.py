@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -116,14 +117,15 @@ class Streams:
 
 async def _written(request: web.Request, first: bytes | None, events: AsyncIterator[bytes]) -> web.StreamResponse:
     response = _event_stream()
-    await response.prepare(request)
-    try:
-        if first:
-            await response.write(first)
-        async for data in events:
-            await response.write(data)
-    except Fault as fault:
-        await response.write(failure(_body(fault)))
+    with suppress(ConnectionResetError):  # the client has left
+        await response.prepare(request)
+        try:
+            if first:
+                await response.write(first)
+            async for data in events:
+                await response.write(data)
+        except Fault as fault:
+            await response.write(failure(_body(fault)))
     return response
 
 
