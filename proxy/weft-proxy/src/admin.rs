@@ -1,6 +1,8 @@
-//! `/live`, `/ready`, `/probe/tcp/PORT` and `/metrics`, for the kubelet and Prometheus.
+//! `/live`, `/ready`, `/probe/tcp/PORT` and `/metrics`, for the kubelet and Prometheus; `/log-level` and `/shutdown`,
+//! to be changed from the pod itself only.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,13 +10,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::config::Mode;
+use crate::logs;
 use crate::metrics::Control;
 use crate::probe;
 use crate::worker::Shared;
@@ -22,18 +27,26 @@ use crate::worker::Shared;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Serves until the process ends.
-pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let admin = Arc::new(Admin { shared, was_connected: AtomicBool::new(false) });
+/// A filter for the log is shorter.
+const MAX_BODY: usize = 4096;
+
+/// Serves until the process ends. `stop` ends it.
+pub async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: Arc<Notify>) {
+    let admin = Arc::new(Admin { shared, stop, was_connected: AtomicBool::new(false) });
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, client)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         let admin = admin.clone();
-        let answer = move |request: Request<hyper::body::Incoming>| {
+        let answer = move |request: Request<Incoming>| {
             let admin = admin.clone();
-            async move { Ok::<_, Infallible>(admin.answer(request.method(), request.uri().path()).await) }
+            async move {
+                Ok::<_, Infallible>(match *request.method() {
+                    Method::GET | Method::HEAD => admin.answer(request.uri().path()).await,
+                    _ => admin.change(request, client).await,
+                })
+            }
         };
         tokio::spawn(async move {
             let mut builder = http1::Builder::new();
@@ -45,17 +58,55 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 
 struct Admin {
     shared: Arc<Shared>,
+    stop: Arc<Notify>,
     /// Once is enough: a proxy goes on with what it knows while the control plane is away.
     was_connected: AtomicBool,
 }
 
 impl Admin {
-    async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n".into());
-            refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    /// `PUT /log-level` with a filter, `POST /shutdown`: for clients on the loopback, in the pod.
+    async fn change(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        let allowed = match path {
+            "/log-level" => "GET, HEAD, PUT",
+            "/shutdown" => "POST",
+            _ => "GET, HEAD",
+        };
+        if !allowed.split(", ").any(|method| method == request.method()) {
+            let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, format!("{allowed} only\n"));
+            refused.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             return refused;
         }
+        if !client.ip().to_canonical().is_loopback() {
+            return text(StatusCode::FORBIDDEN, "from the pod itself only: 127.0.0.1:4191\n".into());
+        }
+        if path == "/shutdown" {
+            return self.shut_down();
+        }
+        let filter = match Limited::new(request.into_body(), MAX_BODY).collect().await {
+            Ok(body) => String::from_utf8_lossy(&body.to_bytes()).trim().to_owned(),
+            Err(_) => return text(StatusCode::PAYLOAD_TOO_LARGE, format!("at most {MAX_BODY} bytes\n")),
+        };
+        match logs::set_filter(&filter) {
+            Ok(()) => {
+                tracing::info!(filter, "log level changed");
+                text(StatusCode::OK, format!("{filter}\n"))
+            }
+            Err(why) => {
+                text(StatusCode::BAD_REQUEST, format!("{filter:?}: {why}; try info,weft_proxy=debug\n"))
+            }
+        }
+    }
+
+    fn shut_down(&self) -> Response<Full<Bytes>> {
+        if !self.shared.config.admin_shutdown {
+            return text(StatusCode::FORBIDDEN, "switched off: set WEFT_ADMIN_SHUTDOWN=true\n".into());
+        }
+        self.stop.notify_one();
+        text(StatusCode::OK, "ending\n".into())
+    }
+
+    async fn answer(&self, path: &str) -> Response<Full<Bytes>> {
         if let Some(port) = path.strip_prefix("/probe/tcp/") {
             let (status, why) = probe::tcp(&self.shared.config, port).await;
             return text(status, why);
@@ -67,7 +118,8 @@ impl Admin {
                 Some(what) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{what}\n")),
             },
             "/metrics" => self.metrics(),
-            _ => text(StatusCode::NOT_FOUND, "/live /ready /metrics\n".into()),
+            "/log-level" => text(StatusCode::OK, format!("{}\n", logs::filter())),
+            _ => text(StatusCode::NOT_FOUND, "/live /ready /metrics /log-level\n".into()),
         }
     }
 

@@ -3,22 +3,24 @@
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::config::{Config, Mode};
 use crate::discovery::Discovery;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::identity::Identity;
 use crate::worker::{Shared, Worker};
-use crate::{admin, control, inbound, outbound, socket};
+use crate::{access_log, admin, control, inbound, outbound, socket};
 
 /// Pause after `accept` failed for want of descriptors: long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const EXPIRE: Duration = Duration::from_secs(60);
 
 /// What one worker listens on.
 #[derive(Default)]
@@ -33,6 +35,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let identity = Identity::new(&config.own_id(), &config.trust_domain);
     let discovery = Discovery::new(config.cluster_networks.clone());
     let shared = Arc::new(Shared::new(config, identity, discovery, Arc::new(socket::original_dst)));
+    if shared.config.access_log {
+        shared.ring.log_to(access_log::start(std::io::stdout())?);
+    }
     if shared.config.mode == Mode::Sidecar {
         for n in 0..shared.config.workers {
             spawn_worker(shared.clone(), n)?;
@@ -46,11 +51,14 @@ async fn supervise(shared: Arc<Shared>) -> anyhow::Result<()> {
     control::start(&shared.config, &shared.identity, &shared.discovery, &shared.ring, &shared.drain)?;
     let listener = socket::listen(shared.config.admin_listen)
         .with_context(|| format!("admin on {}", shared.config.admin_listen))?;
-    tokio::spawn(admin::serve(tokio::net::TcpListener::from_std(listener)?, shared.clone()));
+    let stop = Arc::new(Notify::new());
+    tokio::spawn(admin::serve(tokio::net::TcpListener::from_std(listener)?, shared.clone(), stop.clone()));
+    tokio::spawn(expire(shared.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), id = shared.identity.id(), "started");
     tokio::select! {
         _ = term.recv() => {}
         _ = int.recv() => {}
+        () = stop.notified() => {}
     }
     tracing::info!(grace = ?shared.config.shutdown_grace, "ending");
     shared.drain.start();
@@ -58,6 +66,15 @@ async fn supervise(shared: Arc<Shared>) -> anyhow::Result<()> {
         tracing::warn!("connections are left after the grace period");
     }
     Ok(())
+}
+
+/// Removes series that ended long ago, for ever.
+async fn expire(shared: Arc<Shared>) {
+    let mut minutes = tokio::time::interval(EXPIRE);
+    loop {
+        minutes.tick().await;
+        shared.metrics.expire(Instant::now());
+    }
 }
 
 fn spawn_worker(shared: Arc<Shared>, n: usize) -> anyhow::Result<()> {
@@ -113,6 +130,13 @@ async fn accept_inbound(worker: Rc<Worker>, listener: TcpListener) {
     }
 }
 
+/// All places are taken: one more is reset at once, which the client notices better than silence.
+fn refuse(worker: &Worker, stream: &TcpStream) {
+    let _ = socket::reset(stream);
+    worker.shared.metrics.error(Code::Overloaded);
+    tracing::debug!("a connection above WEFT_MAX_CONNECTIONS");
+}
+
 async fn accept<F, R>(worker: Rc<Worker>, listener: TcpListener, direction: &'static str, serve: F)
 where
     F: Fn(Rc<Worker>, TcpStream, SocketAddr) -> R + Copy + 'static,
@@ -131,8 +155,13 @@ where
                 continue;
             }
         };
+        let Ok(place) = worker.places.clone().try_acquire_owned() else {
+            refuse(&worker, &stream);
+            continue;
+        };
         let (worker, source) = (worker.clone(), socket::canonical(source));
         tokio::task::spawn_local(async move {
+            let _place = place;
             if let Err(error) = serve(worker.clone(), stream, source).await {
                 worker.shared.metrics.error(error.code);
                 tracing::debug!(%error, %source, direction, "connection");

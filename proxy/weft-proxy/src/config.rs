@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::balance::Queue;
+use crate::vigil::Limits;
 
 /// How the proxy is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +43,10 @@ pub struct Config {
     pub mode: Mode,
     pub log: String,
     pub log_json: bool,
+    /// Every exchange as JSON on standard output.
+    pub access_log: bool,
+    /// Whether POST /shutdown on the admin port ends the process.
+    pub admin_shutdown: bool,
     pub outbound_listen: Vec<SocketAddr>,
     pub inbound_listen: Vec<SocketAddr>,
     pub tap_listen: SocketAddr,
@@ -74,6 +79,14 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Requests that wait for an endpoint.
     pub queue: Queue,
+    /// To an endpoint; and from the server's proxy to its application, on the same machine.
+    pub connect_timeout: Duration,
+    pub app_connect_timeout: Duration,
+    /// Of routes that have none of their own; none: no limit.
+    pub request_timeout: Option<Duration>,
+    pub limits: Limits,
+    /// Accepted by one worker at once.
+    pub max_connections: usize,
     pub workers: usize,
 }
 
@@ -90,6 +103,8 @@ impl Config {
             mode: r.get("WEFT_MODE", "sidecar", parse_mode),
             log: r.text("WEFT_LOG", "info,h2=warn,hyper=warn,hickory_proto=warn,hickory_resolver=warn"),
             log_json: r.get("WEFT_LOG_FORMAT", "json", parse_format),
+            access_log: r.get("WEFT_ACCESS_LOG", "off", parse_access_log),
+            admin_shutdown: r.get("WEFT_ADMIN_SHUTDOWN", "false", parse),
             outbound_listen: r.list("WEFT_OUTBOUND_LISTEN", "127.0.0.1:4140", parse),
             inbound_listen: r.list("WEFT_INBOUND_LISTEN", "[::]:4143", parse),
             tap_listen: r.get("WEFT_TAP_LISTEN", "[::]:4190", parse),
@@ -124,6 +139,15 @@ impl Config {
                 timeout: r.get("WEFT_QUEUE_TIMEOUT", "3s", parse_duration),
                 max: r.get("WEFT_QUEUE_MAX", "1000", parse),
             },
+            connect_timeout: r.get("WEFT_CONNECT_TIMEOUT", "1s", parse_duration),
+            app_connect_timeout: r.get("WEFT_APP_CONNECT_TIMEOUT", "300ms", parse_duration),
+            request_timeout: Some(r.get("WEFT_REQUEST_TIMEOUT", "0s", parse_duration))
+                .filter(|t| !t.is_zero()),
+            limits: Limits {
+                head: r.get("WEFT_HEADER_TIMEOUT", "10s", parse_duration),
+                idle: r.get("WEFT_IDLE_TIMEOUT", "1h", parse_duration),
+            },
+            max_connections: r.get("WEFT_MAX_CONNECTIONS", "10000", |s| parse(s).and_then(at_least_one)),
             workers: r.get("WEFT_WORKERS", "1", |s| parse(s).and_then(at_least_one)),
         };
         if r.faults.is_empty() { Ok(config) } else { Err(r.faults) }
@@ -193,6 +217,14 @@ fn parse_format(text: &str) -> Result<bool, String> {
     }
 }
 
+fn parse_access_log(text: &str) -> Result<bool, String> {
+    match text {
+        "json" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("{text:?} is neither json nor off")),
+    }
+}
+
 fn parse_identity(text: &str) -> Result<IdentityAddr, String> {
     match text.strip_prefix("plain:") {
         Some(addr) => Ok(IdentityAddr::Plain(parse(addr)?)),
@@ -218,7 +250,8 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "ms" => Ok(Duration::from_millis(n)),
         "s" => Ok(Duration::from_secs(n)),
         "m" => Ok(Duration::from_secs(60 * n)),
-        _ => Err(format!("{text:?} needs a unit: ms, s or m")),
+        "h" => Ok(Duration::from_secs(3600 * n)),
+        _ => Err(format!("{text:?} needs a unit: ms, s, m or h")),
     }
 }
 

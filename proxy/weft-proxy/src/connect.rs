@@ -8,21 +8,31 @@ use tokio_rustls::TlsConnector;
 use crate::balance::node::Node;
 use crate::error::{Code, Error};
 use crate::http::client::chain;
-use crate::identity::SNI;
+use crate::identity::{ALPN_H2, SNI};
 use crate::io::Io;
 use crate::lookahead::Lookahead;
 use crate::metrics::Tls;
 use crate::socket;
 use crate::worker::Worker;
 
-const REMOTE: Duration = Duration::from_secs(1);
-/// The pod's own application is on this machine.
-const LOCAL: Duration = Duration::from_millis(300);
+/// Connections that are made to one endpoint at once; others wait, and hear at once when one of these failed.
+pub const MAX_DIALS: usize = 64;
+/// A peer's machine that acknowledges nothing for so long is gone.
+const UNANSWERED: Duration = Duration::from_secs(2);
 const HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// Connects to `node`; `tls` says in metrics why there is no mesh TLS if it is not the node's own reason.
 pub async fn open(worker: &Worker, node: &Node, alpn: &'static [u8], tls: Option<Tls>) -> Result<Io, Error> {
-    let opened = dial(worker, node, alpn).await;
+    let failures = node.pool.failures();
+    let turn = node.dials.try_acquire();
+    let _turn = match turn {
+        Ok(turn) => Ok(turn),
+        Err(_) => node.dials.acquire().await,
+    };
+    if let Some(error) = node.pool.failed_since(failures) {
+        return Err(error);
+    }
+    let opened = dial(worker, node, alpn).await.inspect_err(|error| node.pool.fail(error));
     match &opened {
         Ok(_) => node.reached(),
         Err(_) => node.missed(Instant::now()),
@@ -39,11 +49,15 @@ pub async fn open(worker: &Worker, node: &Node, alpn: &'static [u8], tls: Option
 
 async fn dial(worker: &Worker, node: &Node, alpn: &'static [u8]) -> Result<Io, Error> {
     let addr = node.endpoint.addr;
-    let limit = if node.direction == "inbound" { LOCAL } else { REMOTE };
+    let config = &worker.shared.config;
+    let limit = if node.direction == "inbound" { config.app_connect_timeout } else { config.connect_timeout };
     let stream = socket::connect(addr, limit)
         .await
         .map_err(|e| Error::new(Code::Connect, format!("cannot connect to {addr}: {e}")))?;
     let Some(id) = node.identity() else { return Ok(Io::tcp(stream)) };
+    if alpn == ALPN_H2 {
+        let _ = socket::expect_answers(&stream, UNANSWERED);
+    }
     // Never in plain text: a peer of the mesh is reached by mesh TLS or not at all.
     let config = worker.shared.identity.client_config(id, alpn);
     let config = config.ok_or_else(|| Error::new(Code::Tls, "this proxy has no certificate yet"))?;

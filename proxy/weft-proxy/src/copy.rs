@@ -8,6 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::io::Io;
+use crate::vigil::Vigil;
+
 /// Large enough that system calls are few, small enough for the second-level cache.
 const SCRATCH: usize = 64 * 1024;
 
@@ -51,6 +54,18 @@ where
         if there.is_ready() && back.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
+}
+
+/// Copies until both have ended, one fails, or nothing has come for too long.
+pub async fn watched(a: &mut Io, b: &mut Io, vigil: &Vigil) {
+    tokio::select! {
+        done = both(a, b) => {
+            if let Err(error) = done {
+                tracing::debug!(%error, "copy");
+            }
+        }
+        () = vigil.overdue() => tracing::debug!("a connection was idle for too long"),
+    }
 }
 
 impl Half {

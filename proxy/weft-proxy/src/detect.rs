@@ -11,6 +11,10 @@ use tokio::time::timeout;
 pub const SILENCE: Duration = Duration::from_millis(50);
 /// Bytes that could still become HTTP are waited for this long.
 const UNDECIDED: Duration = Duration::from_secs(1);
+/// Clients that keep connections ready may not use them for so long.
+const FIRST_BYTE: Duration = Duration::from_secs(3600);
+/// A request line that has begun is whole within this long.
+const LINE: Duration = Duration::from_secs(10);
 /// Longest request line that is still taken for HTTP.
 const MAX_LINE: usize = 64 * 1024;
 const FIRST_READ: usize = 4096;
@@ -71,6 +75,45 @@ fn is_request_line(line: &[u8]) -> bool {
     line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
 }
 
+/// Whether a lenient server could take `bytes`, which are no HTTP to `classify`, for a request; none when more are
+/// needed to tell. Names of methods in lower case, blanks or a version that is none do not keep everybody from it.
+pub fn could_pass_for_http(bytes: &[u8]) -> Option<bool> {
+    let start = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+    let line = &bytes[start..];
+    if !line.first()?.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~".contains(line.first()?) {
+        return Some(false);
+    }
+    if let Some(end) = line.iter().position(|b| *b == b'\n') {
+        return Some(line[..end].windows(5).any(|w| w.eq_ignore_ascii_case(b"HTTP/")));
+    }
+    let mut word = line.iter().take_while(|b| !matches!(b, b' ' | b'\t'));
+    if word.any(|b| b.is_ascii_control() && *b != b'\r') { Some(false) } else { None }
+}
+
+/// Reads on until it is clear what a client brings to a port that others trust to be HTTP: nothing passes that the
+/// application could read as a request and this proxy does not. None: it is neither.
+pub async fn settle(stream: &TcpStream, buf: &mut BytesMut, http_only: bool) -> io::Result<Option<Kind>> {
+    let settled = async {
+        loop {
+            match classify(buf) {
+                Some(Kind::Opaque) if buf.len() > MAX_LINE => return Ok(None),
+                Some(Kind::Opaque) if http_only => return Ok(None),
+                Some(Kind::Opaque) => match could_pass_for_http(buf) {
+                    Some(true) => return Ok(None),
+                    Some(false) => return Ok(Some(Kind::Opaque)),
+                    None => {}
+                },
+                Some(kind) => return Ok(Some(kind)),
+                None => {}
+            }
+            if read_some(stream, buf).await? == 0 {
+                return Ok((!http_only).then_some(Kind::Opaque));
+            }
+        }
+    };
+    timeout(LINE, settled).await.unwrap_or(Ok(None))
+}
+
 /// How long to wait for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
@@ -86,7 +129,8 @@ pub enum Patience {
 pub async fn detect(stream: &TcpStream, buf: &mut BytesMut, patience: Patience) -> io::Result<Found> {
     if buf.is_empty() {
         let first = match patience {
-            Patience::Http | Patience::Spoken => read_some(stream, buf).await,
+            Patience::Http => timeout(FIRST_BYTE, read_some(stream, buf)).await.map_err(|_| slow())?,
+            Patience::Spoken => read_some(stream, buf).await,
             Patience::Silence(limit) => match timeout(limit, read_some(stream, buf)).await {
                 Ok(read) => read,
                 Err(_) => return Ok(Found::Silent),
@@ -97,10 +141,14 @@ pub async fn detect(stream: &TcpStream, buf: &mut BytesMut, patience: Patience) 
         }
     }
     let kind = match patience {
-        Patience::Http => decide(stream, buf).await,
+        Patience::Http => timeout(LINE, decide(stream, buf)).await.map_err(|_| slow())?,
         _ => timeout(UNDECIDED, decide(stream, buf)).await.unwrap_or(Ok(Kind::Opaque)),
     };
     Ok(Found::Kind(kind?))
+}
+
+fn slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no whole request line in time")
 }
 
 async fn decide(stream: &TcpStream, buf: &mut BytesMut) -> io::Result<Kind> {
@@ -150,6 +198,30 @@ mod tests {
         for (bytes, kind) in cases {
             let answers: Vec<_> = (0..=bytes.len()).filter_map(|n| classify(&bytes[..n])).collect();
             assert!(!answers.is_empty() && answers.iter().all(|a| *a == kind), "{bytes:?}: {answers:?}");
+        }
+    }
+
+    /// What a lenient server could read as a request is told from what nobody can.
+    #[test]
+    fn disguised_requests_are_seen() {
+        let cases: [(&[u8], Option<bool>); 14] = [
+            (b"get / HTTP/1.1\r\n", Some(true)),
+            (b"GET / http/1.1\r\n", Some(true)),
+            (b"GET\t/ HTTP/1.1 \r\n", Some(true)),
+            (b"\r\n\r\nx / HTTP/2\n", Some(true)),
+            (b"GET / HTTP/1.01\n", Some(true)),
+            (b"get /", None),
+            (b"GET", None),
+            (b"\r\n", None),
+            (b"*1\r\n$4\r\nPING\r\n", Some(false)),
+            (b"SET key value\r\n", Some(false)),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", Some(false)),
+            (b"AMQP\0\0\x09\x01", Some(false)),
+            (b"\0\0\0\x08\x04\xd2\x16\x2f", Some(false)),
+            (b"{\"ping\": 1}", Some(false)),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(expected, could_pass_for_http(bytes), "{:?}", String::from_utf8_lossy(bytes));
         }
     }
 

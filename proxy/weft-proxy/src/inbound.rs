@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::server::Acceptor;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::StartHandshake;
@@ -41,7 +41,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
     socket::tune(&stream).map_err(failed)?;
     let dst = (worker.shared.original_dst)(&stream).map_err(failed)?;
     refuse_foreign(&worker, dst)?;
-    let inbound = worker.shared.discovery.inbound(dst.port());
+    let inbound = worker.shared.discovery.inbound(dst.port()).await;
     let conn = Conn { app: worker.app(dst), worker, source, inbound };
     let mut buf = BytesMut::new();
     match detect::detect(&stream, &mut buf, conn.patience()).await.map_err(failed)? {
@@ -87,23 +87,36 @@ impl Conn {
         self.inbound.borrow().protocol
     }
 
-    /// Declared HTTP servers do not speak first.
-    fn patience(&self) -> Patience {
+    /// The port is declared to speak HTTP, or has spoken it: it is never taken for something else again, so that
+    /// nobody gets a request past this proxy.
+    fn is_http(&self) -> bool {
         match self.protocol() {
-            Protocol::Detect | Protocol::Opaque => Patience::Silence(SILENCE),
-            _ => Patience::Http,
+            Protocol::Detect => self.worker.shared.http_ports.contains(self.app.endpoint.addr.port()),
+            protocol => protocol != Protocol::Opaque,
         }
     }
 
+    /// HTTP servers do not speak first.
+    fn patience(&self) -> Patience {
+        if self.is_http() { Patience::Http } else { Patience::Silence(SILENCE) }
+    }
+
     /// First bytes in plain text: a ClientHello may be the mesh's, or the application's own.
-    async fn serve_plain(self, stream: TcpStream, buf: BytesMut, kind: Kind) -> Result<(), Error> {
-        match kind {
-            Kind::Tls => Box::pin(self.serve_tls(stream, buf)).await,
-            Kind::Http1 | Kind::Http2 if self.protocol() != Protocol::Opaque => {
+    async fn serve_plain(self, stream: TcpStream, mut buf: BytesMut, kind: Kind) -> Result<(), Error> {
+        if kind == Kind::Tls {
+            return Box::pin(self.serve_tls(stream, buf)).await;
+        }
+        if self.protocol() == Protocol::Opaque {
+            return Box::pin(self.serve_tcp(stream, buf, Tls::NoIdentity)).await;
+        }
+        match detect::settle(&stream, &mut buf, self.is_http()).await.map_err(failed)? {
+            None => Box::pin(refuse_disguise(stream)).await,
+            Some(Kind::Tls) => Box::pin(self.serve_tls(stream, buf)).await,
+            Some(Kind::Opaque) => Box::pin(self.serve_tcp(stream, buf, Tls::NoIdentity)).await,
+            Some(kind @ (Kind::Http1 | Kind::Http2)) => {
                 let io = Io::tcp(stream).prefixed(buf.freeze());
                 Box::pin(self.serve_http(io, kind == Kind::Http2, Tls::NoIdentity, None)).await
             }
-            _ => Box::pin(self.serve_tcp(stream, buf, Tls::NoIdentity)).await,
         }
     }
 
@@ -118,7 +131,8 @@ impl Conn {
         let config = self.worker.shared.identity.server_config();
         let config = config.ok_or_else(|| Error::new(Code::Tls, "this proxy has no certificate yet"))?;
         // First, so that an application that cannot be reached fails the handshake, and the peer goes elsewhere.
-        let raw = if is_raw(&accepted.client_hello()) { Some(Box::pin(self.open()).await?) } else { None };
+        let is_raw = is_raw(&accepted.client_hello());
+        let raw = if is_raw && !self.is_http() { Some(Box::pin(self.open()).await?) } else { None };
         let handshake = StartHandshake::from_parts(accepted, Lookahead::new(stream)).into_stream(config);
         let refused =
             |e: std::io::Error| Error::new(Code::Tls, format!("client {}: {}", self.source, chain(&e)));
@@ -133,18 +147,40 @@ impl Conn {
             Box::pin(self.copy(io, server, Tls::True, Some(id))).await;
             return Ok(());
         }
+        if is_raw {
+            return Box::pin(self.serve_raw_http(io, id)).await;
+        }
         Box::pin(self.serve_http(io, true, Tls::True, Some(id))).await
     }
 
-    async fn serve_http(self, io: Io, http2: bool, tls: Tls, id: Option<Arc<str>>) -> Result<(), Error> {
-        let io = self.metered(io, tls, id.as_deref());
-        let live = self.worker.shared.drain.live();
-        let client = Rc::new(request::Client::new(self.worker, self.app, self.source, tls, id));
-        let served = server::serve(io, http2, live, move |r| request::answer(client.clone(), r)).await;
-        if let Err(error) = served {
-            tracing::debug!(error = chain(&*error), "client connection");
+    /// Bytes of a peer for a port that speaks HTTP: an upgrade, mostly. Who the peer is is told here as well.
+    async fn serve_raw_http(self, mut io: Io, id: Arc<str>) -> Result<(), Error> {
+        let mut buf = BytesMut::new();
+        let kind = async {
+            loop {
+                match detect::classify(&buf) {
+                    Some(kind) => return Ok(kind),
+                    None if io.read_buf(&mut buf).await? == 0 => return Ok(Kind::Opaque),
+                    None => {}
+                }
+            }
+        };
+        let refused = || Error::new(Code::Protocol, "no HTTP for a port that speaks HTTP");
+        match tokio::time::timeout(HELLO, kind).await.map_err(|_| refused())?.map_err(failed)? {
+            kind @ (Kind::Http1 | Kind::Http2) => {
+                self.serve_http(io.prefixed(buf.freeze()), kind == Kind::Http2, Tls::True, Some(id)).await
+            }
+            Kind::Tls | Kind::Opaque => Err(refused()),
         }
-        Ok(())
+    }
+
+    async fn serve_http(self, io: Io, http2: bool, tls: Tls, id: Option<Arc<str>>) -> Result<(), Error> {
+        let vigil = self.worker.vigils.begin(!http2);
+        let io = self.metered(io, tls, id.as_deref()).watched(&vigil);
+        let live = self.worker.shared.drain.live();
+        let client =
+            Rc::new(request::Client::new(self.worker, self.app, self.source, tls, id, vigil.clone()));
+        vigil.over(server::serve(io, http2, live, move |r| request::answer(client.clone(), r))).await
     }
 
     async fn serve_tcp(self, stream: TcpStream, buf: BytesMut, tls: Tls) -> Result<(), Error> {
@@ -160,10 +196,9 @@ impl Conn {
 
     async fn copy(&self, client: Io, mut server: Io, tls: Tls, id: Option<Arc<str>>) {
         let _live = self.worker.shared.drain.live();
-        let mut client = self.metered(client, tls, id.as_deref());
-        if let Err(error) = copy::both(&mut client, &mut server).await {
-            tracing::debug!(%error, "copy");
-        }
+        let vigil = self.worker.vigils.begin(false);
+        let mut client = self.metered(client, tls, id.as_deref()).watched(&vigil);
+        copy::watched(&mut client, &mut server, &vigil).await;
     }
 
     /// The client waits: whoever speaks first, it or the application, shows what this is.
@@ -179,6 +214,15 @@ impl Conn {
             detect::detect(&stream, &mut buf, Patience::Spoken).await.map_err(failed)?
         } else {
             Found::Silent
+        };
+        let found = match found {
+            Found::Kind(Kind::Opaque) if words.is_empty() && self.protocol() != Protocol::Opaque => {
+                match detect::settle(&stream, &mut buf, self.is_http()).await.map_err(failed)? {
+                    Some(kind) => Found::Kind(kind),
+                    None => return refuse_disguise(stream).await,
+                }
+            }
+            found => found,
         };
         match found {
             Found::Kind(Kind::Tls) => {
@@ -214,6 +258,21 @@ impl Conn {
         let peer = self.worker.caller_peer(tls, id);
         io.metered(self.worker.shared.metrics.connections(&peer).open())
     }
+}
+
+/// Bytes that the application could read as a request and this proxy does not, or anything but HTTP for a port that
+/// speaks it: they would get past what the proxy says of the client.
+async fn refuse_disguise(mut stream: TcpStream) -> Result<(), Error> {
+    let error = Error::new(Code::Protocol, "neither HTTP/1 nor HTTP/2 as this port speaks them");
+    let body = format!("weft: {error}\n");
+    let length = body.len();
+    let told = format!(
+        "HTTP/1.1 400 Bad Request\r\nweft-error: {error}\r\ncontent-type: text/plain\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
+    // Whoever it is may not listen.
+    let _ = stream.write_all(told.as_bytes()).await;
+    Err(error)
 }
 
 /// Reads until the ClientHello is whole; none when it is none. All bytes stay in `buf`.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -12,6 +13,7 @@ use tokio_rustls::{client, server};
 
 use crate::lookahead::Lookahead;
 use crate::metrics::Meter;
+use crate::vigil::{Moves, Vigil};
 
 /// Up to this size copying pieces together costs less than handing the kernel a list of them.
 const SMALL: usize = 2048;
@@ -26,6 +28,7 @@ pub struct Io {
     /// What detection read, still to be read.
     prefix: Bytes,
     meter: Option<Meter>,
+    moves: Option<Arc<Moves>>,
 }
 
 enum Kind {
@@ -48,7 +51,7 @@ impl Io {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, prefix: Bytes::new(), meter: None }
+        Self { kind, prefix: Bytes::new(), meter: None, moves: None }
     }
 
     /// Puts back what was read already.
@@ -61,6 +64,23 @@ impl Io {
     pub fn metered(mut self, meter: Meter) -> Self {
         self.meter = Some(meter);
         self
+    }
+}
+
+impl Io {
+    /// Tells `vigil` of what comes and goes from now on.
+    pub fn watched(mut self, vigil: &Vigil) -> Self {
+        self.moves = Some(vigil.moves.clone());
+        self
+    }
+
+    fn wrote(&self, n: usize) {
+        if let Some(meter) = &self.meter {
+            meter.written(n);
+        }
+        if let Some(moves) = &self.moves {
+            moves.written();
+        }
     }
 }
 
@@ -93,6 +113,9 @@ impl AsyncRead for Io {
         if let Some(meter) = &this.meter {
             meter.read(buf.filled().len() - before);
         }
+        if let Some(moves) = &this.moves {
+            moves.read();
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -100,9 +123,7 @@ impl AsyncRead for Io {
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let n = ready!(each!(&mut self.kind, s => Pin::new(s).poll_write(cx, buf)))?;
-        if let Some(meter) = &self.meter {
-            meter.written(n);
-        }
+        self.wrote(n);
         Poll::Ready(Ok(n))
     }
 
@@ -120,9 +141,7 @@ impl AsyncWrite for Io {
             });
         }
         let n = ready!(each!(&mut self.kind, s => Pin::new(s).poll_write_vectored(cx, bufs)))?;
-        if let Some(meter) = &self.meter {
-            meter.written(n);
-        }
+        self.wrote(n);
         Poll::Ready(Ok(n))
     }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
+mod access_log;
 pub mod admin;
 pub mod app;
 pub mod balance;
@@ -18,11 +19,14 @@ pub mod http;
 pub mod identity;
 pub mod inbound;
 pub mod io;
+pub mod logs;
 pub mod lookahead;
 pub mod metrics;
 pub mod outbound;
+pub mod ports;
 pub mod probe;
 pub mod route;
 pub mod socket;
 pub mod tap;
+pub mod vigil;
 pub mod worker;

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
-use weft_proxy::app;
 use weft_proxy::config::Config;
+use weft_proxy::{app, logs};
 
 /// `EX_USAGE` of sysexits.h.
 const BAD_SETTINGS: u8 = 64;
@@ -17,7 +16,7 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_SETTINGS);
         }
     };
-    log(&config);
+    logs::start(&config);
     match app::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -25,10 +24,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn log(config: &Config) {
-    let filter = EnvFilter::builder().parse_lossy(&config.log);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if config.log_json { lines.json().flatten_event(true).init() } else { lines.with_ansi(false).init() }
 }

@@ -17,7 +17,6 @@ use crate::detect::{self, Found, Kind, Patience, SILENCE};
 use crate::discovery::Protocol;
 use crate::drain::Drain;
 use crate::error::{Code, Error};
-use crate::http::client::chain;
 use crate::http::{respond, server};
 use crate::identity::ALPN_TCP;
 use crate::io::Io;
@@ -124,15 +123,11 @@ async fn serve_http(
     buf: BytesMut,
     kind: Kind,
 ) -> Result<(), Error> {
-    let io = Io::tcp(stream).prefixed(buf.freeze());
+    let vigil = worker.vigils.begin(kind == Kind::Http1);
+    let io = Io::tcp(stream).prefixed(buf.freeze()).watched(&vigil);
     let live = worker.shared.drain.live();
-    let conn = Rc::new(request::Conn { worker, target, source });
-    let served =
-        server::serve(io, kind == Kind::Http2, live, move |r| request::answer(conn.clone(), r)).await;
-    if let Err(error) = served {
-        tracing::debug!(error = chain(&*error), "client connection");
-    }
-    Ok(())
+    let conn = Rc::new(request::Conn { worker, target, source, vigil: vigil.clone() });
+    vigil.over(server::serve(io, kind == Kind::Http2, live, move |r| request::answer(conn.clone(), r))).await
 }
 
 /// Copies bytes, whatever they mean.
@@ -148,12 +143,11 @@ async fn serve_tcp(
     Ok(())
 }
 
-async fn copy_tcp(worker: &Worker, node: Rc<Node>, mut server: Io, mut client: Io) {
+async fn copy_tcp(worker: &Worker, node: Rc<Node>, mut server: Io, client: Io) {
     let _live = worker.shared.drain.live();
     let _in_flight = InFlight::new(node);
-    if let Err(error) = copy::both(&mut client, &mut server).await {
-        tracing::debug!(%error, "copy");
-    }
+    let vigil = worker.vigils.begin(false);
+    copy::watched(&mut client.watched(&vigil), &mut server, &vigil).await;
 }
 
 /// The client waits: whoever speaks first, it or the server, shows what this is.

@@ -64,6 +64,17 @@ pub fn tune(stream: &TcpStream) -> io::Result<()> {
         .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3))
 }
 
+/// Dropping the stream resets the connection.
+pub fn reset(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))
+}
+
+/// Gives up a peer of the mesh that acknowledges nothing for `limit`: its machine is gone, or the way to it. Not for
+/// bytes of applications: a reader that pauses acknowledges, but its closed window counts as well.
+pub fn expect_answers(stream: &TcpStream, limit: Duration) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_user_timeout(Some(limit))
+}
+
 /// Connects within `limit`.
 pub async fn connect(addr: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
     let stream = tokio::time::timeout(limit, TcpStream::connect(addr)).await.map_err(|_| {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use crate::balance::node::{Group, Node};
 use crate::balance::{Balancer, Lots};
@@ -18,8 +19,10 @@ use crate::drain::Drain;
 use crate::error::{Code, Error};
 use crate::identity::Identity;
 use crate::metrics::{Metrics, PROBE, Peer, Requests, Tls};
+use crate::ports::PortSet;
 use crate::route::Target;
 use crate::tap::Ring;
+use crate::vigil::Vigils;
 
 /// How the original destination of a connection is found; tests inject their own.
 pub type OriginalDst = Arc<dyn Fn(&TcpStream) -> io::Result<SocketAddr> + Send + Sync>;
@@ -42,6 +45,8 @@ pub struct Shared {
     /// This pod, as the `dst_*` labels of inbound traffic.
     pub own: Arc<DstLabels>,
     pub own_ips: Arc<[IpAddr]>,
+    /// Ports of the application that have answered in HTTP: nothing else gets through to them in plain text.
+    pub http_ports: PortSet,
     pub original_dst: OriginalDst,
 }
 
@@ -65,6 +70,7 @@ impl Shared {
             own: Arc::new(own),
             ring: Ring::new(),
             metrics: Metrics::default(),
+            http_ports: PortSet::default(),
             drain: Drain::default(),
             config,
             identity,
@@ -84,11 +90,16 @@ pub struct Worker {
     callers: RefCell<HashMap<(Tls, Option<Arc<str>>), Rc<Requests>>>,
     probes: OnceCell<Rc<Requests>>,
     outsiders: RefCell<HashSet<IpAddr>>,
+    pub vigils: Vigils,
+    /// One for each accepted connection.
+    pub places: Arc<Semaphore>,
 }
 
 impl Worker {
     pub fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
         Rc::new(Self {
+            places: Arc::new(Semaphore::new(shared.config.max_connections)),
+            vigils: Vigils::default(),
             shared,
             lots: Lots::new(seed),
             targets: RefCell::default(),
@@ -195,6 +206,7 @@ impl Worker {
     }
 
     fn sweep_once(&self, now: Instant) {
+        self.vigils.look(self.shared.config.limits, now);
         let idle =
             |t: &Rc<Target>| Rc::strong_count(t) == 1 && now.saturating_duration_since(t.used.get()) >= KEEP;
         self.targets.borrow_mut().retain(|_, target| !idle(target));

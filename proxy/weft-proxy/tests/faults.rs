@@ -163,16 +163,16 @@ async fn routes_have_names_and_timeouts() {
         }
         Response::new(full(""))
     });
-    let route = |name: &str, path: &str| api::Route {
+    let route = |name: &str, path: &str, request_timeout_ms| api::Route {
         name: name.into(),
         matches: vec![api::RouteMatch { method: "GET".into(), path_regex: path.into() }],
-        request_timeout_ms: 100,
+        request_timeout_ms,
         ..api::Route::default()
     };
     let endpoints = vec![_api.endpoint()];
     mesh.service_with(
         api::Protocol::Http1,
-        vec![route("slow", "/slow"), route("item", "/items/[0-9]+")],
+        vec![route("slow", "/slow", 100), route("item", "/items/[0-9]+", 20_000)],
         endpoints,
     );
     let mut client = http1(web.connect().await).await;

@@ -2,10 +2,12 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use support::capture::Capture;
-use support::cluster::{Cluster, service};
+use support::cluster::{Cluster, OUTSIDE, service};
 use support::net::{SERVER, missing};
 use support::servers::{ECHO, GREETER, GREETING, GRPC, HTTP1, HTTP2};
 use support::{clients, servers};
@@ -14,8 +16,12 @@ const MARKER: &str = "marker-nobody-may-read";
 
 /// Tests need root for namespaces and rules; elsewhere they say so and pass.
 fn mesh() -> Option<Cluster> {
+    mesh_with(|_| ())
+}
+
+fn mesh_with(change: impl FnOnce(&support::control_plane::ControlPlane)) -> Option<Cluster> {
     match missing() {
-        None => Some(Cluster::start()),
+        None => Some(Cluster::start_with(change)),
         Some(reason) => {
             // Not by a macro: what those print is hidden when a test passes.
             let _ = writeln!(std::io::stderr(), "skipped: {reason}");
@@ -54,9 +60,8 @@ fn the_capture_would_show_plain_text() {
 }
 
 /// A client without a proxy reaches a meshed pod in plain text: probes and newcomers work.
-fn echo_from_outside(to: std::net::SocketAddr) -> String {
-    use std::io::Read;
-    let mut stream = std::net::TcpStream::connect(to).unwrap();
+fn echo_from_outside(to: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(to).unwrap();
     stream.write_all(MARKER.as_bytes()).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut back = String::new();
@@ -95,4 +100,50 @@ fn traffic_goes_on_without_the_control_plane() {
     for _ in 0..3 {
         assert_eq!(answer, mesh.call(clients::http1(to, MARKER)));
     }
+}
+
+/// Servers outside the mesh are reached in plain text, whatever they speak and whoever speaks first.
+#[test]
+fn servers_outside_the_mesh_are_reached() {
+    let Some(mesh) = mesh() else { return };
+    let to = |port| SocketAddr::new(OUTSIDE.parse().unwrap(), port);
+    let (http1, http2, grpc, echo, greeter) = (to(HTTP1), to(HTTP2), to(GRPC), to(ECHO), to(GREETER));
+    assert_eq!((MARKER.to_owned(), "HTTP/1.1".to_owned()), mesh.call(clients::http1(http1, MARKER)));
+    assert_eq!((MARKER.to_owned(), "HTTP/2.0".to_owned()), mesh.call(clients::http2(http2, MARKER)));
+    assert_eq!("Unauthenticated token refused", mesh.call(clients::grpc(grpc, MARKER)));
+    assert_eq!(MARKER, mesh.call(clients::tcp(echo, MARKER)));
+    assert_eq!(GREETING, mesh.call(clients::greeting(greeter, GREETING.len())));
+    let requests =
+        mesh.client.metric(&["weft_requests_total{", "tls=\"no_identity\"", "dst_service=\"legacy\""]);
+    assert!(requests > 0.0);
+}
+
+/// New certificates end no connection: one from before goes on, and new ones come about.
+#[test]
+fn rotation_drops_no_connection() {
+    let Some(mesh) = mesh_with(|plane| *plane.identity.lifetime.lock().unwrap() = Duration::from_secs(3))
+    else {
+        return;
+    };
+    let to = service(ECHO)[0];
+    let mut old = mesh.net.client.run(move || TcpStream::connect(to).unwrap());
+    say(&mut old);
+    for pod in [&mesh.client, &mesh.server] {
+        let expiry = || pod.metric(&["weft_identity_expiry_timestamp_seconds "]);
+        let (first, started) = (expiry(), Instant::now());
+        while expiry() <= first + 3.0 {
+            assert!(started.elapsed() < Duration::from_secs(30), "no new certificate");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    say(&mut old);
+    assert_eq!(MARKER, mesh.call(clients::tcp(to, MARKER)));
+}
+
+/// An echo, in the middle of a connection.
+fn say(stream: &mut TcpStream) {
+    let mut back = [0; MARKER.len()];
+    stream.write_all(MARKER.as_bytes()).unwrap();
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(MARKER.as_bytes(), back);
 }

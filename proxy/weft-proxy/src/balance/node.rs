@@ -5,8 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use super::breaker::{Breaker, Reason};
 use super::ewma::Load;
+use crate::connect::MAX_DIALS;
 use crate::discovery::{self, DstLabels, Endpoint};
 use crate::http::pool::Pool;
 use crate::metrics::{Connections, Metrics, Peer, Requests, Service, Tls};
@@ -31,6 +34,8 @@ pub struct Node {
     pub tls: Tls,
     pub load: Load,
     pub pool: Pool,
+    /// Turns to connect.
+    pub dials: Semaphore,
     breaker: Breaker,
     /// None: the own application, which there is no way around.
     group: Option<Rc<Group>>,
@@ -52,6 +57,7 @@ impl Node {
             tls,
             load: Load::new(guess, now),
             pool: Pool::default(),
+            dials: Semaphore::new(MAX_DIALS),
             breaker: Breaker::new(now),
             group,
             requests: RefCell::default(),

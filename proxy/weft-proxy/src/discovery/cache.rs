@@ -153,9 +153,21 @@ impl Cache {
         self.outbound.0.len() + self.endpoints.0.len() + self.inbound.0.len()
     }
 
-    /// Whether the port is one of at most `max` own ports that are held, or there is room for it.
-    pub fn has_port(&self, port: u16, max: usize) -> bool {
-        self.inbound.0.len() < max || self.inbound.0.contains_key(&port)
+    /// Whether `port` is one of at most `max` own ports that are held, or there is room for it now; and what was
+    /// forgotten for it: ports that nobody uses and of which nothing is declared, a scan's.
+    pub fn make_room(&mut self, port: u16, max: usize) -> (bool, Vec<Target>) {
+        let ports = &mut self.inbound.0;
+        let mut forgotten = Vec::new();
+        if ports.len() >= max && !ports.contains_key(&port) {
+            ports.retain(|port, slot| {
+                let kept = slot.in_use() || **slot.value.borrow() != Inbound::default();
+                if !kept {
+                    forgotten.push(Target::Inbound(*port));
+                }
+                kept
+            });
+        }
+        (ports.len() < max || ports.contains_key(&port), forgotten)
     }
 
     /// Every target with the version that is held, "" for none: what a new stream asks for.

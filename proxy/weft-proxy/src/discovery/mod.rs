@@ -25,6 +25,8 @@ use translate::Target;
 
 /// How long a connection waits for an answer about a target of which nothing is known.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the first connection to an own port waits for what is declared of it.
+const PORT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Targets nobody has used for so long are forgotten.
 const KEEP_IDLE: Duration = Duration::from_secs(300);
 /// Targets on one stream. An application that dials more (a port scan) pushes out what is not in use.
@@ -105,12 +107,23 @@ impl Discovery {
         answered(reader, service).await
     }
 
-    /// What is known of a port of the own pod; the default until the control plane answers.
-    pub fn inbound(&self, port: u16) -> watch::Receiver<Arc<Inbound>> {
-        if !self.state().cache.has_port(port, MAX_PORTS) {
+    /// What is known of a port of the own pod; the default if the control plane does not answer soon.
+    pub async fn inbound(&self, port: u16) -> watch::Receiver<Arc<Inbound>> {
+        if !self.make_room(port) {
             return self.shared.unasked.subscribe();
         }
-        self.ask(Target::Inbound(port), |cache| cache.inbound(port)).value
+        let mut reader = self.ask(Target::Inbound(port), |cache| cache.inbound(port));
+        if self.is_connected() {
+            let _ = tokio::time::timeout(PORT_TIMEOUT, reader.known.wait_for(|known| *known)).await;
+        }
+        reader.value
+    }
+
+    fn make_room(&self, port: u16) -> bool {
+        let mut state = self.state();
+        let (room, forgotten) = state.cache.make_room(port, MAX_PORTS);
+        state.unwatch(forgotten);
+        room
     }
 
     pub fn is_connected(&self) -> bool {
@@ -191,6 +204,12 @@ impl State {
         }
     }
 
+    fn unwatch(&self, targets: Vec<Target>) {
+        for target in targets {
+            self.send(api::Request { kind: Some(api::request::Kind::Unwatch(target.encode())) });
+        }
+    }
+
     fn make_room(&mut self) {
         if self.cache.len() > self.room {
             self.forget_idle(Instant::now(), Duration::ZERO);
@@ -198,9 +217,8 @@ impl State {
     }
 
     fn forget_idle(&mut self, now: Instant, keep: Duration) {
-        for target in self.cache.sweep(now, keep) {
-            self.send(api::Request { kind: Some(api::request::Kind::Unwatch(target.encode())) });
-        }
+        let forgotten = self.cache.sweep(now, keep);
+        self.unwatch(forgotten);
         // Those in use are not looked through again for each new one.
         self.room = MAX_TARGETS.max(2 * self.cache.len());
     }

@@ -27,7 +27,8 @@ pub const MAX_STREAMS: u32 = 1024;
 /// Room for every stream: those that nobody reads must not hold up the others.
 pub const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS;
 pub const MAX_HEADER_BYTES: u32 = 64 * 1024;
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// While requests are under way and nothing comes: something to be acknowledged, see `connect::UNANSWERED`.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection from the pool may be closing just now: then another one is taken, but not for ever.
 const MAX_STALE: u32 = 8;

@@ -15,6 +15,7 @@ use crate::discovery::DstLabels;
 use crate::error::{Code, Error};
 use crate::metrics::{PROBE, Requests, Tls};
 use crate::tap::{Direction, Exchange, Outcome};
+use crate::vigil::Busy;
 use crate::worker::Worker;
 
 /// Between whom an exchange goes.
@@ -36,6 +37,8 @@ pub struct Record {
     /// The request's head as the client sent it; also what a further attempt is made from.
     pub head: Parts,
     pub source: Option<Rc<Source>>,
+    /// Tells the client's connection that a request is under way.
+    pub busy: Option<Busy>,
     /// The endpoint that the outcome says something about.
     pub node: Option<Rc<Node>>,
     pub started: Instant,
@@ -59,6 +62,7 @@ impl Record {
             subject,
             head,
             source,
+            busy: None,
             node: None,
             started: Instant::now(),
             latency: None,
@@ -132,7 +136,9 @@ impl Record {
         let outcome = classify(status, self.grpc.then_some(self.grpc_status), end);
         let grpc_status = self.grpc_status.filter(|_| self.grpc);
         if let Some(node) = self.node.take().filter(|_| outcome != Outcome::Cancelled) {
-            node.judge(outcome == Outcome::Success, Instant::now());
+            let success = outcome == Outcome::Success;
+            // A success opens nothing: when it began is exact enough.
+            node.judge(success, if success { self.started } else { Instant::now() });
         }
         if !self.elsewhere {
             self.subject.requests.count((label(outcome), status, grpc_status));

@@ -19,6 +19,7 @@ use crate::http::{forward, headers, upgrade};
 use crate::identity::ALPN_TCP;
 use crate::metrics::{PROBE, Tls};
 use crate::tap::Direction;
+use crate::vigil::{Busy, Vigil};
 use crate::worker::Worker;
 
 /// The application closed a connection that a request was on: once more, on a new one.
@@ -31,6 +32,7 @@ pub struct Client {
     subject: Subject,
     /// Value of `weft-client-id`.
     id: Option<HeaderValue>,
+    vigil: Rc<Vigil>,
 }
 
 /// The kubelet says who it is; that only moves its requests to a route of their own, so a lie hides nothing.
@@ -45,6 +47,7 @@ impl Client {
         source: SocketAddr,
         tls: Tls,
         id: Option<Arc<str>>,
+        vigil: Rc<Vigil>,
     ) -> Self {
         let subject = Subject {
             direction: Direction::Inbound,
@@ -57,7 +60,7 @@ impl Client {
             identity: id,
         };
         let id = subject.identity.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
-        Self { worker, app, subject, id }
+        Self { worker, app, subject, id, vigil }
     }
 
     fn subject(&self, head: &Parts) -> Subject {
@@ -88,8 +91,10 @@ pub async fn answer(client: Rc<Client>, request: Request<Incoming>) -> Result<Re
     let source = (!incoming.is_end_stream()).then(|| Source::new(incoming, keep));
     let copy = forward::copy_head(&head);
     let mut record = Record::begin(client.worker.clone(), client.subject(&head), copy, source);
+    record.busy = Some(Busy::new(&client.vigil));
     Ok(match attempts(&client, &mut record, head).await {
         Ok(mut sent) => {
+            client.worker.shared.http_ports.insert(client.app.endpoint.addr.port());
             // Only a proxy says this, and this one has no error to tell.
             sent.0.headers_mut().remove(headers::ERROR);
             forward::pass_on(sent, record, version, None)

@@ -23,6 +23,7 @@ use crate::identity::ALPN_TCP;
 use crate::metrics::{Retry as Counted, Tls};
 use crate::route::{Chosen, Plan, Retry, Target};
 use crate::tap::Direction;
+use crate::vigil::{Busy, Vigil};
 use crate::worker::Worker;
 
 /// Of a route that retries, a failed request is sent again so often at most.
@@ -33,13 +34,14 @@ pub struct Conn {
     pub worker: Rc<Worker>,
     pub target: Rc<Target>,
     pub source: SocketAddr,
+    pub vigil: Rc<Vigil>,
 }
 
 /// The response to one request, whatever happens.
 pub async fn answer(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
     let plan = conn.target.plan(&conn.worker).await;
     let (mut head, incoming) = request.into_parts();
-    let chosen = plan.choose(&head, &conn.worker.lots);
+    let chosen = plan.choose(&head, &conn.worker.lots, conn.worker.shared.config.request_timeout);
     if headers::is_upgrade(&head) {
         return Ok(Box::pin(answer_upgrade(&conn, &plan, chosen, Request::from_parts(head, incoming))).await);
     }
@@ -49,6 +51,7 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Respon
     let source = (!incoming.is_end_stream()).then(|| Source::new(incoming, true));
     let subject = nowhere(&conn, &plan, &chosen);
     let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), source);
+    record.busy = Some(Busy::new(&conn.vigil));
     let mut deadline = chosen.timeout.map(|limit| Box::pin(sleep(limit)));
     let sent = in_time(attempts(&conn, &plan, &chosen, &mut record, head), deadline.as_mut()).await;
     Ok(match sent {
@@ -81,7 +84,7 @@ async fn attempts(
 ) -> Result<(Response<Incoming>, Lease), Error> {
     let worker = &conn.worker;
     let (mut head, mut tried) = (Some(head), Vec::new());
-    let mut retries = Retries::new(chosen, Instant::now());
+    let mut retries = Retries::new(chosen, record.started);
     for attempt in 1..=MAX_ATTEMPTS {
         let node = next(worker, &plan.name, &chosen.balancer, &mut tried, attempt).await?;
         record.subject = towards(conn, chosen, &node);

@@ -192,16 +192,17 @@ impl Plan {
     }
 
     /// The first route that matches, and one of its backends by lot.
-    pub fn choose(&self, head: &Parts, lots: &Lots) -> Chosen {
+    /// `default`: the timeout of requests whose route has none.
+    pub fn choose(&self, head: &Parts, lots: &Lots, default: Option<Duration>) -> Chosen {
         let found = self.routes.iter().find(|p| p.route.matches(head.method.as_str(), head.uri.path()));
         match found {
             Some(planned) => Chosen {
                 route: Some(planned.route.name.clone()),
-                timeout: planned.route.request_timeout,
+                timeout: planned.route.request_timeout.or(default),
                 retry: planned.retry.clone(),
                 balancer: planned.backends.draw(lots),
             },
-            None => Chosen { route: None, timeout: None, retry: None, balancer: self.default.draw(lots) },
+            None => Chosen { route: None, timeout: default, retry: None, balancer: self.default.draw(lots) },
         }
     }
 

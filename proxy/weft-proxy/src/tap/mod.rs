@@ -9,7 +9,8 @@ pub mod server;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::broadcast;
 
@@ -34,6 +35,7 @@ pub struct Ring {
     live: broadcast::Sender<Arc<Captured>>,
     observers: AtomicUsize,
     next_id: AtomicU64,
+    log: OnceLock<SyncSender<Arc<Captured>>>,
 }
 
 #[derive(Default)]
@@ -50,6 +52,7 @@ impl Ring {
             live: broadcast::Sender::new(LIVE_BACKLOG),
             observers: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
+            log: OnceLock::new(),
         })
     }
 
@@ -58,12 +61,21 @@ impl Ring {
         redact::headers(&mut exchange.request_headers);
         redact::headers(&mut exchange.response_headers);
         let captured = Arc::new(Captured { id: self.next_id.fetch_add(1, Ordering::Relaxed), exchange });
+        if let Some(log) = self.log.get() {
+            // A full backlog: the log says itself how many it lost.
+            let _ = log.try_send(captured.clone());
+        }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if self.wanted() {
             // Fails only when the last observer has just left.
             let _ = self.live.send(captured.clone());
         }
         last.push(captured);
+    }
+
+    /// Sends every exchange to the access log from now on.
+    pub fn log_to(&self, log: SyncSender<Arc<Captured>>) {
+        let _ = self.log.set(log);
     }
 
     /// What is kept now, oldest first.

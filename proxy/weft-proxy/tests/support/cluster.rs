@@ -17,6 +17,9 @@ use super::servers;
 /// The addresses of Service shop/web; no machine has them.
 pub const SERVICE: [&str; 2] = ["10.78.0.1", "fd78::1"];
 
+/// The address of Service shop/legacy, whose endpoint on the node is not in the mesh.
+pub const OUTSIDE: &str = "10.78.0.2";
+
 const SOON: Duration = Duration::from_secs(10);
 
 /// Fields are dropped in this order: proxies, applications, control plane, namespaces.
@@ -26,22 +29,31 @@ pub struct Cluster {
     /// Where the client's application runs.
     pub application: Runtime,
     _servers: Runtime,
+    _outside: Runtime,
     pub plane: ControlPlane,
     pub net: Net,
 }
 
 impl Cluster {
     pub fn start() -> Self {
+        Self::start_with(|_| ())
+    }
+
+    /// `change` comes before the first proxy asks for anything.
+    pub fn start_with(change: impl FnOnce(&ControlPlane)) -> Self {
         let net = Net::new();
         let plane = ControlPlane::start(NODE.into(), net.node.enter());
+        change(&plane);
         describe(&plane.destination);
-        let servers = net.server.runtime();
+        let (servers, outside) = (net.server.runtime(), net.node.runtime());
         servers::start(&servers);
+        servers::start(&outside);
         Self {
             client: Pod::start(net.client.clone(), CLIENT, &plane, "caller"),
             server: Pod::start(net.server.clone(), SERVER, &plane, "web"),
             application: net.client.runtime(),
             _servers: servers,
+            _outside: outside,
             plane,
             net,
         }
@@ -55,24 +67,29 @@ impl Cluster {
     }
 }
 
-/// Every port of the Service on both of its addresses, each with one endpoint of the same family.
+/// Every port of the Services on all their addresses, each with one endpoint of the same family.
 fn describe(destination: &FakeDestination) {
-    for (service, pod) in SERVICE.into_iter().zip(SERVER) {
-        for port in servers::PORTS {
-            let name = if pod.is_ipv4() { "web" } else { "web6" };
-            let service_port =
-                api::ServicePort { namespace: "shop".into(), name: name.into(), port: port.into() };
-            let target = Target::Outbound(address(service.parse().unwrap(), port));
-            let to = api::ServiceDestination { service: Some(service_port.clone()), ..Default::default() };
-            let outbound = api::Outbound {
-                destination: Some(api::outbound::Destination::Service(to)),
-                protocol: api::Protocol::Detect.into(),
-            };
-            destination.put(target, "1", State::Outbound(outbound));
-            let endpoints = api::Endpoints { endpoints: vec![endpoint(pod, port)], exists: true };
-            destination.put(Target::Endpoints(service_port), "1", State::Endpoints(endpoints));
-        }
+    for port in servers::PORTS {
+        let [v4, v6] = SERVER;
+        describe_port(destination, "web", SERVICE[0], endpoint(v4, port));
+        describe_port(destination, "web6", SERVICE[1], endpoint(v6, port));
+        let unmeshed = api::Endpoint { identity: String::new(), ..endpoint(NODE.into(), port) };
+        describe_port(destination, "legacy", OUTSIDE, unmeshed);
     }
+}
+
+fn describe_port(destination: &FakeDestination, name: &str, ip: &str, endpoint: api::Endpoint) {
+    let port = endpoint.address.as_ref().unwrap().port;
+    let service_port = api::ServicePort { namespace: "shop".into(), name: name.into(), port };
+    let target = Target::Outbound(address(ip.parse().unwrap(), port.try_into().unwrap()));
+    let to = api::ServiceDestination { service: Some(service_port.clone()), ..Default::default() };
+    let outbound = api::Outbound {
+        destination: Some(api::outbound::Destination::Service(to)),
+        protocol: api::Protocol::Detect.into(),
+    };
+    destination.put(target, "1", State::Outbound(outbound));
+    let endpoints = api::Endpoints { endpoints: vec![endpoint], exists: true };
+    destination.put(Target::Endpoints(service_port), "1", State::Endpoints(endpoints));
 }
 
 fn address(ip: IpAddr, port: u16) -> api::SocketAddress {

@@ -115,6 +115,11 @@ impl Mesh {
 
     /// A pod at `127.0.0.<host>` with the identity of `account`; it dials `SERVICE`.
     pub fn pod(&self, host: u8, account: &str) -> Pod {
+        self.pod_with(host, account, |_| ())
+    }
+
+    /// The same with other settings.
+    pub fn pod_with(&self, host: u8, account: &str, change: impl FnOnce(&mut Config)) -> Pod {
         let ip = IpAddr::from([127, 0, 0, host]);
         let free = SocketAddr::new(ip, 0);
         let (outbound, inbound) = (socket::listen(free).unwrap(), socket::listen(free).unwrap());
@@ -125,6 +130,7 @@ impl Mesh {
         config.workload = format!("deployment/{account}");
         config.inbound_listen = vec![inbound_addr];
         config.outbound_listen = vec![outbound_addr];
+        change(&mut config);
         let identity = self.plane.identity.ca.identity(&spiffe("shop", account)).unwrap();
         let discovery = Discovery::new(vec!["10.0.0.0/8".parse().unwrap()]);
         let settings = stream::Settings {

@@ -64,7 +64,8 @@ impl Pod {
     /// The value of the one metric line that holds all of `parts`; 0 without one.
     pub fn metric(&self, parts: &[&str]) -> f64 {
         let metrics = self.get("/metrics");
-        let line = metrics.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+        let mut values = metrics.lines().filter(|line| !line.starts_with('#'));
+        let line = values.find(|line| parts.iter().all(|part| line.contains(part)));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
     }
 

@@ -1,0 +1,52 @@
+//! The admin port: what may be changed while the proxy runs, and what may not.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{Method, Request};
+use support::http::{full, http1, text};
+use support::loopback::Mesh;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use weft_proxy::{admin, logs};
+
+/// The admin port of a proxy, and what ends the process.
+async fn start(shutdown: bool) -> (SocketAddr, Arc<Notify>) {
+    let mesh = Mesh::start();
+    let pod = mesh.pod_with(2, "web", |config| config.admin_shutdown = shutdown);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), Arc::new(Notify::new()));
+    tokio::spawn(admin::serve(listener, pod.shared, stop.clone()));
+    (address, stop)
+}
+
+async fn ask(address: SocketAddr, method: Method, path: &str, body: &str) -> (u16, String) {
+    let mut client = http1(TcpStream::connect(address).await.unwrap()).await;
+    let request = Request::builder().method(method).uri(path).body(full(body.to_owned())).unwrap();
+    let response = client.send_request(request).await.unwrap();
+    (response.status().as_u16(), text(response).await)
+}
+
+/// The log's filter can be changed while the proxy runs; nonsense is refused and changes nothing.
+#[tokio::test]
+async fn the_log_level_changes() {
+    let (admin, _) = start(false).await;
+    logs::start(&weft_proxy::config::Config::parse([("WEFT_LOG".into(), "off".into())].into()).unwrap());
+    let filter = "weft_proxy=error";
+    assert_eq!((200, format!("{filter}\n")), ask(admin, Method::PUT, "/log-level", filter).await);
+    assert_eq!(400, ask(admin, Method::PUT, "/log-level", "a=b=c").await.0);
+    assert_eq!((200, format!("{filter}\n")), ask(admin, Method::GET, "/log-level", "").await);
+}
+
+/// The process is ended by the admin port only where that is switched on.
+#[tokio::test]
+async fn shutdown_is_off_by_default() {
+    let (admin, _) = start(false).await;
+    assert_eq!(403, ask(admin, Method::POST, "/shutdown", "").await.0);
+    let (admin, stop) = start(true).await;
+    assert_eq!(405, ask(admin, Method::PUT, "/shutdown", "").await.0);
+    assert_eq!(200, ask(admin, Method::POST, "/shutdown", "").await.0);
+    stop.notified().await;
+}

@@ -1,0 +1,116 @@
+//! What must not get past a proxy, and what it does not wait for or hold for ever.
+
+mod support;
+
+use std::time::Duration;
+
+use http::StatusCode;
+use support::http::{get, http1, mirror, serve};
+use support::loopback::{Mesh, Pod};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use weft_proxy::identity::testing::spiffe;
+use weft_proxy::identity::{ALPN_TCP, SNI};
+
+const FORGED: &str = "host: a\r\nweft-client-id: spiffe://forged\r\nconnection: close\r\n\r\n";
+
+/// All that the proxy of `pod` answers to these bytes of a client outside the mesh.
+async fn say(pod: &Pod, parts: &[&str]) -> String {
+    let mut client = TcpStream::connect(pod.inbound).await.unwrap();
+    for (n, part) in parts.iter().enumerate() {
+        if n > 0 {
+            // Longer than anything that only looks like HTTP is waited for.
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+        }
+        client.write_all(part.as_bytes()).await.unwrap();
+    }
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// A request that stalls in its line is still a request, whose reserved headers are the proxy's.
+#[tokio::test]
+async fn stalled_requests_forge_no_identity() {
+    let mesh = Mesh::start();
+    let api = mesh.pod(3, "api");
+    serve(api.app().await, false, mirror);
+    let answer = say(&api, &["GET / HTT", &format!("P/1.1\r\n{FORGED}")]).await;
+    assert!(answer.ends_with("\r\n\r\nGET / HTTP/1.1\nhost: a\n\n"), "{answer}");
+}
+
+/// What a lenient server takes for a request and this proxy does not is refused, on a port never heard of before too.
+#[tokio::test]
+async fn disguised_requests_are_refused() {
+    let mesh = Mesh::start();
+    let api = mesh.pod(3, "api");
+    serve(api.app().await, false, mirror);
+    for line in ["get / HTTP/1.1", "GET / HTTP/1.01", "GET\t/\tHTTP/1.1", "GET / http/1.1"] {
+        let answer = say(&api, &[&format!("{line}\r\n{FORGED}")]).await;
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\nweft-error: E108 "), "{line}: {answer}");
+    }
+}
+
+/// A port that has spoken HTTP is never taken for anything else: not even HTTP/0.9 gets through.
+#[tokio::test]
+async fn ports_that_spoke_http_stay_http() {
+    let mesh = Mesh::start();
+    let api = mesh.pod(3, "api");
+    serve(api.app().await, false, mirror);
+    say(&api, &["GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"]).await;
+    let answer = say(&api, &[&format!("GET /\r\n{FORGED}")]).await;
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+}
+
+/// A peer that brings its requests as bytes is told by its certificate, not by what it writes.
+#[tokio::test]
+async fn bytes_of_peers_forge_no_identity() {
+    let mesh = Mesh::start();
+    let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+    serve(api.app().await, false, mirror);
+    say(&api, &["GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"]).await;
+    let config = web.shared.identity.client_config(&spiffe("shop", "api"), ALPN_TCP).unwrap();
+    let stream = TcpStream::connect(api.inbound).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(config);
+    let mut stream = connector.connect(SNI.try_into().unwrap(), stream).await.unwrap();
+    stream.write_all(format!("GET / HTTP/1.1\r\n{FORGED}").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains(&format!("weft-client-id: {}\n", spiffe("shop", "web"))), "{answer}");
+}
+
+/// Connections above the limit are reset, and those within it served.
+#[tokio::test]
+async fn connections_are_limited() {
+    let mesh = Mesh::start();
+    let web = mesh.pod_with(2, "web", |config| config.max_connections = 1);
+    let api = mesh.pod(3, "api");
+    serve(api.app().await, false, mirror);
+    mesh.service(vec![api.endpoint()]);
+    let mut client = http1(web.connect().await).await;
+    assert_eq!(StatusCode::OK, client.send_request(get("/")).await.unwrap().status());
+    let above = async { TcpStream::connect(web.outbound).await?.read(&mut [0; 1]).await };
+    assert!(above.await.is_err());
+    web.expect("weft_proxy_errors_total", &["E110"], 1.0).await;
+    client.ready().await.unwrap();
+    assert_eq!(StatusCode::OK, client.send_request(get("/")).await.unwrap().status());
+}
+
+/// A head that comes byte by byte is not waited for, and neither is a connection on which nothing comes at all.
+#[tokio::test]
+async fn slow_and_idle_connections_end() {
+    let mesh = Mesh::start();
+    for (idle, errors) in [(3600, 1.0), (0, 0.0)] {
+        let api = mesh.pod_with(3, "api", |config| {
+            config.limits.head = Duration::from_millis(1);
+            config.limits.idle = Duration::from_secs(idle);
+        });
+        serve(api.app().await, false, mirror);
+        let mut client = TcpStream::connect(api.inbound).await.unwrap();
+        let begun = if errors > 0.0 { "GET / HTTP/1.1\r\nhost:" } else { "*1\r\n" };
+        client.write_all(begun.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        let _ = client.read_to_end(&mut rest).await;
+        api.expect("weft_proxy_errors_total", &["E105"], errors).await;
+    }
+}
