@@ -27,7 +27,7 @@ test: ## Everything that CI runs; the integration suite on a cluster (CLUSTER=ki
 	@$(MAKE) integration
 
 help: ## This list
-	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z%-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9%-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 ##@ Checks
 tools: ## What the checks need: installed, or named where it cannot be
@@ -95,6 +95,19 @@ proxy-tools: ## The programs that these suites run: proxies, applications, h2spe
 h2spec: proxy-tools ## Every case of h2spec, outbound and inbound, in plain text and TLS
 	$(run) pytest tests/proxy/test_h2spec.py
 
+interop: proxy-tools ## gRPC's interop cases, and soaks of 1,000 iterations, through two sidecars
+	WEFT_SOAK_ITERATIONS=1000 $(run) pytest tests/proxy/test_interop.py
+
+hostile: proxy-tools ## Floods, smuggling, limits: 20 times what make test-proxy sends, a million hosts and paths
+	WEFT_HOSTILE_SCALE=20 $(run) pytest tests/proxy/test_floods.py tests/proxy/test_smuggling.py tests/proxy/test_limits.py
+
+fuzz: ## Every parser that sees a stranger's bytes first, TIME=60 seconds each (TARGETS="http1 hello" for some of them)
+	proxy/fuzz/run $(or $(TIME),60) $(TARGETS)
+
+soak: proxy-tools ## Mixed traffic at 500 calls a second for DURATION=30m; writes bench/results/soak.json
+	cd proxy && cargo build -q --locked --profile quick -p weft-proxy -p weft-init
+	WEFT_PROXY_BIN=$(CURDIR)/proxy/target/quick $(run) python tests/proxy/soak.py $(or $(DURATION),30m)
+
 chaos: manifests ## What can go away does, while traffic flows, on the cluster that runs: CHAOS="anchor-rotation --repeat 1"
 	$(on_cluster) $(run) python tests/chaos/run $(CHAOS)
 
@@ -137,4 +150,4 @@ scale: ## The control plane at size: bench/results/scale.json, docs/scale.md (15
 	@eval "$$($(cluster) env 2>/dev/null)"; tests/scale/run $(SCALE)
 
 .PHONY: demo demo-down test help tools lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
-	proxy-tools h2spec integration chaos cluster-up cluster-down cluster-test env kubeconfig load-image images bench-proxy scale
+	proxy-tools h2spec interop hostile fuzz soak integration chaos cluster-up cluster-down cluster-test env kubeconfig load-image images bench-proxy scale

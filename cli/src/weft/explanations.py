@@ -67,6 +67,11 @@ ERRORS = {
         "The connection went away after the request was sent and before a response: the application may have seen it.",
         "Look for restarts of the server (`kubectl get pods`) and keep-alive times that are shorter than the client's.",
     ),
+    "E112": Explanation(
+        "malformed request",
+        "The request breaks the rules of HTTP: its body's framing, more than one Host header, a host that cannot be.",
+        "Look at the client that sent it: `weft viz tap` shows who it is.",
+    ),
 }
 """By code; the header `weft-error` and `weft_proxy_errors_total` carry it."""
 

@@ -17,10 +17,12 @@ pub enum Code {
     Overloaded,
     /// The connection went away after the request may have been seen, before any response byte.
     Lost,
+    /// The request itself is at fault.
+    Request,
 }
 
 impl Code {
-    pub const ALL: [Code; 11] = [
+    pub const ALL: [Code; 12] = [
         Code::NoRoute,
         Code::Unknown,
         Code::Connect,
@@ -32,6 +34,7 @@ impl Code {
         Code::ShuttingDown,
         Code::Overloaded,
         Code::Lost,
+        Code::Request,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -47,6 +50,7 @@ impl Code {
             Code::ShuttingDown => "E109",
             Code::Overloaded => "E110",
             Code::Lost => "E111",
+            Code::Request => "E112",
         }
     }
 
@@ -57,18 +61,23 @@ impl Code {
                 http::StatusCode::SERVICE_UNAVAILABLE
             }
             Code::Timeout => http::StatusCode::GATEWAY_TIMEOUT,
+            Code::Request => http::StatusCode::BAD_REQUEST,
             _ => http::StatusCode::BAD_GATEWAY,
         }
     }
 
-    /// The gRPC status of such a response: DEADLINE_EXCEEDED or UNAVAILABLE.
+    /// The gRPC status of such a response: INVALID_ARGUMENT, DEADLINE_EXCEEDED or UNAVAILABLE.
     pub fn grpc_status(self) -> u16 {
-        if self == Code::Timeout { 4 } else { 14 }
+        match self {
+            Code::Request => 3,
+            Code::Timeout => 4,
+            _ => 14,
+        }
     }
 
     /// Whether the application certainly has not seen the request, so that any method may be sent again.
     pub fn is_undelivered(self) -> bool {
-        !matches!(self, Code::Timeout | Code::Protocol | Code::Lost)
+        !matches!(self, Code::Timeout | Code::Protocol | Code::Lost | Code::Request)
     }
 
     /// The code that a `weft-error` header begins with.
@@ -114,6 +123,6 @@ mod tests {
     #[test]
     fn lost_and_late_requests_may_have_been_seen() {
         let seen: Vec<_> = Code::ALL.into_iter().filter(|c| !c.is_undelivered()).map(Code::as_str).collect();
-        assert_eq!(vec!["E105", "E108", "E111"], seen);
+        assert_eq!(vec!["E105", "E108", "E111", "E112"], seen);
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -18,9 +17,10 @@ use crate::copy;
 use crate::detect::{self, Found, Kind, Patience, SILENCE};
 use crate::discovery::{Inbound, Protocol};
 use crate::error::{Code, Error};
+use crate::hello;
 use crate::http::client::chain;
 use crate::http::server;
-use crate::identity::{ALPN_H2, ALPN_TCP, SNI, peer_id};
+use crate::identity::{ALPN_TCP, peer_id};
 use crate::io::Io;
 use crate::lookahead::Lookahead;
 use crate::metrics::Tls;
@@ -29,8 +29,7 @@ use crate::worker::Worker;
 
 pub mod request;
 
-/// A ClientHello is complete within this many bytes and this long.
-const MAX_HELLO: usize = 32 * 1024;
+/// A ClientHello is complete within this long.
 const HELLO: Duration = Duration::from_secs(5);
 /// A peer's ClientHello may be so late when its machine is busy.
 const LATE_HELLO: Duration = Duration::from_secs(1);
@@ -120,10 +119,10 @@ impl Conn {
         }
     }
 
-    async fn serve_tls(self, mut stream: TcpStream, mut buf: BytesMut) -> Result<(), Error> {
-        let hello = tokio::time::timeout(HELLO, read_hello(&mut stream, &mut buf)).await;
+    async fn serve_tls(self, stream: TcpStream, mut buf: BytesMut) -> Result<(), Error> {
+        let hello = tokio::time::timeout(HELLO, hello::read(&stream, &mut buf)).await;
         let accepted = match hello {
-            Ok(Ok(Some(accepted))) if is_mesh(&accepted.client_hello()) => accepted,
+            Ok(Ok(Some(accepted))) if hello::is_mesh(&accepted.client_hello()) => accepted,
             Ok(Ok(_)) => return self.serve_tcp(stream, buf, Tls::Passthrough).await,
             Ok(Err(error)) => return Err(failed(error)),
             Err(_) => return Err(Error::new(Code::Protocol, "the ClientHello does not end")),
@@ -131,7 +130,7 @@ impl Conn {
         let config = self.worker.shared.identity.server_config();
         let config = config.ok_or_else(|| Error::new(Code::Tls, "this proxy has no certificate yet"))?;
         // First, so that an application that cannot be reached fails the handshake, and the peer goes elsewhere.
-        let is_raw = is_raw(&accepted.client_hello());
+        let is_raw = hello::is_raw(&accepted.client_hello());
         let raw = if is_raw && !self.is_http() { Some(Box::pin(self.open()).await?) } else { None };
         let handshake = StartHandshake::from_parts(accepted, Lookahead::new(stream)).into_stream(config);
         let refused =
@@ -273,37 +272,4 @@ async fn refuse_disguise(mut stream: TcpStream) -> Result<(), Error> {
     // Whoever it is may not listen.
     let _ = stream.write_all(told.as_bytes()).await;
     Err(error)
-}
-
-/// Reads until the ClientHello is whole; none when it is none. All bytes stay in `buf`.
-async fn read_hello(
-    stream: &mut TcpStream,
-    buf: &mut BytesMut,
-) -> std::io::Result<Option<rustls::server::Accepted>> {
-    let mut acceptor = Acceptor::default();
-    let mut fed = 0;
-    loop {
-        while fed < buf.len() {
-            fed += acceptor.read_tls(&mut &buf[fed..])?;
-            match acceptor.accept() {
-                Ok(Some(accepted)) if fed == buf.len() => return Ok(Some(accepted)),
-                Ok(None) => {}
-                // Not TLS as we know it, or more than a ClientHello: the application may understand it.
-                Ok(Some(_)) | Err(_) => return Ok(None),
-            }
-        }
-        if buf.len() > MAX_HELLO || detect::read_some(stream, buf).await? == 0 {
-            return Ok(None);
-        }
-    }
-}
-
-fn is_mesh(hello: &rustls::server::ClientHello<'_>) -> bool {
-    let ours = |p: &[u8]| p == ALPN_H2 || p == ALPN_TCP;
-    hello.server_name() == Some(SNI) && hello.alpn().is_some_and(|mut all| all.any(ours))
-}
-
-/// Whether a peer brings bytes and no HTTP, which this side would prefer.
-fn is_raw(hello: &rustls::server::ClientHello<'_>) -> bool {
-    hello.alpn().is_none_or(|mut all| all.all(|p| p != ALPN_H2))
 }

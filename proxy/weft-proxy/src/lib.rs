@@ -15,6 +15,7 @@ pub mod discovery;
 pub mod drain;
 pub mod error;
 pub mod gateway;
+pub mod hello;
 pub mod http;
 pub mod identity;
 pub mod inbound;

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use weft_api::discovery as api;
+
 use super::Discovery;
 use super::model::{Endpoint, EndpointSet, Inbound, Outbound, ServicePort};
 
@@ -22,5 +24,10 @@ impl Discovery {
     /// Answers `inbound(port)` from now on.
     pub fn put_inbound(&self, port: u16, inbound: Inbound) {
         self.state().cache.put_inbound(port, inbound);
+    }
+
+    /// As if the stream had brought `update`.
+    pub fn hear(&self, update: api::Update) {
+        self.apply(update);
     }
 }

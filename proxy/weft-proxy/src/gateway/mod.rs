@@ -1,6 +1,6 @@
 //! The proxy of a control-plane pod: no redirection, it ends mesh TLS on public ports and forwards to the loopback.
 
-mod connect;
+pub mod connect;
 mod forward;
 
 use std::net::SocketAddr;

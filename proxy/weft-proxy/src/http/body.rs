@@ -1,6 +1,7 @@
 //! Bodies on their way: a request's can be sent again, a response's tells the record how it ended.
 
 use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -12,6 +13,7 @@ use tokio::time::Sleep;
 
 use super::classify::End;
 use super::client::Lease;
+use super::headers::strip_trailers;
 use super::record::Record;
 use crate::error::{Code, Error};
 
@@ -19,6 +21,25 @@ use crate::error::{Code, Error};
 const MAX_REPLAY: usize = 64 * 1024;
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a request's body will never be whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It breaks the rules of its own framing.
+    Malformed,
+    /// The client went away first.
+    Gone,
+}
+
+impl Fault {
+    fn of(error: &hyper::Error) -> Self {
+        let cause = std::error::Error::source(error).and_then(|e| e.downcast_ref::<std::io::Error>());
+        match cause.map(std::io::Error::kind) {
+            Some(ErrorKind::InvalidInput | ErrorKind::InvalidData) => Fault::Malformed,
+            _ => Fault::Gone,
+        }
+    }
+}
 
 /// Where a request's body comes from; shared by the attempts to send it.
 pub struct Source {
@@ -30,6 +51,7 @@ pub struct Source {
     /// Number of the attempt that may read on.
     attempt: Cell<u32>,
     bytes: Cell<u64>,
+    fault: Cell<Option<Fault>>,
 }
 
 impl Source {
@@ -43,6 +65,7 @@ impl Source {
             size: Cell::new(0),
             attempt: Cell::new(0),
             bytes: Cell::new(0),
+            fault: Cell::new(None),
         })
     }
 
@@ -61,6 +84,11 @@ impl Source {
     /// There will be no other attempt.
     pub fn settle(&self) {
         self.kept.borrow_mut().take();
+    }
+
+    /// Why the client's side of it broke off, if it did.
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault.get()
     }
 
     /// Bytes read from the client so far.
@@ -108,7 +136,13 @@ impl http_body::Body for RequestBody {
             *at += 1;
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        let frame = ready!(Pin::new(&mut *source.incoming.borrow_mut()).poll_frame(cx));
+        let mut frame = ready!(Pin::new(&mut *source.incoming.borrow_mut()).poll_frame(cx));
+        if let Some(trailers) = frame.as_mut().and_then(|f| f.as_mut().ok()).and_then(Frame::trailers_mut) {
+            strip_trailers(trailers);
+        }
+        if let Some(Err(error)) = &frame {
+            source.fault.set(Some(Fault::of(error)));
+        }
         if let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref) {
             source.bytes.set(source.bytes.get() + data.len() as u64);
             source.keep(data);
@@ -179,11 +213,16 @@ impl Stream {
         if self.over {
             return Poll::Ready(None);
         }
-        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+        let Poll::Ready(mut frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
             return self.poll_deadline(cx);
         };
+        if let Some(trailers) = frame.as_mut().and_then(|f| f.as_mut().ok()).and_then(Frame::trailers_mut) {
+            strip_trailers(trailers);
+        }
         match &frame {
             Some(Ok(frame)) => self.note(frame),
+            // Without its request no server can answer.
+            Some(Err(_)) if self.record.fault().is_some() => self.end(End::Cancelled),
             Some(Err(_)) => self.end(End::Broken),
             None => self.end(End::Complete),
         }

@@ -7,7 +7,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use super::body::{Body, RequestBody};
+use super::body::{Body, Fault, RequestBody};
 use super::classify::End;
 use super::client::Lease;
 use super::headers::strip_hop;
@@ -28,6 +28,15 @@ pub fn copy_head(head: &Parts) -> Parts {
 /// The request's body from its beginning, if it can still be had.
 pub fn body(record: &Record) -> Option<RequestBody> {
     record.source.as_ref().map_or(Some(RequestBody::Empty), |source| source.attempt())
+}
+
+/// What went wrong: `error`, unless it came of a request that the client did not finish.
+pub fn blame(record: &Record, error: Error) -> Error {
+    match record.fault() {
+        Some(Fault::Malformed) => Error::new(Code::Request, "the request's body breaks its own framing"),
+        Some(Fault::Gone) => Error::new(Code::Request, "the client went away before its request was whole"),
+        None => error,
+    }
 }
 
 /// Whether the request may go out once more after `error`: it was not seen, or seeing it twice does no harm.
@@ -77,7 +86,8 @@ pub fn fail(error: &Error, mut record: Record) -> Response<Body> {
     let response = respond::error(error, record.is_grpc());
     record.failed(error);
     record.head(&response);
-    record.finish(End::Complete);
+    let gone = record.fault() == Some(Fault::Gone);
+    record.finish(if gone { End::Cancelled } else { End::Complete });
     response
 }
 

@@ -22,6 +22,9 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const ABSOLUTE: &str = "; absolute";
 /// Named in `Connection` they would change what the message is.
 const NEVER_HOP: [HeaderName; 3] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING];
+/// Of one connection, or they say what a message is and where it goes.
+const NEVER_TRAILERS: [HeaderName; 8] =
+    [CONNECTION, CONTENT_LENGTH, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
 
 /// Removes what holds for one connection only.
 pub fn strip_hop(headers: &mut HeaderMap) {
@@ -49,12 +52,27 @@ fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
     names.filter(|n| !NEVER_HOP.contains(n) && *n != TE).collect()
 }
 
+/// Removes what has no business behind a body: HTTP/2 cannot carry it there, and nobody may believe it (RFC 9110, 6.5.1).
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    if trailers.keys().any(|name| NEVER_TRAILERS.contains(name)) {
+        NEVER_TRAILERS.iter().for_each(|name| drop(trailers.remove(name)));
+    }
+}
+
 /// What a proxy alone may say; a client's own is not passed on.
 pub fn strip_reserved(headers: &mut HeaderMap) {
     headers.remove(ORIG_VERSION);
     headers.remove(CLIENT_ID);
     // The proxy answers `Expect: 100-continue` itself as soon as somebody wants the body.
     headers.remove(EXPECT);
+}
+
+/// Refuses what two readers could take for requests to two hosts (RFC 9112, 3.2).
+pub fn check_host(parts: &Parts) -> Result<(), Error> {
+    if parts.version < Version::HTTP_2 && parts.headers.get_all(HOST).iter().nth(1).is_some() {
+        return Err(Error::new(Code::Request, "more than one Host header"));
+    }
+    Ok(())
 }
 
 /// Whether the request asks to leave HTTP. To `h2c` nobody is obliged, so it is not one.
@@ -99,9 +117,9 @@ pub fn absolute(parts: &mut Parts, dst: SocketAddr) -> Result<(), Error> {
     let mut uri = std::mem::take(&mut parts.uri).into_parts();
     uri.scheme.get_or_insert(Scheme::HTTP);
     uri.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
-    uri.authority = Some(authority.map_err(|e| Error::new(Code::Protocol, format!("Host header: {e}")))?);
+    uri.authority = Some(authority.map_err(|e| Error::new(Code::Request, format!("Host header: {e}")))?);
     parts.uri =
-        Uri::from_parts(uri).map_err(|e| Error::new(Code::Protocol, format!("request target: {e}")))?;
+        Uri::from_parts(uri).map_err(|e| Error::new(Code::Request, format!("request target: {e}")))?;
     Ok(())
 }
 
@@ -177,7 +195,26 @@ mod tests {
     #[test]
     fn impossible_host_is_refused() {
         let mut parts = parts(Request::get("/").header(HOST, "a b"));
-        assert_eq!(Code::Protocol, into_mesh(&mut parts, DST.parse().unwrap()).unwrap_err().code);
+        assert_eq!(Code::Request, into_mesh(&mut parts, DST.parse().unwrap()).unwrap_err().code);
+    }
+
+    /// Trailers say nothing of framing, and what else they say stays.
+    #[test]
+    fn trailers_do_not_frame() {
+        let names = |map: &HeaderMap| map.keys().map(ToString::to_string).collect::<Vec<_>>();
+        let said = parts(Request::get("/").header("te", "x").header("grpc-status", "0").header("host", "h"));
+        let mut trailers = said.headers;
+        strip_trailers(&mut trailers);
+        assert_eq!(vec!["grpc-status"], names(&trailers));
+    }
+
+    /// A request goes to one host.
+    #[test]
+    fn two_hosts_are_refused() {
+        let one = parts(Request::get("/").header(HOST, "a"));
+        let two = parts(Request::get("/").header(HOST, "a").header(HOST, "a"));
+        let refused = check_host(&two).map_err(|e| e.code);
+        assert_eq!((Ok(()), Err(Code::Request)), (check_host(&one), refused));
     }
 
     /// Hop headers go, also those that `Connection` names, but it cannot take the message's frame away.

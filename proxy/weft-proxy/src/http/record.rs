@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::body::Source;
+use super::body::{Fault, Source};
 use super::classify::{End, classify, grpc_status, is_grpc};
 use crate::balance::node::Node;
 use crate::discovery::DstLabels;
@@ -94,6 +94,11 @@ impl Record {
         if self.worker.shared.ring.wanted() {
             self.response_headers = response.headers().clone();
         }
+    }
+
+    /// Why the request's body broke off, if it did.
+    pub fn fault(&self) -> Option<Fault> {
+        self.source.as_ref().and_then(|source| source.fault())
     }
 
     pub fn response_bytes(&mut self, n: usize) {

@@ -3,8 +3,8 @@
 mod bundle;
 pub mod certify;
 pub mod testing;
-mod tls;
-mod verify;
+pub mod tls;
+pub mod verify;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

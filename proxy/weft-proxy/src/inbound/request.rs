@@ -111,6 +111,7 @@ async fn attempts(
     if head.version >= Version::HTTP_2 && head.method == Method::CONNECT {
         return Err(Error::new(Code::Protocol, "CONNECT over HTTP/2 is not supported"));
     }
+    headers::check_host(&head)?;
     let wire = if head.version < Version::HTTP_2 { Wire::Http1 } else { Wire::Http2 };
     let mut head = Some(head);
     for attempt in 1.. {
@@ -122,7 +123,7 @@ async fn attempts(
         }
         let error = match client::send(&client.worker, &client.app, wire, request).await {
             Ok(sent) => return Ok(sent),
-            Err(error) => error,
+            Err(error) => forward::blame(record, error),
         };
         // An application that does not listen gets no second try here: the client's proxy knows other pods.
         let again = error.code == Code::Lost && forward::may_resend(&error, &record.head.method);

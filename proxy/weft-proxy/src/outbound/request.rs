@@ -110,6 +110,7 @@ async fn attempts(
                 }
             },
             Err(error) => {
+                let error = forward::blame(record, error);
                 let harmless = has_body(record) && forward::may_resend(&error, &record.head.method);
                 let again = harmless || error.code == Code::Lost && retries.allow(record);
                 if attempt == MAX_ATTEMPTS || !again {
@@ -196,6 +197,7 @@ fn prepare(head: &mut Parts, dst: SocketAddr, node: &Node) -> Result<Wire, Error
     if head.version >= Version::HTTP_2 && head.method == Method::CONNECT {
         return Err(Error::new(Code::Protocol, "CONNECT over HTTP/2 is not supported"));
     }
+    headers::check_host(head)?;
     if node.identity().is_some() {
         headers::into_mesh(head, dst)?;
         return Ok(Wire::Http2);

@@ -2,7 +2,7 @@
 
 mod event;
 pub mod exchange;
-mod matching;
+pub mod matching;
 mod pace;
 mod redact;
 pub mod server;

@@ -22,6 +22,8 @@ use super::control_plane::ControlPlane;
 
 /// The Service that the application dials in these tests.
 pub const SERVICE: &str = "10.1.0.1:80";
+/// Who dials this meets a bug: the task of the connection panics.
+pub const PANIC: &str = "10.9.9.9:9";
 const SOON: Duration = Duration::from_secs(20);
 
 pub struct Mesh {
@@ -143,7 +145,9 @@ impl Mesh {
         let (to, at) = (dials.clone(), serves.clone());
         let original = move |stream: &TcpStream| {
             let out = stream.local_addr()? == outbound_addr;
-            Ok(*(if out { &to } else { &at }).lock().unwrap())
+            let dst = *(if out { &to } else { &at }).lock().unwrap();
+            assert_ne!(PANIC.parse(), Ok(dst), "as the test wants it");
+            Ok(dst)
         };
         let shared = Arc::new(Shared::new(config, identity.clone(), discovery.clone(), Arc::new(original)));
         tokio::spawn(stream::run(discovery, identity, settings));

@@ -34,6 +34,7 @@ CODES = {
     "E109": "the proxy was shutting down",
     "E110": "too many requests were waiting",
     "E111": "the connection was lost",
+    "E112": "the request was malformed",
 }
 _MESH_CODES = ("E102", "E106")
 """Errors that are the mesh's own affair, whatever the workload does."""

@@ -1,0 +1,46 @@
+//! What a control plane may send: any message is taken or refused, and targets survive the way there and back.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use prost::Message;
+use weft_api::discovery::{Update, update::State};
+use weft_proxy::discovery::{Destination, Discovery, Outbound, ServicePort};
+
+/// Targets that somebody asks for: updates for others are dropped unread.
+const ADDRESS: &str = "10.0.0.1:80";
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(update) = Update::decode(bytes) else { return };
+    let discovery = Discovery::new(vec![]);
+    let (address, service) = (ADDRESS.parse().unwrap(), ServicePort::new("shop", "web", 80));
+    discovery.put_outbound(address, Outbound::not_in_mesh());
+    discovery.put_endpoints(&service, vec![]);
+    discovery.inbound(80);
+    discovery.hear(update.clone());
+    // The same once more, for each target: what it says is read, whomever it was meant for.
+    for target in targets(&service) {
+        discovery.hear(Update { target: Some(target), ..update.clone() });
+    }
+    if let Some(State::Outbound(_)) = update.state {
+        let outbound = futures(discovery.outbound(address));
+        if let Destination::Service(service) = &outbound.destination {
+            service.routes.iter().for_each(|route| _ = route.matches("GET", "/a/b?c"));
+        }
+    }
+});
+
+fn targets(service: &ServicePort) -> Vec<weft_api::discovery::Target> {
+    use weft_api::discovery::{ServicePort as Port, SocketAddress, Target, target::Kind};
+    let port = Port { namespace: service.namespace.to_string(), name: service.name.to_string(), port: 80 };
+    let address = SocketAddress { ip: vec![10, 0, 0, 1], port: 80 };
+    let kinds = [Kind::Outbound(address), Kind::Endpoints(port), Kind::Inbound(80)];
+    kinds.into_iter().map(|kind| Target { kind: Some(kind) }).collect()
+}
+
+/// The answer that is known already.
+fn futures<T, E: std::fmt::Debug>(
+    answer: impl Future<Output = Result<tokio::sync::watch::Receiver<std::sync::Arc<T>>, E>>,
+) -> std::sync::Arc<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(answer).unwrap().borrow().clone()
+}

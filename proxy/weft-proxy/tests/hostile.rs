@@ -1,0 +1,89 @@
+//! Clients that break the rules: they hear so, and neither the server nor anybody else pays for it.
+
+mod support;
+
+use std::time::Duration;
+
+use support::http::{get, http1, mirror, serve, text};
+use support::loopback::{Mesh, PANIC, Pod, SERVICE};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Sends `request` on a connection of its own and reads to the end.
+async fn raw(pod: &Pod, request: &str) -> String {
+    let mut stream = pod.connect().await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut response)).await;
+    String::from_utf8_lossy(&response).into_owned()
+}
+
+/// A body that breaks its own framing is the client's fault: 400, no failure of the server, no penalty for its endpoint.
+#[tokio::test]
+async fn broken_bodies_are_the_clients_fault() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    for chunks in ["0x5\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n", "-5\r\nhello\r\n0\r\n\r\n"] {
+        let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        let response = raw(&web, &format!("{head}{chunks}")).await;
+        assert!(response.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{response}");
+        assert!(response.contains("weft-error: E112 "), "{response}");
+    }
+    assert_eq!(0.0, web.metric("weft_requests_total", &["result=\"failure\""]));
+    let mut client = http1(web.connect().await).await;
+    assert!(text(client.send_request(get("/next")).await.unwrap()).await.contains("GET /next"));
+}
+
+/// A client that goes away in the middle of its body has cancelled: that is no failure of the server either.
+#[tokio::test]
+async fn clients_that_leave_have_cancelled() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    for _ in 0..10 {
+        let mut stream = web.connect().await;
+        let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nsome of it";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        drop(stream);
+    }
+    web.expect("weft_requests_total", &["result=\"cancelled\""], 10.0).await;
+    assert_eq!(0.0, web.metric("weft_requests_total", &["result=\"failure\""]));
+}
+
+/// One request for two hosts is nobody's.
+#[tokio::test]
+async fn two_hosts_are_refused() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    let response = raw(&web, "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n").await;
+    assert!(response.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{response}");
+}
+
+/// Trailers that speak of framing, which HTTP/2 cannot carry, are left out, and the request arrives.
+#[tokio::test]
+async fn trailers_do_not_frame() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    let head = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let response = raw(&web, &format!("{head}2\r\nhi\r\n0\r\ntransfer-encoding: chunked\r\n\r\n")).await;
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("hi"), "{response}");
+}
+
+/// A panic in one connection's task ends this connection and nothing else.
+#[tokio::test]
+async fn a_panic_takes_one_connection() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, false, mirror);
+    let mut kept = http1(web.connect().await).await;
+    assert!(text(kept.send_request(get("/before")).await.unwrap()).await.contains("GET /before"));
+    web.dial(PANIC.parse().unwrap());
+    let mut unlucky = web.connect().await;
+    assert_eq!(0, unlucky.read(&mut [0; 8]).await.unwrap_or(0));
+    web.dial(SERVICE.parse().unwrap());
+    assert!(text(kept.send_request(get("/after")).await.unwrap()).await.contains("GET /after"));
+    let mut next = http1(web.connect().await).await;
+    assert!(text(next.send_request(get("/next")).await.unwrap()).await.contains("GET /next"));
+}
