@@ -112,8 +112,14 @@ impl Discovery {
         if !self.make_room(port) {
             return self.shared.unasked.subscribe();
         }
-        let mut reader = self.ask(Target::Inbound(port), |cache| cache.inbound(port));
-        if self.is_connected() {
+        let mut new = false;
+        let mut reader = self.ask(Target::Inbound(port), |cache| {
+            let asked = cache.inbound(port);
+            new = asked.1;
+            asked
+        });
+        // Only the first connection waits: a control plane that never answers for it must not slow down all others.
+        if new && self.is_connected() {
             let _ = tokio::time::timeout(PORT_TIMEOUT, reader.known.wait_for(|known| *known)).await;
         }
         reader.value
