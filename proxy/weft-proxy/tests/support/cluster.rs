@@ -12,6 +12,7 @@ use weft_proxy::identity::testing::spiffe;
 use super::control_plane::{ControlPlane, FakeDestination};
 use super::net::{CLIENT, NODE, Net, SERVER};
 use super::pod::Pod;
+use super::programs::PROGRAMS;
 use super::servers;
 
 /// The addresses of Service shop/web; no machine has them.
@@ -69,7 +70,7 @@ impl Cluster {
 
 /// Every port of the Services on all their addresses, each with one endpoint of the same family.
 fn describe(destination: &FakeDestination) {
-    for port in servers::PORTS {
+    for port in servers::PORTS.into_iter().chain(PROGRAMS.iter().map(|program| program.port)) {
         let [v4, v6] = SERVER;
         describe_port(destination, "web", SERVICE[0], endpoint(v4, port));
         describe_port(destination, "web6", SERVICE[1], endpoint(v6, port));

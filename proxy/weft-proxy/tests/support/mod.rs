@@ -10,4 +10,5 @@ pub mod http;
 pub mod loopback;
 pub mod net;
 pub mod pod;
+pub mod programs;
 pub mod servers;
