@@ -15,7 +15,7 @@ const MAX_HELLO: usize = 32 * 1024;
 /// What the bytes so far are.
 pub enum Peeked {
     More,
-    Hello(Accepted),
+    Hello(Box<Accepted>),
     /// Not TLS as we know it, or more than a ClientHello: the application may understand it.
     Foreign,
 }
@@ -33,7 +33,7 @@ impl Peek {
         while let Some(mut rest) = bytes.get(self.fed..).filter(|rest| !rest.is_empty()) {
             self.fed += self.acceptor.read_tls(&mut rest)?;
             match self.acceptor.accept() {
-                Ok(Some(accepted)) if self.fed == bytes.len() => return Ok(Peeked::Hello(accepted)),
+                Ok(Some(accepted)) if self.fed == bytes.len() => return Ok(Peeked::Hello(accepted.into())),
                 Ok(None) => {}
                 Ok(Some(_)) | Err(_) => return Ok(Peeked::Foreign),
             }
@@ -47,7 +47,7 @@ pub async fn read(stream: &TcpStream, buf: &mut BytesMut) -> io::Result<Option<A
     let mut peek = Peek::default();
     loop {
         match peek.feed(buf)? {
-            Peeked::Hello(accepted) => return Ok(Some(accepted)),
+            Peeked::Hello(accepted) => return Ok(Some(*accepted)),
             Peeked::Foreign => return Ok(None),
             Peeked::More if detect::read_some(stream, buf).await? == 0 => return Ok(None),
             Peeked::More => {}
