@@ -109,7 +109,7 @@ impl Conn {
             return Box::pin(self.serve_tcp(stream, buf, Tls::NoIdentity)).await;
         }
         match detect::settle(&stream, &mut buf, self.is_http()).await.map_err(failed)? {
-            None => Box::pin(refuse_disguise(stream)).await,
+            None => Box::pin(refuse_disguise(stream, &buf)).await,
             Some(Kind::Tls) => Box::pin(self.serve_tls(stream, buf)).await,
             Some(Kind::Opaque) => Box::pin(self.serve_tcp(stream, buf, Tls::NoIdentity)).await,
             Some(kind @ (Kind::Http1 | Kind::Http2)) => {
@@ -218,7 +218,7 @@ impl Conn {
             Found::Kind(Kind::Opaque) if words.is_empty() && self.protocol() != Protocol::Opaque => {
                 match detect::settle(&stream, &mut buf, self.is_http()).await.map_err(failed)? {
                     Some(kind) => Found::Kind(kind),
-                    None => return refuse_disguise(stream).await,
+                    None => return refuse_disguise(stream, &buf).await,
                 }
             }
             found => found,
@@ -260,9 +260,13 @@ impl Conn {
 }
 
 /// Bytes that the application could read as a request and this proxy does not, or anything but HTTP for a port that
-/// speaks it: they would get past what the proxy says of the client.
-async fn refuse_disguise(mut stream: TcpStream) -> Result<(), Error> {
+/// speaks it: they would get past what the proxy says of the client. Who does not try to speak HTTP/1 gets no answer in
+/// it; to a client of HTTP/2 it would look like a frame (RFC 9113 §3.4).
+async fn refuse_disguise(mut stream: TcpStream, bytes: &[u8]) -> Result<(), Error> {
     let error = Error::new(Code::Protocol, "neither HTTP/1 nor HTTP/2 as this port speaks them");
+    if detect::could_pass_for_http(bytes) != Some(true) {
+        return Err(error);
+    }
     let body = format!("weft: {error}\n");
     let length = body.len();
     let told = format!(
