@@ -75,9 +75,10 @@ def test_a_namespace_lists_deployments_and_pods(teahouse: None, page: Page) -> N
     """Every deployment and every pod is there, meshed or not."""
     page.goto("/namespaces/teahouse")
 
+    deployments = page.get_by_role("table", name="Deployments", exact=True)
     for name in ("counter", "kettle", "menu", "shelf"):
-        expect(page.get_by_role("link", name=name, exact=True)).to_be_visible(timeout=15_000)
-    expect(page.get_by_role("table").filter(has_text="Pods").get_by_role("link").first).to_be_visible()
+        expect(deployments.get_by_role("link", name=name, exact=True)).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("table", name="Pods", exact=True).get_by_role("link").first).to_be_visible()
     shot(page, "namespace")
 
 
