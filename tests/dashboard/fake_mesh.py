@@ -18,6 +18,7 @@ from weft_kube.api import KubeApi
 from weft_kube.objects import Meta, Object, OwnerReference, Pod, PodIP, PodSpec, PodStatus
 from weft_kube.workloads import KINDS
 from weft_testkit.fake_kube import FakeKube
+from weft_testkit.listen import listen
 from weft_web.catalog import Catalog
 from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
@@ -71,8 +72,8 @@ class FakeMesh:
             source.router.add_post("/api/v1/query", self._query)
             source.router.add_post("/api/v1/query_range", self._query)
             told, mesh = Version("0.1.0", None, True), Mesh("weft", "cluster.local", "0.1.0")
-            views = Views(api, self._catalog(), Prometheus(session, await _listen(source, stack)), told, mesh)
-            self.url = await _listen(application(views, api, Static(STATIC), Metrics("0.1.0")), stack)
+            views = Views(api, self._catalog(), Prometheus(session, await listen(source, stack)), told, mesh)
+            self.url = await listen(application(views, api, Static(STATIC), Metrics("0.1.0")), stack)
             self._ready.set()
             await self._stop.wait()
 
@@ -166,14 +167,6 @@ def _deployment(catalog: Catalog, space: str, name: str, *, meshed: bool = True)
         meta = Meta(name=f"{name}-5d4-{index}", namespace=space, labels=labels, owner_references=owner)
         spec = PodSpec(service_account_name=name, node_name="node-1")
         catalog.pod_store.apply(Pod(meta, spec, PodStatus(phase="Running", pod_ips=[PodIP("10.0.0.1")])))
-
-
-async def _listen(app: web.Application, stack: AsyncExitStack) -> str:
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
 EXCHANGE: dict[str, Any] = {

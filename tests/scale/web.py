@@ -13,14 +13,16 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
-from weft_kube.api import KubeApi
+from weft_kube.api import Cluster, KubeApi
 from weft_kube.objects import Meta, Object, Pod, PodIP, PodSpec, PodStatus
 from weft_kube.workloads import KINDS
+from weft_testkit.listen import listen
 from weft_web.catalog import Catalog
 from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
@@ -31,6 +33,7 @@ from weft_web.static import Static
 from weft_web.views import Views
 
 NAMESPACES = 20
+NOWHERE = Cluster("http://127.0.0.1:1")
 BOUNDS = ["0.001", "0.002", "0.003", "0.005", "0.0075", "0.01", "0.02", "0.03", "0.05", "0.1", "0.2", "0.5", "1.0",
           "2.0", "5.0", "10.0", "+Inf"]  # fmt: skip
 VIEWS = {
@@ -108,28 +111,16 @@ async def main(workloads: int) -> None:
     """Serves, asks, prints."""
     prometheus = web.Application()
     prometheus.router.add_post("/api/v1/query", answers(workloads))
-    source = await _listen(prometheus)
-    async with aiohttp.ClientSession() as session, KubeApi(_nowhere()) as api:
+    async with AsyncExitStack() as stack, aiohttp.ClientSession() as session, KubeApi(NOWHERE) as api:
+        source = await listen(prometheus, stack)
         told = Version("0.1.0", None, True)
         mesh = Mesh("weft", "cluster.local", "0.1.0")
         views = Views(api, catalog_of(workloads), Prometheus(session, source), told, mesh)
-        base = await _listen(application(views, api, Static(Path(tempfile.gettempdir())), Metrics("0.1.0")))
+        app = application(views, api, Static(Path(tempfile.gettempdir())), Metrics("0.1.0"))
+        base = await listen(app, stack)
         figures = {name: await _timed(session, f"{base}/api/v1/{path}") for name, path in VIEWS.items()}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps({"workloads": workloads, "seconds": figures, "max_rss_mib": memory}, indent=1))
-
-
-def _nowhere() -> Any:
-    from weft_kube.api import Cluster
-
-    return Cluster("http://127.0.0.1:1")
-
-
-async def _listen(app: web.Application) -> str:
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
 async def _timed(session: aiohttp.ClientSession, url: str) -> dict[str, float]:

@@ -13,6 +13,7 @@ from aiohttp import web
 from weft_kube.api import KubeApi
 from weft_kube.workloads import KINDS
 from weft_testkit.fake_kube import FakeKube
+from weft_testkit.listen import listen
 from weft_testkit.wait import until
 from weft_web.access import Access
 from weft_web.app import watches
@@ -94,14 +95,6 @@ class Lab:
             return await response.json()
 
 
-async def _listen(app: web.Application, stack: AsyncExitStack) -> str:
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return f"http://127.0.0.1:{runner.addresses[0][1]}"
-
-
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     """Everything started and synced."""
@@ -112,7 +105,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         prometheus_app = web.Application()
         prometheus_app.router.add_post("/api/v1/query", fake.query)
         prometheus_app.router.add_post("/api/v1/query_range", fake.query_range)
-        url = await _listen(prometheus_app, stack)
+        url = await listen(prometheus_app, stack)
         asking = await stack.enter_async_context(aiohttp.ClientSession())
         catalog = Catalog(kind.name for kind in KINDS if kind.name != "pod")
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -124,9 +117,9 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
             api, catalog, Prometheus(asking, url), Version("1.2.3", None, True), Mesh("weft", "cluster.local", "1.2.3")
         )
         app = application(views, api, Static(tmp_path), Metrics("1.2.3"), hosts=frozenset({"weft.example"}))
-        base = await _listen(app, stack)
+        base = await listen(app, stack)
         exposed = application(views, api, Static(tmp_path), Metrics("1.2.3"), access=Access(api, "weft"))
-        exposed_url = await _listen(exposed, stack)
-        admin_url = await _listen(admin(web.Application(), catalog, "weft"), stack)
+        exposed_url = await listen(exposed, stack)
+        admin_url = await listen(admin(web.Application(), catalog, "weft"), stack)
         session = await stack.enter_async_context(aiohttp.ClientSession(base))
         yield Lab(kube, fake, catalog, session, admin_url, exposed_url, tmp_path)

@@ -19,6 +19,7 @@ provider_up() {
   if own_docker; then
     touch "$RUN/own"
     link_docker
+    delete # the daemon keeps its containers, so also the node of a cluster that ended without `down`
   fi
   node_image
   config >"$RUN/config.yaml"
@@ -74,11 +75,12 @@ provider_load() {
   logged kind-load kind load image-archive "$1" --name "$NAME"
 }
 
+delete() { logged kind-delete kind delete cluster --name "$NAME" --kubeconfig "$KUBECONFIG"; }
 provider_down() {
   if [ -e "$KUBECONFIG" ]; then
     if [ ! -e "$RUN/own" ] || ns_alive "$STATE/docker-kind"; then
       docker_for kind
-      logged kind-delete kind delete cluster --name "$NAME" --kubeconfig "$KUBECONFIG"
+      delete
     fi
   fi
   dockerd_down kind
