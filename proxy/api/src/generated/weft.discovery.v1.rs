@@ -141,13 +141,43 @@ pub mod outbound {
         NotInMesh(super::NotInMesh),
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct NotInMesh {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NotInMesh {
+    /// What this pod may call outside the mesh; absent: anything.
+    #[prost(message, optional, tag = "1")]
+    pub egress: ::core::option::Option<Egress>,
+}
+/// Anything listed may be called, by host (of a ClientHello or a request) or by address; nothing else.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Egress {
+    /// As errors, metrics and tap name it: "policy shop/egress", "namespace shop".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// "api.example.com", or "\*.example.com" for what lies below; lower case.
+    #[prost(string, repeated, tag = "2")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "3")]
+    pub networks: ::prost::alloc::vec::Vec<Network>,
+    /// Not enforced: what would be refused is only counted and told.
+    #[prost(bool, tag = "4")]
+    pub audit: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Network {
+    /// 4 or 16 bytes, network order, bits beyond the prefix 0.
+    #[prost(bytes = "vec", tag = "1")]
+    pub ip: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    pub prefix_length: u32,
+    /// None: every port.
+    #[prost(uint32, repeated, tag = "3")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServiceDestination {
     #[prost(message, optional, tag = "1")]
     pub service: ::core::option::Option<ServicePort>,
-    /// In order of precedence; the first match wins. None matching: `service` itself.
+    /// In order of precedence; the first match wins. None matching: `service` itself, or 404 if no_match_not_found.
     #[prost(message, repeated, tag = "2")]
     pub routes: ::prost::alloc::vec::Vec<Route>,
     /// Shared by all routes that retry; absent: no retries.
@@ -155,6 +185,8 @@ pub struct ServiceDestination {
     pub retry_budget: ::core::option::Option<RetryBudget>,
     #[prost(message, optional, tag = "4")]
     pub breaker: ::core::option::Option<Breaker>,
+    #[prost(bool, tag = "5")]
+    pub no_match_not_found: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Route {
@@ -167,13 +199,129 @@ pub struct Route {
     /// Whole exchange, in milliseconds; 0: none.
     #[prost(uint32, tag = "3")]
     pub request_timeout_ms: u32,
+    /// Failures by the proxy's own classification are retried within the budget; `retry`, when set, says more.
     #[prost(bool, tag = "4")]
     pub retryable: bool,
     /// Weighted; none: the service itself.
     #[prost(message, repeated, tag = "5")]
     pub backends: ::prost::alloc::vec::Vec<WeightedBackend>,
+    /// In this order.
+    #[prost(message, repeated, tag = "6")]
+    pub filters: ::prost::alloc::vec::Vec<Filter>,
+    /// One try, in milliseconds; 0: none.
+    #[prost(uint32, tag = "7")]
+    pub backend_timeout_ms: u32,
+    #[prost(message, optional, tag = "8")]
+    pub retry: ::core::option::Option<Retry>,
+    /// The answer instead of any backend's.
+    #[prost(message, optional, tag = "9")]
+    pub answer: ::core::option::Option<Answer>,
+    /// The first that matches a response says if it counts as a failure; none: the proxy's own classification.
+    #[prost(message, repeated, tag = "10")]
+    pub response_classes: ::prost::alloc::vec::Vec<ResponseClass>,
+}
+/// An answer of the proxy's own: a rule that cannot be followed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Answer {
+    /// HTTP status; gRPC requests get its equivalent (UNAVAILABLE for 500 and 503).
+    #[prost(uint32, tag = "1")]
+    pub status: u32,
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResponseClass {
+    /// Statuses from min to max, both included.
+    #[prost(uint32, tag = "1")]
+    pub min_status: u32,
+    #[prost(uint32, tag = "2")]
+    pub max_status: u32,
+    #[prost(bool, tag = "3")]
+    pub failure: bool,
+}
+/// What is retried, how often. Budgets hold as well.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Retry {
+    /// HTTP statuses; none: those that the proxy classifies as failures.
+    #[prost(uint32, repeated, tag = "1")]
+    pub statuses: ::prost::alloc::vec::Vec<u32>,
+    /// gRPC codes; none: those that the proxy classifies as failures.
+    #[prost(uint32, repeated, tag = "2")]
+    pub grpc_codes: ::prost::alloc::vec::Vec<u32>,
+    /// Tries after the first; 0: 1.
+    #[prost(uint32, tag = "3")]
+    pub max_retries: u32,
+    /// Before the first retry, doubled with each further one, with jitter; 0: none.
+    #[prost(uint32, tag = "4")]
+    pub backoff_ms: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Filter {
+    #[prost(oneof = "filter::Kind", tags = "1, 2, 3, 4")]
+    pub kind: ::core::option::Option<filter::Kind>,
+}
+/// Nested message and enum types in `Filter`.
+pub mod filter {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        RequestHeaders(super::HeaderChange),
+        #[prost(message, tag = "2")]
+        ResponseHeaders(super::HeaderChange),
+        #[prost(message, tag = "3")]
+        Redirect(super::Redirect),
+        #[prost(message, tag = "4")]
+        Rewrite(super::Rewrite),
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Header {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HeaderChange {
+    #[prost(message, repeated, tag = "1")]
+    pub set: ::prost::alloc::vec::Vec<Header>,
+    #[prost(message, repeated, tag = "2")]
+    pub add: ::prost::alloc::vec::Vec<Header>,
+    #[prost(string, repeated, tag = "3")]
+    pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What takes the place of a path.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PathChange {
+    #[prost(string, tag = "1")]
+    pub value: ::prost::alloc::string::String,
+    /// Only the prefix that matched is replaced, not the whole path.
+    #[prost(bool, tag = "2")]
+    pub prefix: bool,
+}
+/// Sends the client elsewhere; empty fields stay as the request's.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Redirect {
+    #[prost(uint32, tag = "1")]
+    pub status: u32,
+    #[prost(string, tag = "2")]
+    pub scheme: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub hostname: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub port: u32,
+    #[prost(message, optional, tag = "5")]
+    pub path: ::core::option::Option<PathChange>,
+}
+/// Another host or path for the backend.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rewrite {
+    #[prost(string, tag = "1")]
+    pub hostname: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub path: ::core::option::Option<PathChange>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RouteMatch {
     /// "GET"; empty: any.
     #[prost(string, tag = "1")]
@@ -181,13 +329,40 @@ pub struct RouteMatch {
     /// Regular expression (RE2 syntax) over the whole path, without query; empty: any.
     #[prost(string, tag = "2")]
     pub path_regex: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub path_exact: ::prost::alloc::string::String,
+    /// Whole segments: /a matches /a and /a/b, not /ab.
+    #[prost(string, tag = "4")]
+    pub path_prefix: ::prost::alloc::string::String,
+    /// All of them.
+    #[prost(message, repeated, tag = "5")]
+    pub headers: ::prost::alloc::vec::Vec<ValueMatch>,
+    /// All of them, of the query's parameters; the first of a name counts.
+    #[prost(message, repeated, tag = "6")]
+    pub queries: ::prost::alloc::vec::Vec<ValueMatch>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ValueMatch {
+    /// Of a header in lower case; of a parameter as it is.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+    /// The value is a regular expression over the whole.
+    #[prost(bool, tag = "3")]
+    pub regex: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WeightedBackend {
     #[prost(message, optional, tag = "1")]
     pub service: ::core::option::Option<ServicePort>,
     #[prost(uint32, tag = "2")]
     pub weight: u32,
+    #[prost(message, repeated, tag = "3")]
+    pub filters: ::prost::alloc::vec::Vec<Filter>,
+    /// The answer to requests that this backend draws: it does not exist.
+    #[prost(message, optional, tag = "4")]
+    pub answer: ::core::option::Option<Answer>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RetryBudget {
@@ -260,10 +435,114 @@ pub struct Endpoint {
     #[prost(string, tag = "8")]
     pub workload: ::prost::alloc::string::String,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Inbound {
     #[prost(enumeration = "Protocol", tag = "1")]
     pub protocol: i32,
+    /// What is enforced; absent: anyone may call.
+    #[prost(message, optional, tag = "2")]
+    pub enforced: ::core::option::Option<Policy>,
+    /// What would be, were drafts in audit enforced as well; absent: the same. A call that only this one denies is told.
+    #[prost(message, optional, tag = "3")]
+    pub audited: ::core::option::Option<Policy>,
+    /// Each that matches a request counts it; one that is spent answers 429.
+    #[prost(message, repeated, tag = "4")]
+    pub rate_limits: ::prost::alloc::vec::Vec<RateLimit>,
+}
+/// The first rule that matches a call decides.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Policy {
+    /// The most specific first; of equals, deny first.
+    #[prost(message, repeated, tag = "1")]
+    pub rules: ::prost::alloc::vec::Vec<Rule>,
+    /// No rule matching.
+    #[prost(enumeration = "Default", tag = "2")]
+    pub default: i32,
+    /// What set it, as errors, metrics and tap name it: "cluster", "namespace shop", "policy shop/menu".
+    #[prost(string, tag = "3")]
+    pub default_name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Rule {
+    /// "shop/menu", or "shop/menu#2" for its third rule; "probe" for the kubelet's.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub deny: bool,
+    /// Any of them; none: anyone.
+    #[prost(message, repeated, tag = "3")]
+    pub clients: ::prost::alloc::vec::Vec<Client>,
+    /// Any of them; none: every request and every connection. A rule with some never matches a connection that is not HTTP.
+    #[prost(message, repeated, tag = "4")]
+    pub calls: ::prost::alloc::vec::Vec<CallMatch>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Client {
+    #[prost(oneof = "client::Kind", tags = "1, 2, 3, 4")]
+    pub kind: ::core::option::Option<client::Kind>,
+}
+/// Nested message and enum types in `Client`.
+pub mod client {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// A SPIFFE ID, compared byte for byte.
+        #[prost(string, tag = "1")]
+        Identity(::prost::alloc::string::String),
+        /// Every ServiceAccount of this namespace.
+        #[prost(string, tag = "2")]
+        Namespace(::prost::alloc::string::String),
+        /// Where the connection comes from, with or without identity.
+        #[prost(message, tag = "3")]
+        Network(super::Network),
+        /// Any identity that mesh TLS proves.
+        #[prost(bool, tag = "4")]
+        Authenticated(bool),
+    }
+}
+/// A kind of request. The path is normalised once (percent-encoding of unreserved characters decoded, upper case
+/// hexadecimal otherwise); what an application could read in two ways (dot segments, empty segments, encoded slashes
+/// or NUL) matches no allow rule with a path.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CallMatch {
+    /// "GET"; empty: any.
+    #[prost(string, tag = "1")]
+    pub method: ::prost::alloc::string::String,
+    #[prost(oneof = "call_match::Path", tags = "2, 3, 4")]
+    pub path: ::core::option::Option<call_match::Path>,
+}
+/// Nested message and enum types in `CallMatch`.
+pub mod call_match {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Path {
+        /// "/svc.v1.Menu/List" for a gRPC method.
+        #[prost(string, tag = "2")]
+        Exact(::prost::alloc::string::String),
+        /// Whole segments.
+        #[prost(string, tag = "3")]
+        Prefix(::prost::alloc::string::String),
+        /// Segments, "{}" for any one of them: /orders/{}/lines.
+        #[prost(string, tag = "4")]
+        Template(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RateLimit {
+    /// "shop/menu".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub clients: ::prost::alloc::vec::Vec<Client>,
+    #[prost(message, repeated, tag = "3")]
+    pub calls: ::prost::alloc::vec::Vec<CallMatch>,
+    /// Refilled evenly.
+    #[prost(uint32, tag = "4")]
+    pub requests_per_second: u32,
+    /// As many at once; 0: requests_per_second.
+    #[prost(uint32, tag = "5")]
+    pub burst: u32,
+    /// Each client identity (address, without one) has its own.
+    #[prost(bool, tag = "6")]
+    pub per_client: bool,
 }
 /// How a port speaks. DETECT: the proxy finds out from the first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -301,6 +580,39 @@ impl Protocol {
             "PROTOCOL_HTTP2" => Some(Self::Http2),
             "PROTOCOL_GRPC" => Some(Self::Grpc),
             "PROTOCOL_OPAQUE" => Some(Self::Opaque),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Default {
+    Unspecified = 0,
+    Anyone = 1,
+    /// Any identity that mesh TLS proves.
+    Authenticated = 2,
+    Deny = 3,
+}
+impl Default {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DEFAULT_UNSPECIFIED",
+            Self::Anyone => "DEFAULT_ANYONE",
+            Self::Authenticated => "DEFAULT_AUTHENTICATED",
+            Self::Deny => "DEFAULT_DENY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DEFAULT_UNSPECIFIED" => Some(Self::Unspecified),
+            "DEFAULT_ANYONE" => Some(Self::Anyone),
+            "DEFAULT_AUTHENTICATED" => Some(Self::Authenticated),
+            "DEFAULT_DENY" => Some(Self::Deny),
             _ => None,
         }
     }

@@ -45,6 +45,27 @@ PROTOCOL_OPAQUE: Protocol.ValueType  # 5
 """Bytes are carried, never looked at."""
 Global___Protocol: _TypeAlias = Protocol  # noqa: Y015
 
+class _Default:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DefaultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Default.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEFAULT_UNSPECIFIED: _Default.ValueType  # 0
+    DEFAULT_ANYONE: _Default.ValueType  # 1
+    DEFAULT_AUTHENTICATED: _Default.ValueType  # 2
+    """Any identity that mesh TLS proves."""
+    DEFAULT_DENY: _Default.ValueType  # 3
+
+class Default(_Default, metaclass=_DefaultEnumTypeWrapper): ...
+
+DEFAULT_UNSPECIFIED: Default.ValueType  # 0
+DEFAULT_ANYONE: Default.ValueType  # 1
+DEFAULT_AUTHENTICATED: Default.ValueType  # 2
+"""Any identity that mesh TLS proves."""
+DEFAULT_DENY: Default.ValueType  # 3
+Global___Default: _TypeAlias = Default  # noqa: Y015
+
 @_typing.final
 class Request(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -341,16 +362,88 @@ Global___Outbound: _TypeAlias = Outbound  # noqa: Y015
 class NotInMesh(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    EGRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def egress(self) -> Global___Egress:
+        """What this pod may call outside the mesh; absent: anything."""
+
     def __init__(
         self,
+        *,
+        egress: Global___Egress | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["egress", b"egress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["egress", b"egress"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NotInMesh: _TypeAlias = NotInMesh  # noqa: Y015
+
+@_typing.final
+class Egress(_message.Message):
+    """Anything listed may be called, by host (of a ClientHello or a request) or by address; nothing else."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
+    NETWORKS_FIELD_NUMBER: _builtins.int
+    AUDIT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As errors, metrics and tap name it: "policy shop/egress", "namespace shop"."""
+    audit: _builtins.bool
+    """Not enforced: what would be refused is only counted and told."""
+    @_builtins.property
+    def hosts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"api.example.com", or "*.example.com" for what lies below; lower case."""
+
+    @_builtins.property
+    def networks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Network]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        hosts: _abc.Iterable[_builtins.str] | None = ...,
+        networks: _abc.Iterable[Global___Network] | None = ...,
+        audit: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "hosts", b"hosts", "name", b"name", "networks", b"networks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Egress: _TypeAlias = Egress  # noqa: Y015
+
+@_typing.final
+class Network(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IP_FIELD_NUMBER: _builtins.int
+    PREFIX_LENGTH_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    ip: _builtins.bytes
+    """4 or 16 bytes, network order, bits beyond the prefix 0."""
+    prefix_length: _builtins.int
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """None: every port."""
+
+    def __init__(
+        self,
+        *,
+        ip: _builtins.bytes = ...,
+        prefix_length: _builtins.int = ...,
+        ports: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ip", b"ip", "ports", b"ports", "prefix_length", b"prefix_length"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Network: _TypeAlias = Network  # noqa: Y015
 
 @_typing.final
 class ServiceDestination(_message.Message):
@@ -360,11 +453,13 @@ class ServiceDestination(_message.Message):
     ROUTES_FIELD_NUMBER: _builtins.int
     RETRY_BUDGET_FIELD_NUMBER: _builtins.int
     BREAKER_FIELD_NUMBER: _builtins.int
+    NO_MATCH_NOT_FOUND_FIELD_NUMBER: _builtins.int
+    no_match_not_found: _builtins.bool
     @_builtins.property
     def service(self) -> Global___ServicePort: ...
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Route]:
-        """In order of precedence; the first match wins. None matching: `service` itself."""
+        """In order of precedence; the first match wins. None matching: `service` itself, or 404 if no_match_not_found."""
 
     @_builtins.property
     def retry_budget(self) -> Global___RetryBudget:
@@ -379,10 +474,11 @@ class ServiceDestination(_message.Message):
         routes: _abc.Iterable[Global___Route] | None = ...,
         retry_budget: Global___RetryBudget | None = ...,
         breaker: Global___Breaker | None = ...,
+        no_match_not_found: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "retry_budget", b"retry_budget", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "retry_budget", b"retry_budget", "routes", b"routes", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "no_match_not_found", b"no_match_not_found", "retry_budget", b"retry_budget", "routes", b"routes", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -397,11 +493,19 @@ class Route(_message.Message):
     REQUEST_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
     BACKENDS_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    BACKEND_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    RESPONSE_CLASSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Value of the `route` label in metrics."""
     request_timeout_ms: _builtins.int
     """Whole exchange, in milliseconds; 0: none."""
     retryable: _builtins.bool
+    """Failures by the proxy's own classification are retried within the budget; `retry`, when set, says more."""
+    backend_timeout_ms: _builtins.int
+    """One try, in milliseconds; 0: none."""
     @_builtins.property
     def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteMatch]:
         """Any of them; none: matches all requests."""
@@ -409,6 +513,20 @@ class Route(_message.Message):
     @_builtins.property
     def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeightedBackend]:
         """Weighted; none: the service itself."""
+
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Filter]:
+        """In this order."""
+
+    @_builtins.property
+    def retry(self) -> Global___Retry: ...
+    @_builtins.property
+    def answer(self) -> Global___Answer:
+        """The answer instead of any backend's."""
+
+    @_builtins.property
+    def response_classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResponseClass]:
+        """The first that matches a response says if it counts as a failure; none: the proxy's own classification."""
 
     def __init__(
         self,
@@ -418,14 +536,276 @@ class Route(_message.Message):
         request_timeout_ms: _builtins.int = ...,
         retryable: _builtins.bool = ...,
         backends: _abc.Iterable[Global___WeightedBackend] | None = ...,
+        filters: _abc.Iterable[Global___Filter] | None = ...,
+        backend_timeout_ms: _builtins.int = ...,
+        retry: Global___Retry | None = ...,
+        answer: Global___Answer | None = ...,
+        response_classes: _abc.Iterable[Global___ResponseClass] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "retry", b"retry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "matches", b"matches", "name", b"name", "request_timeout_ms", b"request_timeout_ms", "retryable", b"retryable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "backend_timeout_ms", b"backend_timeout_ms", "backends", b"backends", "filters", b"filters", "matches", b"matches", "name", b"name", "request_timeout_ms", b"request_timeout_ms", "response_classes", b"response_classes", "retry", b"retry", "retryable", b"retryable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Route: _TypeAlias = Route  # noqa: Y015
+
+@_typing.final
+class Answer(_message.Message):
+    """An answer of the proxy's own: a rule that cannot be followed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    status: _builtins.int
+    """HTTP status; gRPC requests get its equivalent (UNAVAILABLE for 500 and 503)."""
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        status: _builtins.int = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Answer: _TypeAlias = Answer  # noqa: Y015
+
+@_typing.final
+class ResponseClass(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_STATUS_FIELD_NUMBER: _builtins.int
+    MAX_STATUS_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    min_status: _builtins.int
+    """Statuses from min to max, both included."""
+    max_status: _builtins.int
+    failure: _builtins.bool
+    def __init__(
+        self,
+        *,
+        min_status: _builtins.int = ...,
+        max_status: _builtins.int = ...,
+        failure: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "max_status", b"max_status", "min_status", b"min_status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResponseClass: _TypeAlias = ResponseClass  # noqa: Y015
+
+@_typing.final
+class Retry(_message.Message):
+    """What is retried, how often. Budgets hold as well."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUSES_FIELD_NUMBER: _builtins.int
+    GRPC_CODES_FIELD_NUMBER: _builtins.int
+    MAX_RETRIES_FIELD_NUMBER: _builtins.int
+    BACKOFF_MS_FIELD_NUMBER: _builtins.int
+    max_retries: _builtins.int
+    """Tries after the first; 0: 1."""
+    backoff_ms: _builtins.int
+    """Before the first retry, doubled with each further one, with jitter; 0: none."""
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """HTTP statuses; none: those that the proxy classifies as failures."""
+
+    @_builtins.property
+    def grpc_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """gRPC codes; none: those that the proxy classifies as failures."""
+
+    def __init__(
+        self,
+        *,
+        statuses: _abc.Iterable[_builtins.int] | None = ...,
+        grpc_codes: _abc.Iterable[_builtins.int] | None = ...,
+        max_retries: _builtins.int = ...,
+        backoff_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backoff_ms", b"backoff_ms", "grpc_codes", b"grpc_codes", "max_retries", b"max_retries", "statuses", b"statuses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Retry: _TypeAlias = Retry  # noqa: Y015
+
+@_typing.final
+class Filter(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_HEADERS_FIELD_NUMBER: _builtins.int
+    RESPONSE_HEADERS_FIELD_NUMBER: _builtins.int
+    REDIRECT_FIELD_NUMBER: _builtins.int
+    REWRITE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request_headers(self) -> Global___HeaderChange: ...
+    @_builtins.property
+    def response_headers(self) -> Global___HeaderChange: ...
+    @_builtins.property
+    def redirect(self) -> Global___Redirect: ...
+    @_builtins.property
+    def rewrite(self) -> Global___Rewrite: ...
+    def __init__(
+        self,
+        *,
+        request_headers: Global___HeaderChange | None = ...,
+        response_headers: Global___HeaderChange | None = ...,
+        redirect: Global___Redirect | None = ...,
+        rewrite: Global___Rewrite | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "redirect", b"redirect", "request_headers", b"request_headers", "response_headers", b"response_headers", "rewrite", b"rewrite"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "redirect", b"redirect", "request_headers", b"request_headers", "response_headers", b"response_headers", "rewrite", b"rewrite"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["request_headers", "response_headers", "redirect", "rewrite"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Filter: _TypeAlias = Filter  # noqa: Y015
+
+@_typing.final
+class Header(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    value: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Header: _TypeAlias = Header  # noqa: Y015
+
+@_typing.final
+class HeaderChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SET_FIELD_NUMBER: _builtins.int
+    ADD_FIELD_NUMBER: _builtins.int
+    REMOVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def set(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]: ...
+    @_builtins.property
+    def add(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]: ...
+    @_builtins.property
+    def remove(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        set: _abc.Iterable[Global___Header] | None = ...,
+        add: _abc.Iterable[Global___Header] | None = ...,
+        remove: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "remove", b"remove", "set", b"set"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeaderChange: _TypeAlias = HeaderChange  # noqa: Y015
+
+@_typing.final
+class PathChange(_message.Message):
+    """What takes the place of a path."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    prefix: _builtins.bool
+    """Only the prefix that matched is replaced, not the whole path."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        prefix: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prefix", b"prefix", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PathChange: _TypeAlias = PathChange  # noqa: Y015
+
+@_typing.final
+class Redirect(_message.Message):
+    """Sends the client elsewhere; empty fields stay as the request's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    SCHEME_FIELD_NUMBER: _builtins.int
+    HOSTNAME_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    status: _builtins.int
+    scheme: _builtins.str
+    hostname: _builtins.str
+    port: _builtins.int
+    @_builtins.property
+    def path(self) -> Global___PathChange: ...
+    def __init__(
+        self,
+        *,
+        status: _builtins.int = ...,
+        scheme: _builtins.str = ...,
+        hostname: _builtins.str = ...,
+        port: _builtins.int = ...,
+        path: Global___PathChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["path", b"path"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hostname", b"hostname", "path", b"path", "port", b"port", "scheme", b"scheme", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Redirect: _TypeAlias = Redirect  # noqa: Y015
+
+@_typing.final
+class Rewrite(_message.Message):
+    """Another host or path for the backend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOSTNAME_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    hostname: _builtins.str
+    @_builtins.property
+    def path(self) -> Global___PathChange: ...
+    def __init__(
+        self,
+        *,
+        hostname: _builtins.str = ...,
+        path: Global___PathChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["path", b"path"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hostname", b"hostname", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rewrite: _TypeAlias = Rewrite  # noqa: Y015
 
 @_typing.final
 class RouteMatch(_message.Message):
@@ -433,23 +813,69 @@ class RouteMatch(_message.Message):
 
     METHOD_FIELD_NUMBER: _builtins.int
     PATH_REGEX_FIELD_NUMBER: _builtins.int
+    PATH_EXACT_FIELD_NUMBER: _builtins.int
+    PATH_PREFIX_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    QUERIES_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """"GET"; empty: any."""
     path_regex: _builtins.str
     """Regular expression (RE2 syntax) over the whole path, without query; empty: any."""
+    path_exact: _builtins.str
+    path_prefix: _builtins.str
+    """Whole segments: /a matches /a and /a/b, not /ab."""
+    @_builtins.property
+    def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValueMatch]:
+        """All of them."""
+
+    @_builtins.property
+    def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValueMatch]:
+        """All of them, of the query's parameters; the first of a name counts."""
+
     def __init__(
         self,
         *,
         method: _builtins.str = ...,
         path_regex: _builtins.str = ...,
+        path_exact: _builtins.str = ...,
+        path_prefix: _builtins.str = ...,
+        headers: _abc.Iterable[Global___ValueMatch] | None = ...,
+        queries: _abc.Iterable[Global___ValueMatch] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "path_regex", b"path_regex"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["headers", b"headers", "method", b"method", "path_exact", b"path_exact", "path_prefix", b"path_prefix", "path_regex", b"path_regex", "queries", b"queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RouteMatch: _TypeAlias = RouteMatch  # noqa: Y015
+
+@_typing.final
+class ValueMatch(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    REGEX_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Of a header in lower case; of a parameter as it is."""
+    value: _builtins.str
+    regex: _builtins.bool
+    """The value is a regular expression over the whole."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.str = ...,
+        regex: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "regex", b"regex", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValueMatch: _TypeAlias = ValueMatch  # noqa: Y015
 
 @_typing.final
 class WeightedBackend(_message.Message):
@@ -457,18 +883,28 @@ class WeightedBackend(_message.Message):
 
     SERVICE_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
     weight: _builtins.int
     @_builtins.property
     def service(self) -> Global___ServicePort: ...
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Filter]: ...
+    @_builtins.property
+    def answer(self) -> Global___Answer:
+        """The answer to requests that this backend draws: it does not exist."""
+
     def __init__(
         self,
         *,
         service: Global___ServicePort | None = ...,
         weight: _builtins.int = ...,
+        filters: _abc.Iterable[Global___Filter] | None = ...,
+        answer: Global___Answer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "filters", b"filters", "service", b"service", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -643,16 +1079,216 @@ class Inbound(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PROTOCOL_FIELD_NUMBER: _builtins.int
+    ENFORCED_FIELD_NUMBER: _builtins.int
+    AUDITED_FIELD_NUMBER: _builtins.int
+    RATE_LIMITS_FIELD_NUMBER: _builtins.int
     protocol: Global___Protocol.ValueType
+    @_builtins.property
+    def enforced(self) -> Global___Policy:
+        """What is enforced; absent: anyone may call."""
+
+    @_builtins.property
+    def audited(self) -> Global___Policy:
+        """What would be, were drafts in audit enforced as well; absent: the same. A call that only this one denies is told."""
+
+    @_builtins.property
+    def rate_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateLimit]:
+        """Each that matches a request counts it; one that is spent answers 429."""
+
     def __init__(
         self,
         *,
         protocol: Global___Protocol.ValueType = ...,
+        enforced: Global___Policy | None = ...,
+        audited: Global___Policy | None = ...,
+        rate_limits: _abc.Iterable[Global___RateLimit] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audited", b"audited", "enforced", b"enforced"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["protocol", b"protocol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited", b"audited", "enforced", b"enforced", "protocol", b"protocol", "rate_limits", b"rate_limits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Inbound: _TypeAlias = Inbound  # noqa: Y015
+
+@_typing.final
+class Policy(_message.Message):
+    """The first rule that matches a call decides."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULES_FIELD_NUMBER: _builtins.int
+    DEFAULT_FIELD_NUMBER: _builtins.int
+    DEFAULT_NAME_FIELD_NUMBER: _builtins.int
+    default: Global___Default.ValueType
+    """No rule matching."""
+    default_name: _builtins.str
+    """What set it, as errors, metrics and tap name it: "cluster", "namespace shop", "policy shop/menu"."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rule]:
+        """The most specific first; of equals, deny first."""
+
+    def __init__(
+        self,
+        *,
+        rules: _abc.Iterable[Global___Rule] | None = ...,
+        default: Global___Default.ValueType = ...,
+        default_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default", b"default", "default_name", b"default_name", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class Rule(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DENY_FIELD_NUMBER: _builtins.int
+    CLIENTS_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"shop/menu", or "shop/menu#2" for its third rule; "probe" for the kubelet's."""
+    deny: _builtins.bool
+    @_builtins.property
+    def clients(self) -> _containers.RepeatedCompositeFieldContainer[Global___Client]:
+        """Any of them; none: anyone."""
+
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___CallMatch]:
+        """Any of them; none: every request and every connection. A rule with some never matches a connection that is not HTTP."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        deny: _builtins.bool = ...,
+        clients: _abc.Iterable[Global___Client] | None = ...,
+        calls: _abc.Iterable[Global___CallMatch] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "clients", b"clients", "deny", b"deny", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rule: _TypeAlias = Rule  # noqa: Y015
+
+@_typing.final
+class Client(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    AUTHENTICATED_FIELD_NUMBER: _builtins.int
+    identity: _builtins.str
+    """A SPIFFE ID, compared byte for byte."""
+    namespace: _builtins.str
+    """Every ServiceAccount of this namespace."""
+    authenticated: _builtins.bool
+    """Any identity that mesh TLS proves."""
+    @_builtins.property
+    def network(self) -> Global___Network:
+        """Where the connection comes from, with or without identity."""
+
+    def __init__(
+        self,
+        *,
+        identity: _builtins.str = ...,
+        namespace: _builtins.str = ...,
+        network: Global___Network | None = ...,
+        authenticated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authenticated", b"authenticated", "identity", b"identity", "kind", b"kind", "namespace", b"namespace", "network", b"network"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authenticated", b"authenticated", "identity", b"identity", "kind", b"kind", "namespace", b"namespace", "network", b"network"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["identity", "namespace", "network", "authenticated"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Client: _TypeAlias = Client  # noqa: Y015
+
+@_typing.final
+class CallMatch(_message.Message):
+    """A kind of request. The path is normalised once (percent-encoding of unreserved characters decoded, upper case
+    hexadecimal otherwise); what an application could read in two ways (dot segments, empty segments, encoded slashes
+    or NUL) matches no allow rule with a path.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """"GET"; empty: any."""
+    exact: _builtins.str
+    """"/svc.v1.Menu/List" for a gRPC method."""
+    prefix: _builtins.str
+    """Whole segments."""
+    template: _builtins.str
+    """Segments, "{}" for any one of them: /orders/{}/lines."""
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        exact: _builtins.str = ...,
+        prefix: _builtins.str = ...,
+        template: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exact", b"exact", "path", b"path", "prefix", b"prefix", "template", b"template"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exact", b"exact", "method", b"method", "path", b"path", "prefix", b"prefix", "template", b"template"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_path: _TypeAlias = _typing.Literal["exact", "prefix", "template"]  # noqa: Y015
+    _WhichOneofArgType_path: _TypeAlias = _typing.Literal["path", b"path"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_path) -> _WhichOneofReturnType_path | None: ...
+
+Global___CallMatch: _TypeAlias = CallMatch  # noqa: Y015
+
+@_typing.final
+class RateLimit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CLIENTS_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    BURST_FIELD_NUMBER: _builtins.int
+    PER_CLIENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"shop/menu"."""
+    requests_per_second: _builtins.int
+    """Refilled evenly."""
+    burst: _builtins.int
+    """As many at once; 0: requests_per_second."""
+    per_client: _builtins.bool
+    """Each client identity (address, without one) has its own."""
+    @_builtins.property
+    def clients(self) -> _containers.RepeatedCompositeFieldContainer[Global___Client]: ...
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___CallMatch]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        clients: _abc.Iterable[Global___Client] | None = ...,
+        calls: _abc.Iterable[Global___CallMatch] | None = ...,
+        requests_per_second: _builtins.int = ...,
+        burst: _builtins.int = ...,
+        per_client: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["burst", b"burst", "calls", b"calls", "clients", b"clients", "name", b"name", "per_client", b"per_client", "requests_per_second", b"requests_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimit: _TypeAlias = RateLimit  # noqa: Y015
