@@ -83,7 +83,12 @@ def test_two_listeners_do_not_share_a_port() -> None:
 
 @pytest.mark.parametrize(
     ("grace", "limit", "warned"),
-    [("30s", {}, False), ("31s", {}, True), ("500ms", {"terminationGracePeriodSeconds": 0}, True)],
+    [
+        ("30s", {}, False),
+        ("31s", {}, True),
+        ("1h", {}, True),
+        ("500ms", {"terminationGracePeriodSeconds": 0}, True),
+    ],
 )
 def test_a_grace_that_the_pod_does_not_have_is_warned_of(grace: str, limit: Json, warned: bool) -> None:
     """The kubelet ends the proxy before."""

@@ -69,8 +69,9 @@ NETWORKS = Type("networks", "10.1.0.0/16,fd00::/8", _networks)
 QUANTITY = Type(
     "quantity", "100m, 64Mi", _matching(r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi)?", "a quantity such as 100m or 64Mi")
 )
-DURATION = Type("duration", "500ms, 30s, 2m", _matching(r"\d{1,9}(ms|s|m)", "a duration such as 500ms or 30s"))
+DURATION = Type("duration", "500ms, 30s, 1h", _matching(r"\d{1,9}(ms|s|m|h)", "a duration such as 500ms or 30s"))
 COUNT = Type("number", "2", _matching("[1-9]|[1-5][0-9]|6[0-4]", "a number between 1 and 64"))
+LIMIT = Type("number", "1000", _matching(r"[1-9]\d{0,8}", "a number from 1"))
 LOG_LEVEL = Type(
     "log level", "info,h2=warn", _matching("[A-Za-z0-9_:=,-]+", "a log level such as info or info,h2=warn")
 )
@@ -84,8 +85,8 @@ VARIABLES = Type("variables", '{"NAME": "value"}', _variables)
 
 def seconds(duration: str) -> float:
     """A duration's length."""
-    number = duration.rstrip("ms")
-    return int(number) * {"ms": 0.001, "s": 1, "m": 60}[duration[len(number) :]]
+    number = duration.rstrip("msh")
+    return int(number) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[duration[len(number) :]]
 
 
 def one_of(*words: str) -> Type:
