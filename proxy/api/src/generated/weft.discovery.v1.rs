@@ -501,7 +501,8 @@ pub mod client {
 }
 /// A kind of request. The path is normalised once (percent-encoding of unreserved characters decoded, upper case
 /// hexadecimal otherwise); what an application could read in two ways (dot segments, empty segments, encoded slashes
-/// or NUL) matches no allow rule with a path.
+/// or NUL) matches no allow rule with a path, and every deny rule with one whose method fits. One slash at the end is
+/// part of the path, no empty segment.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CallMatch {
     /// "GET"; empty: any.

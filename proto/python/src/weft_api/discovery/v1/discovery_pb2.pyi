@@ -1218,7 +1218,8 @@ Global___Client: _TypeAlias = Client  # noqa: Y015
 class CallMatch(_message.Message):
     """A kind of request. The path is normalised once (percent-encoding of unreserved characters decoded, upper case
     hexadecimal otherwise); what an application could read in two ways (dot segments, empty segments, encoded slashes
-    or NUL) matches no allow rule with a path.
+    or NUL) matches no allow rule with a path, and every deny rule with one whose method fits. One slash at the end is
+    part of the path, no empty segment.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
