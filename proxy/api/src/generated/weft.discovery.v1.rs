@@ -472,7 +472,8 @@ pub struct Rule {
     /// Any of them; none: anyone.
     #[prost(message, repeated, tag = "3")]
     pub clients: ::prost::alloc::vec::Vec<Client>,
-    /// Any of them; none: every request and every connection. A rule with some never matches a connection that is not HTTP.
+    /// Any of them; none: every request and every connection. What is not HTTP matches no allow rule with some, and every deny
+    /// rule with some unless the port is opaque: nobody can tell what it carries (an empty line before a request is enough).
     #[prost(message, repeated, tag = "4")]
     pub calls: ::prost::alloc::vec::Vec<CallMatch>,
 }

@@ -1160,7 +1160,9 @@ class Rule(_message.Message):
 
     @_builtins.property
     def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___CallMatch]:
-        """Any of them; none: every request and every connection. A rule with some never matches a connection that is not HTTP."""
+        """Any of them; none: every request and every connection. What is not HTTP matches no allow rule with some, and every deny
+        rule with some unless the port is opaque: nobody can tell what it carries (an empty line before a request is enough).
+        """
 
     def __init__(
         self,
