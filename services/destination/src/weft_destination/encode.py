@@ -74,7 +74,7 @@ def _target(target: pb.Target, hello: Hello) -> model.Target:
     if kind == "outbound":
         if len(target.outbound.ip) not in (4, 16):
             raise MalformedError(f"an address of {len(target.outbound.ip)} bytes")
-        return model.OutboundTarget(target.outbound.ip, _port(target.outbound.port))
+        return model.OutboundTarget(target.outbound.ip, _port(target.outbound.port), hello.namespace)
     if kind == "endpoints":
         of = target.endpoints
         if not of.namespace or not of.name:

@@ -13,7 +13,7 @@ from typing import Protocol
 from weft_destination import encode
 from weft_destination.diff import diff
 from weft_destination.index import Index
-from weft_destination.model import Answer, Dependency, Endpoints, Target, dependency
+from weft_destination.model import Answer, Dependency, Endpoints, Target, dependencies
 
 DELTA_FROM = 100
 """Endpoint sets larger than this are told as deltas where the watcher holds a version still remembered."""
@@ -108,7 +108,8 @@ class Hub:
         topic = self._topics.get(target)
         if topic is None:
             topic = self._topics[target] = Topic(target, self._index.answer(target))
-            self._by_dependency.setdefault(dependency(target), {})[topic] = None
+            for dependency in dependencies(target):
+                self._by_dependency.setdefault(dependency, {})[topic] = None
         topic.watchers[watcher] = None
         return topic
 
@@ -119,10 +120,10 @@ class Hub:
             return
         del self._topics[topic.target]
         self._unsettled.pop(topic, None)
-        key = dependency(topic.target)
-        del self._by_dependency[key][topic]
-        if not self._by_dependency[key]:
-            del self._by_dependency[key]
+        for dependency in dependencies(topic.target):
+            del self._by_dependency[dependency][topic]
+            if not self._by_dependency[dependency]:
+                del self._by_dependency[dependency]
 
     def facts_changed(self) -> None:
         """The index has changes: tells who is concerned, as soon as the loop has read what else has arrived."""

@@ -1,6 +1,6 @@
 """What this process tells and to whom, for people who look for a fault: read-only JSON beside /metrics.
 
-    GET /debug/endpoints/NAMESPACE/SERVICE/PORT    GET /debug/outbound/IP/PORT
+    GET /debug/endpoints/NAMESPACE/SERVICE/PORT    GET /debug/outbound/IP/PORT?client=NAMESPACE
       {"version": "9f", "kind": "endpoints", "state": {"exists": true, "endpoints": [{"ip": "10.0.0.1", …}]},
        "watchers": [{"namespace": "shop", "pod": "cart-1", "held_version": "9f…"}]}
     GET /debug/streams
@@ -38,7 +38,8 @@ def inspected(app: web.Application, hub: Hub, streams: Collection[Stream]) -> we
         return _json(described(model.EndpointsTarget(where["namespace"], where["name"], _port(where)), hub, streams))
 
     async def outbound(request: web.Request) -> web.Response:
-        target = model.OutboundTarget(_packed(request.match_info["ip"]), _port(request.match_info))
+        where = request.match_info
+        target = model.OutboundTarget(_packed(where["ip"]), _port(where), request.query.get("client", ""))
         return _json(described(target, hub, streams))
 
     async def all_streams(_: web.Request) -> web.Response:

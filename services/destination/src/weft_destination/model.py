@@ -139,10 +139,11 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class OutboundTarget:
-    """Where does this address lead?"""
+    """Where does this address lead, for clients of this namespace?"""
 
     ip: bytes
     port: int
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +236,8 @@ class Inbound:
 
 Answer: TypeAlias = Outbound | Endpoints | Inbound
 
-Dependency: TypeAlias = tuple[str, str, str] | tuple[str, bytes]
-"""What an answer rests on: all about a Service, all about an address, or all about a pod."""
+Dependency: TypeAlias = tuple[str, str, str] | tuple[str, str] | tuple[str, bytes]
+"""What an answer rests on: all about a Service, an address, a pod, or what a namespace's policies say."""
 
 
 def on_service(key: Key) -> Dependency:
@@ -254,15 +255,20 @@ def on_pod(key: Key) -> Dependency:
     return "pod", *key
 
 
-def dependency(target: Target) -> Dependency:
-    """The one thing whose changes can change the answer to a target."""
+def on_policies(namespace: str) -> Dependency:
+    """Who may call the pods of a namespace, and what they may call."""
+    return "policies", namespace
+
+
+def dependencies(target: Target) -> tuple[Dependency, ...]:
+    """All whose changes can change the answer to a target."""
     match target:
-        case OutboundTarget(ip=ip):
-            return on_address(plain_ip(ip))
+        case OutboundTarget(ip=ip, client=client):
+            return on_address(plain_ip(ip)), on_policies(client)
         case EndpointsTarget(namespace=namespace, name=name):
-            return on_service((namespace, name))
+            return (on_service((namespace, name)),)
         case InboundTarget(namespace=namespace, pod=pod):
-            return on_pod((namespace, pod))
+            return on_pod((namespace, pod)), on_policies(namespace)
 
 
 def plain_ip(ip: bytes) -> bytes:
