@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from weft_testkit.golden import expected
 
 Json = dict[str, Any]
@@ -76,8 +77,9 @@ def test_webhooks_answer_soon_or_not_at_all(mesh: Any) -> None:
     assert {webhook["timeoutSeconds"] for c in configurations for webhook in c["webhooks"]} == {5}
 
 
-def test_users_profiles_survive_an_uninstall(mesh: Any) -> None:
+@pytest.mark.parametrize("kind", ["serviceprofiles", "accesspolicies"])
+def test_users_objects_survive_an_uninstall(mesh: Any, kind: str) -> None:
     """Helm would else delete the kind, and with it every object of it."""
-    crd = mesh.one("CustomResourceDefinition", "serviceprofiles.weft.dev")
+    crd = mesh.one("CustomResourceDefinition", f"{kind}.weft.dev")
 
     assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"

@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from weft_kube.paths import path_regex
+from weft_kube.paths import path_regex, plain_path
 
 
 def test_a_parameter_is_one_segment() -> None:
@@ -39,3 +39,27 @@ def test_what_is_no_template_is_named(template: str, reason: str) -> None:
     """With what it should look like."""
     with pytest.raises(ValueError, match=re.escape(reason)):
         path_regex(template)
+
+
+@pytest.mark.parametrize(
+    ("path", "plain"),
+    [
+        ("/", "/"),
+        ("/orders/", "/orders/"),
+        ("/%6frders/%7E", "/orders/~"),
+        ("/caf%c3%a9", "/café"),
+        ("/100%25", "/100%"),
+        ("/...", "/..."),
+        *(
+            (path, None)
+            for path in ("", "*", "host:80", "//a", "/a//", "/./a", "/a/..", "/%2e%2E/a", "/a%2fb", "/a%5cb")
+        ),
+        *(
+            (path, None)
+            for path in ("/a\\b", "/a%00", "/a%7f", "/a%", "/a%zz", "/a;x=1", "/..;/a", "/a%252fb", "/%c0%af")
+        ),
+    ],
+)
+def test_a_path_has_one_spelling_or_none(path: str, plain: str | None) -> None:
+    """Policies compare what is decoded once; what an application could read in two ways is no path."""
+    assert plain_path(path) == plain

@@ -22,6 +22,9 @@ OPTION_SOURCES = "weft.dev/option-sources"
 OPAQUE_PORTS = "config.weft.dev/opaque-ports"
 """On a pod or Service: ports as "25,3306,8000-8010"."""
 
+DEFAULT_ACCESS = "config.weft.dev/default-access"
+"""On a pod or Namespace: who may call where no AccessPolicy says so."""
+
 TRUST_BUNDLE = "weft-trust-bundle"
 """ConfigMap in every namespace, key `ca.crt`."""
 

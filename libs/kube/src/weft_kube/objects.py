@@ -53,13 +53,38 @@ class ContainerPort(Struct, rename="camel"):
     protocol: str = "TCP"
 
 
+class HttpGet(Struct, rename="camel"):
+    """A probe by HTTP."""
+
+    port: int | str
+    path: str = ""
+    scheme: str = ""
+    host: str = ""
+
+
+class GrpcProbe(Struct):
+    """A probe by gRPC's health protocol."""
+
+    port: int
+
+
+class Probe(Struct, rename="camel"):
+    """A probe, as far as a proxy sees it."""
+
+    http_get: HttpGet | None = None
+    grpc: GrpcProbe | None = None
+
+
 class Container(Struct, rename="camel"):
-    """A container of a pod, as far as ports go."""
+    """A container of a pod, as far as ports and probes go."""
 
     name: str
     image: str = ""
     ports: list[ContainerPort] = []
     restart_policy: str = ""
+    liveness_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    startup_probe: Probe | None = None
 
 
 class PodSpec(Struct, rename="camel"):
@@ -201,6 +226,12 @@ class EndpointSlice(Object):
     def service(self) -> tuple[str, str]:
         """Namespace and name of its Service; an empty name when it belongs to none."""
         return self.metadata.namespace, self.metadata.labels.get("kubernetes.io/service-name", "")
+
+
+class AccessPolicy(Object):
+    """weft.dev/v1alpha1 AccessPolicy; its spec is decoded by who reads it."""
+
+    spec: dict[str, Any] = {}
 
 
 class ServiceProfile(Object):

@@ -1,7 +1,7 @@
 """Path templates of ServiceProfiles: `/tea/{id}/cups`, where `{id}` is one segment that is not empty."""
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 PATH_MAX = 512
 """Characters of a template; as a regular expression it may have twice as many."""
@@ -26,3 +26,20 @@ def _segment(text: str) -> str:
     if "{" in text or "}" in text:
         raise ValueError(f'"{text}" must be a whole segment like "{{id}}", of letters, digits and _')
     return _SPECIAL.sub(r"\\\1", text)
+
+
+_NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%2F", re.IGNORECASE)
+_AMBIGUOUS = re.compile(r"\A(?!/)|//|/\.{1,2}(?=/|\Z)|[\x00-\x1f\x7f;\\]|%[0-9A-Fa-f]{2}")
+
+
+def plain_path(path: str) -> str | None:
+    """A request's path, without query, as policies compare it: percent-decoded once. None for what an application could
+    read in two ways: empty and dot segments, an escaped slash, backslash, semicolon, control characters, escapes that
+    are none or hide another, bytes that are no UTF-8."""
+    if _NO_ESCAPE.search(path):
+        return None
+    try:
+        decoded = unquote_to_bytes(path).decode()
+    except UnicodeError:
+        return None
+    return None if _AMBIGUOUS.search(decoded) else decoded

@@ -1,0 +1,104 @@
+"""What a table says of one call: the decision that the proxy makes, for people who ask before it happens."""
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from weft_kube.paths import plain_path
+
+from weft_destination.policy.model import Access, Call, Client, Decision, Default, Network, Path
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request, or a connection that is not HTTP (no method). `identity` is empty without mesh TLS."""
+
+    identity: str = ""
+    ip: bytes = b""
+    method: str = ""
+    path: str = ""
+    opaque: bool = False
+    """The port is opaque: what it carries is known not to be looked into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a call, and the rule or default that decides."""
+
+    allowed: bool
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What is enforced, and what would be, were drafts enforced too."""
+
+    enforced: Verdict
+    audited: Verdict
+
+
+ANYONE = Decision((), Default.ANYONE, "")
+
+
+def judge(access: Access | None, attempt: Attempt) -> Verdicts:
+    """By a port's table."""
+    found = access or Access()
+    enforced = decide(found.enforced or ANYONE, attempt)
+    return Verdicts(enforced, decide(found.audited, attempt) if found.audited else enforced)
+
+
+def decide(decision: Decision, attempt: Attempt) -> Verdict:
+    """The first rule that matches; else the default."""
+    path = plain_path(attempt.path)
+    for rule in decision.rules:
+        if _is_one_of(rule.clients, attempt) and _does_one_of(rule.calls, attempt, path, deny=rule.deny):
+            return Verdict(not rule.deny, rule.name)
+    known = decision.default is Default.AUTHENTICATED and attempt.identity != ""
+    return Verdict(decision.default is Default.ANYONE or known, decision.default_name)
+
+
+def _is_one_of(clients: tuple[Client, ...], attempt: Attempt) -> bool:
+    return not clients or any(_is(client, attempt) for client in clients)
+
+
+def _is(client: Client, attempt: Attempt) -> bool:
+    if client.network:
+        return _within(client.network, attempt.ip)
+    if client.identity:
+        return client.identity == attempt.identity
+    if client.namespace:
+        return attempt.identity.partition("/ns/")[2].split("/sa/")[0] == client.namespace
+    return attempt.identity != ""
+
+
+def _within(network: Network, ip: bytes) -> bool:
+    if len(network.ip) != len(ip):
+        return False
+    return ipaddress.ip_address(ip) in ipaddress.ip_network((network.ip, network.prefix_length))
+
+
+def _does_one_of(calls: Iterable[Call], attempt: Attempt, path: str | None, *, deny: bool) -> bool:
+    """What is not HTTP could be any request to who denies some, and is none to who allows some."""
+    if not calls:
+        return True
+    if not attempt.method:
+        return deny and not attempt.opaque
+    return any(call.method in ("", attempt.method) and _leads_to(call, path, deny=deny) for call in calls)
+
+
+def _leads_to(call: Call, path: str | None, *, deny: bool) -> bool:
+    """`path` is in its normal form; None when it could be read in two ways: who denies some path denies it."""
+    if call.kind is Path.ANY:
+        return True
+    if path is None:
+        return deny
+    if call.kind is Path.EXACT:
+        return path == call.path
+    if call.kind is Path.PREFIX:
+        return path == call.path or path.startswith(call.path.rstrip("/") + "/")
+    return _fits(call.path.split("/"), path.split("/"))
+
+
+def _fits(template: list[str], path: list[str]) -> bool:
+    same_length = len(template) == len(path)
+    return same_length and all(a == b or (a == "{}" and b != "") for a, b in zip(template, path, strict=True))

@@ -1,0 +1,51 @@
+"""What policies look at of pods, Services and Namespaces. Equal for all pods of a template, and kept once for them."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from sys import intern
+
+from weft_kube import names, objects
+from weft_kube.paths import plain_path
+
+from weft_destination.policy.model import Call, Labels, Path, Pod, Probe, Service
+
+HEALTH = "/grpc.health.v1.Health/Check"
+
+
+def pod(obj: objects.Pod, workload: str) -> Pod:
+    """Of a pod with a proxy."""
+    meta, spec = obj.metadata, obj.spec
+    containers = [*spec.containers, *(one for one in spec.init_containers if one.restart_policy == "Always")]
+    named = tuple((port.name, port.container_port) for one in containers for port in one.ports if port.name)
+    own = [one for one in containers if one.name != names.PROXY_CONTAINER]
+    probes = tuple(dict.fromkeys(probe for one in own for probe in _probes(one, dict(named))))
+    default = meta.annotations.get(names.DEFAULT_ACCESS, "")
+    return _shared(Pod(_labels(meta.labels), named, probes, default, workload, spec.service_account_name))
+
+
+@lru_cache(maxsize=8192)
+def _shared(pod: Pod) -> Pod:
+    return pod
+
+
+def _labels(labels: dict[str, str]) -> Labels:
+    return frozenset((intern(name), intern(value)) for name, value in labels.items())
+
+
+def _probes(container: objects.Container, named: dict[str, int]) -> Iterator[Probe]:
+    """tcpSocket probes ask the proxy itself, and none can look into HTTPS."""
+    for probe in filter(None, (container.startup_probe, container.liveness_probe, container.readiness_probe)):
+        if probe.grpc:
+            yield Probe(probe.grpc.port, Call("POST", Path.EXACT, HEALTH))
+        http = probe.http_get
+        if http and http.scheme in ("", "HTTP") and not http.host:
+            port = http.port if isinstance(http.port, int) else named.get(http.port)
+            path = plain_path((http.path or "/").partition("?")[0])
+            if port and path:
+                yield Probe(port, Call("GET", Path.EXACT, path))
+
+
+def service(obj: objects.Service) -> Service:
+    """Its selector, and the TCP ports of the pods behind it."""
+    ports = (port.target_port or port.port for port in obj.spec.ports if port.protocol == "TCP")
+    return Service(_labels(obj.spec.selector), tuple(dict.fromkeys(ports)))

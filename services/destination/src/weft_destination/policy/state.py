@@ -1,0 +1,103 @@
+"""The policies of a cluster, and what follows from them for a port, worked out once for all pods that are alike."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from weft_destination.policy import table
+from weft_destination.policy.model import Access, Base, Call, Default, Egress, Key, Pod, Policy, Service
+
+CHOICES = {
+    "anyone": (Default.ANYONE, False),
+    "authenticated": (Default.AUTHENTICATED, False),
+    "deny": (Default.DENY, False),
+    "audit-authenticated": (Default.AUTHENTICATED, True),
+    "audit-deny": (Default.DENY, True),
+}
+"""Values of the default: what holds, and if it is only told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What policies of a namespace can name."""
+
+    namespace: str
+    services: Callable[[Key], Service | None]
+    routes: Callable[[Key, str], tuple[Call, ...] | None]
+
+    def service(self, name: str) -> Service | None:
+        """A Service."""
+        return self.services((self.namespace, name))
+
+    def route(self, service: str, route: str) -> tuple[Call, ...] | None:
+        """The requests of a Service's route."""
+        return self.routes((self.namespace, service), route)
+
+
+class Policies:
+    """Everything that was said about access, by namespace."""
+
+    def __init__(
+        self,
+        services: Callable[[Key], Service | None],
+        routes: Callable[[Key, str], tuple[Call, ...] | None],
+        default: str = "anyone",
+    ) -> None:
+        self._lookup = (services, routes)
+        self._cluster = default
+        self._policies: defaultdict[str, dict[Key, Policy]] = defaultdict(dict)
+        self._defaults: dict[str, str] = {}
+        self._known: defaultdict[str, dict[tuple[Pod, int], Access | None]] = defaultdict(dict)
+
+    def put(self, policy: Policy) -> None:
+        """A policy is new or changed."""
+        self._policies[policy.key[0]][policy.key] = policy
+        self.forget(policy.key[0])
+
+    def remove(self, key: Key) -> None:
+        """A policy is gone."""
+        self._policies[key[0]].pop(key, None)
+        if not self._policies[key[0]]:
+            del self._policies[key[0]]
+        self.forget(key[0])
+
+    def set_default(self, namespace: str, value: str) -> None:
+        """A namespace's annotation; empty for none."""
+        self._defaults[namespace] = value
+        if not value:
+            del self._defaults[namespace]
+        self.forget(namespace)
+
+    def forget(self, namespace: str) -> None:
+        """Something changed that tables of the namespace rest on."""
+        self._known.pop(namespace, None)
+
+    def of(self, namespace: str) -> Iterable[Policy]:
+        """The policies of a namespace."""
+        return self._policies[namespace].values() if namespace in self._policies else ()
+
+    def access(self, namespace: str, pod: Pod, port: int) -> Access | None:
+        """What holds at a port of pods like this; None when anyone may call."""
+        known = self._known[namespace]
+        if (pod, port) not in known:
+            base, lookup = self.base(namespace, pod), Lookup(namespace, *self._lookup)
+            known[pod, port] = table.access(self.of(namespace), pod, port, base, lookup)
+        return known[pod, port]
+
+    def base(self, namespace: str, pod: Pod) -> Base:
+        """The pod's own default, else its namespace's, else the cluster's. What is no default counts as none: admission
+        told who wrote it."""
+        said = (
+            (pod.default, f"workload {pod.workload}"),
+            (self._defaults.get(namespace, ""), f"namespace {namespace}"),
+            (self._cluster, "cluster"),
+        )
+        return next(Base(*CHOICES[value], name) for value, name in said if value in CHOICES)
+
+    def egress(self, namespace: str) -> Egress | None:
+        """What pods of a namespace may call outside the mesh; None for anything."""
+        return table.egress(self.of(namespace))
+
+    def names_services(self, namespace: str) -> bool:
+        """Does any policy there rest on what a Service or its routes say?"""
+        return any(policy.target.service for policy in self.of(namespace))

@@ -1,0 +1,397 @@
+"""AccessPolicies: the truth table of docs/access.md, the compiled table against slow and obvious rules, bad objects."""
+
+import ipaddress
+import re
+from pathlib import Path as File
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from weft_api.discovery.v1 import discovery_pb2 as pb
+from weft_destination.policy import wire
+from weft_destination.policy.evaluate import Attempt, Verdicts, judge
+from weft_destination.policy.model import (
+    Access,
+    Call,
+    Client,
+    Default,
+    Effect,
+    Egress,
+    Limit,
+    Network,
+    Path,
+    Pod,
+    Policy,
+    Probe,
+    Rule,
+    Service,
+    Target,
+)
+from weft_destination.policy.read import read_policy
+from weft_destination.policy.state import CHOICES, Policies
+from weft_destination.policy.table import egress
+from weft_testkit.truth import Row, rows
+
+Json = dict[str, Any]
+
+PAGE = File(__file__).parents[3] / "docs" / "access.md"
+LIST = (Call("GET", Path.EXACT, "/menu"),)
+HTTP, RAW = 8080, 9000
+MENU = Pod(
+    labels=frozenset({("app", "menu"), ("tier", "back")}),
+    ports=(("http", HTTP), ("raw", RAW)),
+    probes=(Probe(HTTP, Call("GET", Path.EXACT, "/healthz")),),
+)
+
+
+def state(*policies: Policy, default: str = "anyone", routes: dict[str, tuple[Call, ...]] | None = None) -> Policies:
+    """Namespace shop with Service `menu`, its route `list`, and these policies."""
+    known = {"list": LIST} if routes is None else routes
+    service = Service(frozenset({("app", "menu")}), ("http", RAW))
+    found = Policies({("shop", "menu"): service}.get, lambda _, name: known.get(name))
+    if default != "anyone":
+        found.set_default("shop", default)
+    for policy in policies:
+        found.put(policy)
+    return found
+
+
+def policy(spec: Json, name: str = "p") -> Policy:
+    """A policy of namespace shop."""
+    return read_policy(("shop", name), spec, "cluster.local")
+
+
+def identity(client: str) -> str:
+    """The SPIFFE ID of an account of shop, or of NAMESPACE/ACCOUNT; empty for nobody."""
+    namespace, _, account = client.rpartition("/")
+    return "" if client == "nobody" else f"spiffe://cluster.local/ns/{namespace or 'shop'}/sa/{account}"
+
+
+@pytest.mark.parametrize("row", list(rows(PAGE)), ids=lambda row: row.text.strip("|"))
+def test_the_truth_table_holds(row: Row) -> None:
+    """What docs/access.md promises is what the compiled table says."""
+    policies = [read_policy(("shop", p["metadata"]["name"]), p["spec"], "cluster.local") for p in row.policies]
+    access = state(*policies, default=row.default).access("shop", MENU, RAW if row.raw else HTTP)
+
+    verdicts = judge(access, Attempt(identity(row.client), b"", row.method, row.path, opaque=row.raw))
+
+    told = verdicts.enforced.allowed and not verdicts.audited.allowed
+    by = (verdicts.audited if told else verdicts.enforced).by or "nothing"
+    assert (verdicts.enforced.allowed, told, by) == (row.allowed, row.told, row.by)
+
+
+SOURCES = [bytes([10, 0, 0, 1]), bytes([10, 9, 0, 1])]
+CLIENTS = st.sampled_from(
+    [
+        Client(identity=identity("cart")),
+        Client(namespace="dev"),
+        Client(network=Network(bytes([10, 9, 0, 0]), 16)),
+        Client(authenticated=True),
+    ]
+)
+CALLS = st.builds(
+    lambda method, path: Call(method, *path),
+    st.sampled_from(["", "GET", "POST"]),
+    st.sampled_from(
+        [
+            (Path.ANY, ""),
+            (Path.EXACT, "/a"),
+            (Path.EXACT, "/a/b"),
+            (Path.PREFIX, "/a"),
+            (Path.PREFIX, "/"),
+            (Path.TEMPLATE, "/a/{}"),
+            (Path.TEMPLATE, "/{}/b"),
+        ]
+    ),
+)
+TARGETS = st.sampled_from(
+    [
+        Target(),
+        Target(labels=frozenset({("app", "menu")})),
+        Target(labels=frozenset({("app", "other")})),
+        Target(service="menu"),
+        Target(service="gone"),
+        Target(service="menu", route="list"),
+        Target(service="menu", route="gone"),
+    ]
+)
+PORTS = st.sampled_from([(), (HTTP,), ("raw",), ("absent", HTTP)])
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> list[Policy]:
+    """A few policies that allow or deny, of any level."""
+    found = []
+    for number in range(draw(st.integers(0, 5))):
+        effect = draw(st.sampled_from([Effect.ALLOW, Effect.DENY]))
+        rules = tuple(
+            Rule(
+                f"shop/p{number}#{place}",
+                effect is Effect.DENY,
+                tuple(draw(st.lists(CLIENTS, max_size=2))),
+                tuple(draw(st.lists(CALLS, max_size=2))),
+            )
+            for place in range(draw(st.integers(1, 2)))
+        )
+        key = ("shop", f"p{number}")
+        found.append(Policy(key, effect, draw(TARGETS), draw(PORTS), draw(st.booleans()), rules))
+    return found
+
+
+ATTEMPTS = st.builds(
+    Attempt,
+    st.sampled_from([identity("cart"), identity("dev/eve"), ""]),
+    st.sampled_from(SOURCES),
+    st.sampled_from(["", "GET", "POST"]),
+    st.sampled_from(["/", "/a", "/a/", "/a/b", "/a/b/c", "/x/b", "/menu", "/healthz", "/a//b", "/a/%2E%2e/b"]),
+    st.booleans(),
+)
+
+
+def slow(found: list[Policy], default: str, port: int, attempt: Attempt, *, drafts: bool) -> bool:
+    """May this call be made? The rules of docs/access.md, one after another."""
+    held = [one for one in found if (drafts or not one.audit) and _about(one, port)]
+    for level in ("route", "service", "workload", "namespace"):
+        matching = [
+            one.effect
+            for one in held
+            if _level(one.target) == level
+            for rule in one.rules
+            if any(_who(client, attempt) for client in rule.clients) or not rule.clients
+            if _what(one, rule, attempt)
+        ]
+        if matching:
+            return Effect.DENY not in matching
+    if any(one.effect is Effect.ALLOW for one in held):
+        kind = Default.DENY
+    else:
+        kind, audit = CHOICES[default]
+        kind = Default.ANYONE if audit and not drafts else kind
+    if kind is Default.ANYONE or (kind is Default.AUTHENTICATED and attempt.identity):
+        return True
+    return (port, attempt.method, attempt.path) == (HTTP, "GET", "/healthz")
+
+
+def _about(one: Policy, port: int) -> bool:
+    numbers = {"raw": RAW, "http": HTTP}
+    ports = {numbers.get(given, given) for given in one.ports} or {port}
+    return port in ports and one.target.service != "gone" and ("app", "other") not in one.target.labels
+
+
+def _level(target: Target) -> str:
+    return "route" if target.route else "service" if target.service else "workload" if target.labels else "namespace"
+
+
+def _who(client: Client, attempt: Attempt) -> bool:
+    if client.network:
+        return ipaddress.ip_address(attempt.ip) in ipaddress.ip_network("10.9.0.0/16")
+    if client.namespace:
+        return attempt.identity.startswith(f"spiffe://cluster.local/ns/{client.namespace}/sa/")
+    return attempt.identity == client.identity if client.identity else bool(attempt.identity)
+
+
+def _what(one: Policy, rule: Rule, attempt: Attempt) -> bool:
+    if one.target.route == "gone":
+        return False
+    calls = LIST if one.target.route else rule.calls
+    if not calls:
+        return True
+    deny = one.effect is Effect.DENY
+    if not attempt.method:
+        return deny and not attempt.opaque
+    return any(call.method in ("", attempt.method) and _path(call, attempt.path, deny) for call in calls)
+
+
+def _path(call: Call, path: str, deny: bool) -> bool:
+    pattern = {
+        Path.ANY: ".*",
+        Path.EXACT: re.escape(call.path),
+        Path.PREFIX: re.escape(call.path.rstrip("/")) + "(/.*)?",
+        Path.TEMPLATE: call.path.replace("{}", "[^/]+"),
+    }[call.kind]
+    if call.kind is not Path.ANY and ("//" in path or "%" in path):
+        return deny
+    return bool(re.fullmatch(pattern, path))
+
+
+@given(policies(), st.sampled_from(sorted(CHOICES)), st.sampled_from([HTTP, RAW]), ATTEMPTS)
+def test_the_compiled_table_says_what_the_rules_say(
+    found: list[Policy], default: str, port: int, attempt: Attempt
+) -> None:
+    """One ordered list gives the answers of levels, denials and defaults, for what is enforced and for drafts."""
+    verdicts = judge(state(*found, default=default).access("shop", MENU, port), attempt)
+
+    assert verdicts.enforced.allowed == slow(found, default, port, attempt, drafts=False)
+    assert verdicts.audited.allowed == slow(found, default, port, attempt, drafts=True)
+
+
+@given(policies(), st.sampled_from(sorted(CHOICES)))
+def test_order_of_arrival_means_nothing(found: list[Policy], default: str) -> None:
+    """The same policies give the same table, so every replica tells the same version."""
+    tables = [state(*order, default=default).access("shop", MENU, HTTP) for order in (found, found[::-1])]
+
+    assert tables[0] == tables[1]
+
+
+def test_a_mesh_without_policies_has_no_tables() -> None:
+    """Who does not use policies pays nothing for them."""
+    assert state().access("shop", MENU, HTTP) is None
+
+
+def test_the_nearest_default_counts() -> None:
+    """Pod before namespace before cluster; what is no default counts as none."""
+    found = Policies(lambda _: None, lambda *_: None, default="deny")
+    names = [found.base("shop", Pod()).name]
+    found.set_default("shop", "authenticated")
+    names.append(found.base("shop", Pod()).name)
+    names.append(found.base("shop", Pod(default="anyone", workload="deployment/menu")).name)
+    names.append(found.base("shop", Pod(default="nonsense")).name)
+
+    assert names == ["cluster", "namespace shop", "workload deployment/menu", "namespace shop"]
+
+
+def test_every_field_of_a_policy_is_read() -> None:
+    """Who and what, ports by number and name, drafts."""
+    found = policy(
+        {
+            "target": {"workload": {"matchLabels": {"app": "menu"}}},
+            "ports": [HTTP, "raw"],
+            "action": "deny",
+            "mode": "audit",
+            "rules": [
+                {
+                    "from": [
+                        {"serviceAccount": {"name": "cart"}},
+                        {"serviceAccount": {"name": "eve", "namespace": "dev"}},
+                        {"namespace": "dev"},
+                        {"identity": "spiffe://other/x"},
+                        {"cidr": "10.9.0.0/16"},
+                        {"authenticated": True},
+                    ],
+                    "to": [
+                        {"methods": ["GET", "HEAD"], "paths": ["/menu", "/menu/{id}/tea"], "pathPrefixes": ["/a"]},
+                        {"grpc": [{"service": "tea.v1.Menu", "method": "List"}, {"service": "tea.v1.Pot"}]},
+                        {"methods": ["PUT"]},
+                    ],
+                },
+                {"from": [{"anyone": True}]},
+            ],
+        }
+    )
+    of = {"GET": "GET", "HEAD": "HEAD"}
+    paths = [(Path.EXACT, "/menu"), (Path.TEMPLATE, "/menu/{}/tea"), (Path.PREFIX, "/a")]
+    calls = [Call(method, kind, path) for method in of for kind, path in paths]
+    calls += [Call("", Path.EXACT, "/tea.v1.Menu/List"), Call("", Path.PREFIX, "/tea.v1.Pot"), Call("PUT")]
+    clients = (
+        Client(identity=identity("cart")),
+        Client(identity=identity("dev/eve")),
+        Client(namespace="dev"),
+        Client(identity="spiffe://other/x"),
+        Client(network=Network(bytes([10, 9, 0, 0]), 16)),
+        Client(authenticated=True),
+    )
+    assert found == Policy(
+        ("shop", "p"),
+        Effect.DENY,
+        Target(labels=frozenset({("app", "menu")})),
+        (HTTP, "raw"),
+        audit=True,
+        rules=(Rule("shop/p#0", True, clients, tuple(calls)), Rule("shop/p#1", True, (), ())),
+    )
+
+
+ALLOW = {"rules": [{"from": [{"anyone": True}]}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        ({}, "spec.rules is empty"),
+        ({"rules": [{"from": []}]}, "an empty from"),
+        ({"rules": [{"from": [{}]}]}, "0 fields"),
+        ({"rules": [{"from": [{"anyone": True, "namespace": "dev"}]}]}, "2 fields"),
+        ({"rules": [{"from": [{"anyone": False}]}]}, "$.rules[0].from[0].anyone"),
+        ({"rules": [{"from": [{"namespace": ""}]}]}, "namespace is empty"),
+        ({"rules": [{"from": [{"cidr": "10.0.0.1/8"}]}]}, "host bits set"),
+        (ALLOW | {"target": {"workload": {"matchLabels": {}}}}, "matchLabels is empty"),
+        (ALLOW | {"target": {"workload": {"matchLabels": {"a": "b"}}, "service": {"name": "x"}}}, "both"),
+        (ALLOW | {"ports": [0]}, "$.ports[0]"),
+        (ALLOW | {"action": "permit"}, "$.action"),
+        (ALLOW | {"acton": "deny"}, "acton"),
+        ({"rules": [{"from": [{"anyone": True}], "to": [{}]}]}, "an empty item of to"),
+        ({"rules": [{"from": [{"anyone": True}], "to": [{"paths": ["menu"]}]}]}, "does not begin with /"),
+        ({"rules": [{"from": [{"anyone": True}], "to": [{"paths": ["/a/../b"]}]}]}, "two ways"),
+        ({"rules": [{"from": [{"anyone": True}], "to": [{"paths": ["/a/{id"]}]}]}, "whole segment"),
+        ({"rules": [{"from": [{"anyone": True}], "to": [{"methods": ["GET"], "grpc": [{"service": "s"}]}]}]}, "grpc"),
+        (ALLOW | {"rateLimit": {"requestsPerSecond": 1}, "mode": "audit"}, "neither action nor audit"),
+        (ALLOW | {"egress": {"allow": []}}, "of the whole namespace"),
+        ({"egress": {"allow": [{"host": "Example.com"}]}}, "no lower-case DNS name"),
+        ({"egress": {"allow": [{}]}}, "host or cidr"),
+    ],
+)
+def test_a_faulty_policy_holds_nowhere(spec: Json, fault: str) -> None:
+    """It says what is wrong; sp-validator refused it already, unless it was away."""
+    found = policy(spec)
+
+    assert [fault in found.faults[0], state(found).access("shop", MENU, HTTP)] == [True, None]
+
+
+def test_rate_limits_allow_nothing() -> None:
+    """A limit counts what its rules match, one for each rule, and changes nothing of who may call."""
+    limit = {"requestsPerSecond": 10, "burst": 20, "per": "target"}
+    found = policy({"rateLimit": limit, "rules": [{"from": [{"namespace": "dev"}], "to": [{"methods": ["POST"]}]}]})
+    everybody = policy({"rateLimit": {"requestsPerSecond": 5}}, "q")
+
+    assert state(found, everybody).access("shop", MENU, HTTP) == Access(
+        limits=(
+            Limit("shop/p", (Client(namespace="dev"),), (Call("POST"),), 10, 20, per_client=False),
+            Limit("shop/q", (), (), 5, 0, per_client=True),
+        )
+    )
+
+
+def test_egress_policies_add_up() -> None:
+    """What any of them allows may be called; a draft is told of only while none is enforced."""
+    network = {"cidr": "192.0.2.0/24", "ports": [443]}
+    one = policy({"egress": {"allow": [{"host": "b.example"}, network]}}, "one")
+    two = policy({"egress": {"allow": [{"host": "*.a.example"}]}}, "two")
+    draft = policy({"mode": "audit", "egress": {"allow": []}}, "draft")
+    networks = (Network(bytes([192, 0, 2, 0]), 24, (443,)),)
+
+    assert egress([two, draft, one]) == Egress("policy shop/one", ("*.a.example", "b.example"), networks)
+    assert egress([draft]) == Egress("policy shop/draft", (), (), audit=True)
+    assert egress([]) is None
+    assert state(one, two).access("shop", MENU, HTTP) is None
+
+
+def test_discovery_carries_the_whole_table() -> None:
+    """Rules in their order, every kind of client and call, defaults by name, limits."""
+    policies = [
+        policy({"rules": [{"from": [{"serviceAccount": {"name": "cart"}}, {"cidr": "10.9.0.0/16"}]}]}, "a"),
+        policy({"mode": "audit", "action": "deny", "rules": [{"from": [{"namespace": "dev"}]}]}, "b"),
+        policy({"rateLimit": {"requestsPerSecond": 5}}, "c"),
+    ]
+    access = state(*policies).access("shop", MENU, RAW)
+    assert access
+    told = pb.Inbound()
+    wire.inbound(access, told)
+
+    cart = pb.Client(identity=identity("cart"))
+    network = pb.Client(network=pb.Network(ip=bytes([10, 9, 0, 0]), prefix_length=16))
+    allow = pb.Rule(name="shop/a", clients=[cart, network])
+    deny = pb.Rule(name="shop/b", deny=True, clients=[pb.Client(namespace="dev")])
+    default = {"default": pb.DEFAULT_DENY, "default_name": "policy shop/a"}
+    assert told == pb.Inbound(
+        enforced=pb.Policy(rules=[allow], **default),
+        audited=pb.Policy(rules=[deny, allow], **default),
+        rate_limits=[pb.RateLimit(name="shop/c", requests_per_second=5, per_client=True)],
+    )
+
+
+def test_nothing_in_force_lets_everybody_in() -> None:
+    """No table: any call is allowed, and nothing is told."""
+    verdicts = judge(None, Attempt())
+
+    assert isinstance(verdicts, Verdicts)
+    assert (verdicts.enforced.allowed, verdicts.audited.allowed) == (True, True)
