@@ -38,7 +38,9 @@ class Names:
 class Followed:
     """A fake cluster and a reflector that follows its pods."""
 
-    def __init__(self, kube: FakeKube, api: KubeApi, idle_seconds: float, **selectors: str) -> None:
+    def __init__(
+        self, kube: FakeKube, api: KubeApi, idle_seconds: float, *, optional: bool = False, **selectors: str
+    ) -> None:
         self.kube = kube
         self.index = Names()
         self.errors: list[Exception] = []
@@ -46,6 +48,7 @@ class Followed:
             api,
             Resource("/api/v1/pods", Pod, **selectors),
             self.index,
+            optional=optional,
             idle_seconds=idle_seconds,
             on_error=self.errors.append,
             sleep=lambda _: asyncio.sleep(0),
@@ -63,10 +66,10 @@ class Followed:
 
 
 @asynccontextmanager
-async def followed(idle_seconds: float = 30.0, **selectors: str) -> AsyncIterator[Followed]:
+async def followed(idle_seconds: float = 30.0, *, optional: bool = False, **selectors: str) -> AsyncIterator[Followed]:
     """A running reflector of a fake cluster's pods."""
     async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
-        result = Followed(kube, api, idle_seconds, **selectors)
+        result = Followed(kube, api, idle_seconds, optional=optional, **selectors)
         task = tasks.create_task(result.reflector.run())
         yield result
         task.cancel()
@@ -203,6 +206,25 @@ async def test_refusals_are_tried_again() -> None:
         await follow.settled()
         task.cancel()
         assert len(follow.errors) == 3
+
+
+async def test_a_kind_that_is_installed_later() -> None:
+    """An optional kind has no objects while the server does not know it; then those there are, and none again."""
+    known = False
+
+    def crd(_: Recorded) -> tuple[int, Any] | None:
+        return None if known else (404, {"reason": "NotFound", "message": "the server could not find it"})
+
+    async with followed(idle_seconds=0.1, optional=True) as cluster:
+        cluster.kube.on_request("GET", "/api/v1/pods", crd)
+        await until(cluster.reflector.state.synced.is_set)
+        assert cluster.index.nodes == {}
+        cluster.put("web-1")
+        known = True
+        await cluster.settled()
+        known = False
+        await until(lambda: not cluster.index.nodes)
+        assert (cluster.errors, cluster.reflector.state.failures) == ([], 0)
 
 
 async def test_too_deep_json_is_a_failure() -> None:

@@ -21,6 +21,7 @@ class Meta(Struct, rename="camel"):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    generation: int = 0
     generate_name: str = ""
     creation_timestamp: str | None = None
     """None in objects that no server has stored yet: reviews send a null."""

@@ -35,6 +35,9 @@ PAGE = 500
 WATCH_SECONDS = 290
 """The server ends a watch after this; a fresh one starts where it ended."""
 
+ABSENT_SECONDS = 5.0
+"""How often a kind that the server does not know is asked for."""
+
 LINE = 2**23
 """Longest event taken, in bytes; etcd refuses objects above 1.5 MB."""
 
@@ -136,6 +139,8 @@ def pause(attempt: int) -> float:
 class Reflector(Generic[T]):
     """Keeps an index equal to the API server's objects of one kind. `run` goes on until cancelled.
 
+    `optional`: a kind that the server does not know has no objects, until it does.
+
     With `translate` the index gets what that makes of each object: page by page, so that the objects of a long list
     are never in memory together.
     """
@@ -147,6 +152,7 @@ class Reflector(Generic[T]):
         index: Index[T],
         *,
         translate: Callable[[Any], T] = lambda obj: obj,
+        optional: bool = False,
         idle_seconds: float = 50.0,
         on_error: Callable[[Exception], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
@@ -155,6 +161,7 @@ class Reflector(Generic[T]):
         self._resource = resource
         self._index = index
         self._translate = translate
+        self._optional = optional
         self._idle_seconds = idle_seconds
         self._on_error = on_error
         self._sleep = sleep
@@ -182,8 +189,17 @@ class Reflector(Generic[T]):
         except _GoneError:
             self._version = ""
         except _FAILURES as error:
+            if self._optional and isinstance(error, ApiError) and error.status == 404:
+                await self._wait_for_kind()
+                return
             self.state.failures += 1
             self._on_error(error)
+
+    async def _wait_for_kind(self) -> None:
+        """The server does not know the kind, or no more."""
+        self._version = ""
+        self._take([], 0)
+        await self._sleep(ABSENT_SECONDS)
 
     def _alive(self) -> None:
         self.state.last_event = asyncio.get_running_loop().time()
@@ -199,10 +215,14 @@ class Reflector(Generic[T]):
             if not page.metadata.continue_:
                 break
             params["continue"] = page.metadata.continue_
-        self._index.reset(objects)
+        self._take(objects, listed)
         self._version = page.metadata.resource_version
-        self.state.objects = listed
         self.state.relists += 1
+
+    def _take(self, objects: list[T], listed: int) -> None:
+        """These are all there are."""
+        self._index.reset(objects)
+        self.state.objects = listed
         self._alive()
         self.state.synced.set()
 
