@@ -34,6 +34,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // Draws the first random bytes as well, so that no handshake waits for entropy.
     let identity = Identity::new(&config.own_id(), &config.trust_domain);
     let discovery = Discovery::new(config.cluster_networks.clone());
+    discovery.pin(&config.inbound_ports);
     let shared = Arc::new(Shared::new(config, identity, discovery, Arc::new(socket::original_dst)));
     if shared.config.access_log {
         shared.ring.log_to(access_log::start(std::io::stdout())?);

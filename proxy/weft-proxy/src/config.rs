@@ -71,6 +71,8 @@ pub struct Config {
     pub workload: String,
     pub cluster_networks: Vec<IpNet>,
     pub opaque_ports: Vec<u16>,
+    /// Ports that the pod's containers declare: who may call them is asked for from the start.
+    pub inbound_ports: Vec<u16>,
     /// Ports of the pod's tcpSocket probes, which ask this proxy's admin port instead.
     pub probe_ports: Vec<u16>,
     pub forward: Vec<Forward>,
@@ -131,6 +133,7 @@ impl Config {
             workload: r.text("WEFT_WORKLOAD", ""),
             cluster_networks: r.list("WEFT_CLUSTER_NETWORKS", "", parse),
             opaque_ports: r.list("WEFT_OPAQUE_PORTS", "", parse_ports).into_iter().flatten().collect(),
+            inbound_ports: r.list("WEFT_INBOUND_PORTS", "", parse),
             probe_ports: r.list("WEFT_PROBE_PORTS", "", parse),
             forward: r.list("WEFT_FORWARD", "", parse_forward),
             forward_anonymous: r.list("WEFT_FORWARD_ANONYMOUS", "", parse),

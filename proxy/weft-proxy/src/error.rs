@@ -19,10 +19,18 @@ pub enum Code {
     Lost,
     /// The request itself is at fault.
     Request,
+    /// A policy of this pod does not let the client do this.
+    Denied,
+    /// The client comes too often.
+    Limited,
+    /// Who may come in is not known yet.
+    NoPolicy,
+    /// A policy of this pod does not let it leave the mesh.
+    Egress,
 }
 
 impl Code {
-    pub const ALL: [Code; 12] = [
+    pub const ALL: [Code; 16] = [
         Code::NoRoute,
         Code::Unknown,
         Code::Connect,
@@ -35,6 +43,10 @@ impl Code {
         Code::Overloaded,
         Code::Lost,
         Code::Request,
+        Code::Denied,
+        Code::Limited,
+        Code::NoPolicy,
+        Code::Egress,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -51,33 +63,44 @@ impl Code {
             Code::Overloaded => "E110",
             Code::Lost => "E111",
             Code::Request => "E112",
+            Code::Denied => "E114",
+            Code::Limited => "E115",
+            Code::NoPolicy => "E116",
+            Code::Egress => "E117",
         }
     }
 
     /// The HTTP status of a response that the proxy makes itself.
     pub fn status(self) -> http::StatusCode {
         match self {
-            Code::NoEndpoints | Code::Unknown | Code::ShuttingDown | Code::Overloaded => {
+            Code::NoEndpoints | Code::Unknown | Code::ShuttingDown | Code::Overloaded | Code::NoPolicy => {
                 http::StatusCode::SERVICE_UNAVAILABLE
             }
             Code::Timeout => http::StatusCode::GATEWAY_TIMEOUT,
             Code::Request => http::StatusCode::BAD_REQUEST,
+            Code::Denied | Code::Egress => http::StatusCode::FORBIDDEN,
+            Code::Limited => http::StatusCode::TOO_MANY_REQUESTS,
             _ => http::StatusCode::BAD_GATEWAY,
         }
     }
 
-    /// The gRPC status of such a response: INVALID_ARGUMENT, DEADLINE_EXCEEDED or UNAVAILABLE.
+    /// The gRPC status of such a response: INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED, RESOURCE_EXHAUSTED
+    /// or UNAVAILABLE.
     pub fn grpc_status(self) -> u16 {
         match self {
             Code::Request => 3,
             Code::Timeout => 4,
+            Code::Denied | Code::Egress => 7,
+            Code::Limited => 8,
             _ => 14,
         }
     }
 
-    /// Whether the application certainly has not seen the request, so that any method may be sent again.
+    /// Whether the request may be sent elsewhere, whatever its method: the application certainly has not seen it, and
+    /// another one would not refuse it alike.
     pub fn is_undelivered(self) -> bool {
-        !matches!(self, Code::Timeout | Code::Protocol | Code::Lost | Code::Request)
+        use Code::*;
+        !matches!(self, Timeout | Protocol | Lost | Request | Denied | Limited | Egress)
     }
 
     /// The code that a `weft-error` header begins with.
@@ -119,10 +142,10 @@ mod tests {
         }
     }
 
-    /// Only what surely was not delivered may be sent again whatever the method.
+    /// Only what surely was not delivered may be sent again whatever the method, and what was forbidden never.
     #[test]
-    fn lost_and_late_requests_may_have_been_seen() {
+    fn lost_and_refused_requests_stay_so() {
         let seen: Vec<_> = Code::ALL.into_iter().filter(|c| !c.is_undelivered()).map(Code::as_str).collect();
-        assert_eq!(vec!["E105", "E108", "E111", "E112"], seen);
+        assert_eq!(vec!["E105", "E108", "E111", "E112", "E114", "E115", "E117"], seen);
     }
 }

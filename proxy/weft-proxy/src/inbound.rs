@@ -24,6 +24,7 @@ use crate::identity::{ALPN_TCP, peer_id};
 use crate::io::Io;
 use crate::lookahead::Lookahead;
 use crate::metrics::Tls;
+use crate::outbound;
 use crate::socket;
 use crate::worker::Worker;
 
@@ -40,7 +41,13 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
     socket::tune(&stream).map_err(failed)?;
     let dst = (worker.shared.original_dst)(&stream).map_err(failed)?;
     refuse_foreign(&worker, dst)?;
-    let inbound = worker.shared.discovery.inbound(dst.port()).await;
+    let inbound = match worker.shared.discovery.inbound(dst.port()).await {
+        Ok(inbound) => inbound,
+        Err(error) => {
+            let error = Error::new(Code::NoPolicy, error.to_string());
+            return Box::pin(outbound::refuse(&worker, stream, error)).await;
+        }
+    };
     let conn = Conn { app: worker.app(dst), worker, source, inbound };
     let mut buf = BytesMut::new();
     match detect::detect(&stream, &mut buf, conn.patience()).await.map_err(failed)? {

@@ -24,6 +24,7 @@ pub mod logs;
 pub mod lookahead;
 pub mod metrics;
 pub mod outbound;
+pub mod policy;
 pub mod ports;
 pub mod probe;
 pub mod route;

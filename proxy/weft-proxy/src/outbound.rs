@@ -86,7 +86,7 @@ fn refuse_loop(worker: &Worker, stream: &TcpStream, dst: SocketAddr) -> Result<(
 }
 
 /// Tells an HTTP client why it gets no answer; others are cut off.
-async fn refuse(worker: &Rc<Worker>, stream: TcpStream, error: Error) -> Result<(), Error> {
+pub async fn refuse(worker: &Rc<Worker>, stream: TcpStream, error: Error) -> Result<(), Error> {
     let mut buf = BytesMut::new();
     if let Ok(Found::Kind(kind @ (Kind::Http1 | Kind::Http2))) =
         detect::detect(&stream, &mut buf, Patience::Silence(SILENCE)).await

@@ -132,7 +132,7 @@ async fn answers_are_shared_and_followed() {
     );
     assert_eq!(1, plane.destination.watches().len());
     let gone = api::Outbound {
-        destination: Some(api::outbound::Destination::NotInMesh(api::NotInMesh {})),
+        destination: Some(api::outbound::Destination::NotInMesh(api::NotInMesh::default())),
         protocol: 1,
     };
     plane.destination.put(address("10.0.0.1:80"), "2", State::Outbound(gone));

@@ -165,7 +165,11 @@ async fn routes_have_names_and_timeouts() {
     });
     let route = |name: &str, path: &str, request_timeout_ms| api::Route {
         name: name.into(),
-        matches: vec![api::RouteMatch { method: "GET".into(), path_regex: path.into() }],
+        matches: vec![api::RouteMatch {
+            method: "GET".into(),
+            path_regex: path.into(),
+            ..Default::default()
+        }],
         request_timeout_ms,
         ..api::Route::default()
     };

@@ -2,7 +2,7 @@
 //!
 //! Pure but for the watch channels: no clock, no network. Readers on any thread hold receivers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use weft_api::discovery as api;
 
 use super::endpoints;
-use super::model::{EndpointSet, Inbound, Outbound, ServicePort};
+use super::model::{EndpointSet, Inbound, Outbound, Protocol, ServicePort};
 use super::translate::{self, Target};
+use crate::policy;
 
 /// One target: its value, whether the control plane has ever spoken of it, and since when nobody reads it.
 pub struct Slot<T> {
@@ -102,6 +103,9 @@ pub struct Cache {
     outbound: Table<SocketAddr, Outbound>,
     endpoints: Table<ServicePort, EndpointSet>,
     inbound: Table<u16, Inbound>,
+    /// Own ports that stay for ever.
+    pinned: HashSet<u16>,
+    limits: policy::Known,
 }
 
 /// What came of an update.
@@ -122,6 +126,8 @@ impl Cache {
             outbound: Table(HashMap::new()),
             endpoints: Table(HashMap::new()),
             inbound: Table(HashMap::new()),
+            pinned: HashSet::new(),
+            limits: policy::Known::default(),
         }
     }
 
@@ -153,14 +159,20 @@ impl Cache {
         self.outbound.0.len() + self.endpoints.0.len() + self.inbound.0.len()
     }
 
+    /// An own port that is never forgotten.
+    pub fn pin(&mut self, port: u16) {
+        self.pinned.insert(port);
+    }
+
     /// Whether `port` is one of at most `max` own ports that are held, or there is room for it now; and what was
-    /// forgotten for it: ports that nobody uses and of which nothing is declared, a scan's.
-    pub fn make_room(&mut self, port: u16, max: usize) -> (bool, Vec<Target>) {
+    /// forgotten for it: ports that nobody uses and that are not declared to speak something, a scan's.
+    pub fn make_room(&mut self, port: u16, max: usize, forget: bool) -> (bool, Vec<Target>) {
         let ports = &mut self.inbound.0;
         let mut forgotten = Vec::new();
-        if ports.len() >= max && !ports.contains_key(&port) {
+        if forget && ports.len() >= max && !ports.contains_key(&port) {
             ports.retain(|port, slot| {
-                let kept = slot.in_use() || **slot.value.borrow() != Inbound::default();
+                let declared = slot.value.borrow().protocol != Protocol::Detect;
+                let kept = slot.in_use() || declared || self.pinned.contains(port);
                 if !kept {
                     forgotten.push(Target::Inbound(*port));
                 }
@@ -198,9 +210,11 @@ impl Cache {
             (Target::Outbound(address), State::Outbound(message)) => {
                 store(self.outbound.0.get_mut(address), translate::outbound(message), update.version)
             }
-            (Target::Inbound(port), State::Inbound(message)) => {
-                store(self.inbound.0.get_mut(port), Some(translate::inbound(&message)), update.version)
-            }
+            (Target::Inbound(port), State::Inbound(message)) => store(
+                self.inbound.0.get_mut(port),
+                Some(translate::inbound(&message, &mut self.limits)),
+                update.version,
+            ),
             (Target::Endpoints(service), State::Endpoints(message)) => {
                 let set = endpoints::whole(service, message, &update.version);
                 store(self.endpoints.0.get_mut(service), Some(set), update.version)

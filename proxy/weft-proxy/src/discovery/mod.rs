@@ -25,14 +25,12 @@ use translate::Target;
 
 /// How long a connection waits for an answer about a target of which nothing is known.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long the first connection to an own port waits for what is declared of it.
-const PORT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Targets nobody has used for so long are forgotten.
 const KEEP_IDLE: Duration = Duration::from_secs(300);
 /// Targets on one stream. An application that dials more (a port scan) pushes out what is not in use.
 const MAX_TARGETS: usize = 4096;
-/// Own ports that are asked for; a port scan from outside may dial all there are.
-const MAX_PORTS: usize = 256;
+/// Own ports that are known; a port scan from outside may dial all there are.
+const MAX_PORTS: usize = 1024;
 
 /// Nothing is known of the target, and the destination service did not say within the time limit.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -56,8 +54,6 @@ struct Shared {
     /// Addresses outside are not in the mesh and never asked for; empty: all are asked for.
     networks: Vec<IpNet>,
     outside: watch::Sender<Arc<Outbound>>,
-    /// Own ports beyond those that are asked for.
-    unasked: watch::Sender<Arc<Inbound>>,
     state: Mutex<State>,
     connected: AtomicBool,
 }
@@ -81,7 +77,6 @@ impl Discovery {
             shared: Arc::new(Shared {
                 networks,
                 outside: watch::Sender::new(Arc::new(Outbound::not_in_mesh())),
-                unasked: watch::Sender::default(),
                 state: Mutex::new(state),
                 connected: AtomicBool::new(false),
             }),
@@ -107,27 +102,29 @@ impl Discovery {
         answered(reader, service).await
     }
 
-    /// What is known of a port of the own pod; the default if the control plane does not answer soon.
-    pub async fn inbound(&self, port: u16) -> watch::Receiver<Arc<Inbound>> {
+    /// What holds for a port of the own pod. An error lets nobody in: who may call is not known.
+    pub async fn inbound(&self, port: u16) -> Result<watch::Receiver<Arc<Inbound>>, DiscoveryError> {
+        let target = Target::Inbound(port);
         if !self.make_room(port) {
-            return self.shared.unasked.subscribe();
+            return Err(DiscoveryError { target: target.to_string() });
         }
-        let mut new = false;
-        let mut reader = self.ask(Target::Inbound(port), |cache| {
-            let asked = cache.inbound(port);
-            new = asked.1;
-            asked
-        });
-        // Only the first connection waits: a control plane that never answers for it must not slow down all others.
-        if new && self.is_connected() {
-            let _ = tokio::time::timeout(PORT_TIMEOUT, reader.known.wait_for(|known| *known)).await;
-        }
-        reader.value
+        let reader = self.ask(target.clone(), |cache| cache.inbound(port));
+        answered(reader, &target).await
     }
 
+    /// Asks for ports of the own pod from the start, and never forgets them.
+    pub fn pin(&self, ports: &[u16]) {
+        for port in ports {
+            self.state().cache.pin(*port);
+            self.ask(Target::Inbound(*port), |cache| cache.inbound(*port));
+        }
+    }
+
+    /// While the control plane is away nothing is forgotten: it could not be learnt again.
     fn make_room(&self, port: u16) -> bool {
+        let forget = self.is_connected();
         let mut state = self.state();
-        let (room, forgotten) = state.cache.make_room(port, MAX_PORTS);
+        let (room, forgotten) = state.cache.make_room(port, MAX_PORTS, forget);
         state.unwatch(forgotten);
         room
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
+use crate::policy::Access;
+
 /// A port of a Service, the key of an endpoint set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServicePort {
@@ -182,7 +184,9 @@ pub struct EndpointSet {
 }
 
 /// A port of the proxy's own pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Inbound {
     pub protocol: Protocol,
+    /// None: anyone may call.
+    pub access: Option<Arc<Access>>,
 }

@@ -21,19 +21,32 @@ fn nothing_is_forgotten_while_disconnected() {
     assert_eq!((1, 0), (left(false), left(true)));
 }
 
-/// A scan of the pod's ports is forgotten again; what is declared of ports stays, and is still asked for after it.
+/// A scan of the pod's ports is forgotten again; what is declared and what is pinned stays, and there is room after it.
 #[tokio::test]
 async fn own_ports_are_bounded() {
     let discovery = Discovery::new(vec![]);
-    let opaque = Inbound { protocol: Protocol::Opaque };
-    discovery.put_inbound(1, opaque);
-    for port in 2..2000 {
-        discovery.inbound(port).await;
+    discovery.shared.connected.store(true, Ordering::Relaxed);
+    discovery.put_inbound(1, Inbound { protocol: Protocol::Opaque, access: None });
+    discovery.pin(&[2]);
+    let held =
+        |port| discovery.state().cache.held().iter().any(|(target, _)| *target == Target::Inbound(port));
+    for port in 3..5000 {
+        // Nobody answers, and nobody waits.
+        let _ = futures_util::FutureExt::now_or_never(discovery.inbound(port));
         assert!(discovery.state().cache.len() <= MAX_PORTS);
+        assert!(held(1) && held(2) && held(port));
     }
-    assert_eq!(Protocol::Opaque, discovery.inbound(1).await.borrow().protocol);
-    discovery.inbound(2000).await;
-    assert!(discovery.state().cache.held().iter().any(|(target, _)| *target == Target::Inbound(2000)));
+    assert_eq!(Protocol::Opaque, discovery.inbound(1).await.unwrap().borrow().protocol);
+}
+
+/// While the control plane is away, a scan makes nothing forgotten.
+#[tokio::test]
+async fn own_ports_stay_while_disconnected() {
+    let discovery = Discovery::new(vec![]);
+    (1..=MAX_PORTS as u16).for_each(|port| discovery.put_inbound(port, Inbound::default()));
+    let refused = discovery.inbound(MAX_PORTS as u16 + 1).await.map(|_| ()).unwrap_err();
+    assert_eq!("inbound port 1025", refused.target);
+    assert!(discovery.inbound(1).await.is_ok());
 }
 
 /// A scan of the network pushes out what is not in use, and only that.

@@ -12,6 +12,7 @@ use super::model::{
     Breaker, Destination, DstLabels, Endpoint, Inbound, Outbound, Protocol, RetryBudget, Route, RouteMatch,
     ServiceDestination, ServicePort, WeightedBackend,
 };
+use crate::policy::{self, Access};
 
 /// Compiled size that one path expression may have.
 const REGEX_LIMIT: usize = 256 * 1024;
@@ -90,8 +91,8 @@ fn decode_protocol(protocol: i32) -> Protocol {
     }
 }
 
-pub fn inbound(message: &api::Inbound) -> Inbound {
-    Inbound { protocol: decode_protocol(message.protocol) }
+pub fn inbound(message: &api::Inbound, limits: &mut policy::Known) -> Inbound {
+    Inbound { protocol: decode_protocol(message.protocol), access: Access::new(message, limits) }
 }
 
 /// None: the message says nothing this proxy understands, and what is known stays.
@@ -220,7 +221,8 @@ mod tests {
 
     #[test]
     fn path_expressions_match_the_whole_path() {
-        let message = api::RouteMatch { method: "GET".into(), path_regex: "/a|/b/[^/]+".into() };
+        let message =
+            api::RouteMatch { method: "GET".into(), path_regex: "/a|/b/[^/]+".into(), ..Default::default() };
         let rule = route_match(&message).unwrap();
         assert!(rule.matches("GET", "/a") && rule.matches("GET", "/b/1"));
         assert!(!rule.matches("GET", "/a/x") && !rule.matches("POST", "/a"));

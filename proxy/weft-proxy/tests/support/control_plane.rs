@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub struct FakeDestination {
     updates: Arc<Mutex<HashMap<Key, api::Update>>>,
     changes: broadcast::Sender<api::Update>,
     pub asked: watch::Sender<Vec<api::Request>>,
+    /// Watches are not answered.
+    pub mute: Arc<AtomicBool>,
     /// What answers a Hello that wants heartbeats; 0: this service knows none.
     pub interval_ms: Arc<AtomicU32>,
 }
@@ -77,6 +79,7 @@ impl FakeDestination {
             updates: Arc::default(),
             changes: broadcast::Sender::new(64),
             asked: watch::Sender::default(),
+            mute: Arc::default(),
             interval_ms: Arc::new(AtomicU32::new(60_000)),
         }
     }
@@ -141,9 +144,12 @@ impl FakeDestination {
     fn answer(&self, watched: &mut HashSet<Key>, request: api::Request) -> Option<api::Update> {
         match request.kind? {
             Kind::Watch(watch) => {
-                let key = watch.target?.encode_to_vec();
+                let key = watch.target.as_ref()?.encode_to_vec();
                 watched.insert(key.clone());
                 let known = self.updates.lock().unwrap().get(&key).cloned();
+                let known = known
+                    .or_else(|| undeclared(watch.target?))
+                    .filter(|_| !self.mute.load(Ordering::Relaxed));
                 known.filter(|update| update.version != watch.held_version)
             }
             Kind::Unwatch(target) => {
@@ -158,6 +164,15 @@ impl FakeDestination {
             }
         }
     }
+}
+
+/// Of an own port there is always an answer: here, that nothing is declared.
+fn undeclared(target: api::Target) -> Option<api::Update> {
+    matches!(target.kind, Some(api::target::Kind::Inbound(_))).then(|| api::Update {
+        target: Some(target),
+        version: "undeclared".into(),
+        state: Some(api::update::State::Inbound(api::Inbound::default())),
+    })
 }
 
 #[tonic::async_trait]

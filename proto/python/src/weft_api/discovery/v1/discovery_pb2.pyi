@@ -1218,10 +1218,11 @@ Global___Client: _TypeAlias = Client  # noqa: Y015
 
 @_typing.final
 class CallMatch(_message.Message):
-    """A kind of request. The path is normalised once (percent-encoding of unreserved characters decoded, upper case
-    hexadecimal otherwise); what an application could read in two ways (dot segments, empty segments, encoded slashes
-    or NUL) matches no allow rule with a path, and every deny rule with one whose method fits. One slash at the end is
-    part of the path, no empty segment.
+    """A kind of request. Paths are compared percent-decoded, once. What an application could read in two ways (dot
+    segments, empty segments, encoded slashes, backslashes, ";", control characters, broken escapes, escapes that are
+    still there after decoding, bytes that are no UTF-8) matches no allow rule with a path, and every deny rule with one
+    whose method fits. One slash at the end is part of the path, no empty segment: to a rule that allows, and not to one
+    that denies. Rate limits match as rules that deny.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

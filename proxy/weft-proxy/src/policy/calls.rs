@@ -1,0 +1,186 @@
+//! Which rules a request falls under: a tree of path segments, with the rules at the places where their paths end.
+
+use std::collections::HashMap;
+
+use weft_api::discovery as api;
+use weft_api::discovery::call_match::Path;
+
+use super::path::plain;
+
+/// Longest path of a rule; it bounds the tree's depth.
+const MAX_PATH: usize = 2048;
+
+/// What is judged.
+#[derive(Clone, Copy, Debug)]
+pub enum Call<'a> {
+    Request {
+        method: &'a str,
+        /// As it came, without query.
+        path: &'a str,
+    },
+    /// A connection that is not HTTP. On a port that is not opaque nobody can tell what it carries.
+    Bytes { opaque: bool },
+}
+
+/// Rules by the calls that they name. Numbers of rules come in order and are kept so.
+///
+/// Rules that deny or limit are `guard`s: they must not be got around by a path or by bytes that the application may
+/// read otherwise than this proxy, so they have these as well. Rules that allow never do.
+#[derive(Default)]
+pub struct Calls {
+    /// Rules that name no calls.
+    all: Vec<u32>,
+    /// Guards that name calls, for bytes of which nobody knows what they are.
+    bytes: Vec<u32>,
+    /// Calls without a path; the rules of `all` too.
+    pathless: Leaf,
+    root: Node,
+    /// Guards' calls with a path, for paths that could be read in two ways.
+    guarded: Leaf,
+}
+
+/// Where paths end: rules, by method.
+#[derive(Default)]
+struct Leaf(Vec<(Option<Box<str>>, Vec<u32>)>);
+
+#[derive(Default)]
+struct Node {
+    children: HashMap<Box<str>, Node>,
+    /// Any one segment.
+    any: Option<Box<Node>>,
+    exact: Leaf,
+    /// With a slash behind it.
+    slashed: Leaf,
+    prefix: Leaf,
+}
+
+impl Calls {
+    /// Adds the rule with the highest number so far. False: not all calls make sense; a guard's that does not is any
+    /// request of its method.
+    pub fn add(&mut self, rule: u32, calls: &[api::CallMatch], guard: bool) -> bool {
+        if calls.is_empty() {
+            push(&mut self.all, rule);
+            self.pathless.add(rule, "");
+        } else if guard {
+            push(&mut self.bytes, rule);
+        }
+        // All of them, and not only up to the first that does not.
+        calls.iter().filter(|call| !self.add_call(rule, call, guard)).count() == 0
+    }
+
+    fn add_call(&mut self, rule: u32, call: &api::CallMatch, guard: bool) -> bool {
+        let Some(path) = &call.path else {
+            self.pathless.add(rule, &call.method);
+            return true;
+        };
+        if guard {
+            self.guarded.add(rule, &call.method);
+        }
+        match self.root.insert(path) {
+            Some((node, slash)) => {
+                node.add(rule, &call.method, path, slash, guard);
+                true
+            }
+            None => {
+                if guard {
+                    self.pathless.add(rule, &call.method);
+                }
+                false
+            }
+        }
+    }
+
+    /// The lists of rules that it falls under; each sorted.
+    pub fn lists<'a>(&'a self, call: Call<'_>) -> Vec<&'a [u32]> {
+        let mut lists = Vec::with_capacity(4);
+        let (method, path) = match call {
+            Call::Request { method, path } => (method, path),
+            Call::Bytes { opaque: true } => return vec![&self.all],
+            Call::Bytes { opaque: false } => return vec![&self.all, &self.bytes],
+        };
+        self.pathless.lists(method, &mut lists);
+        match plain(path) {
+            Some(path) => {
+                let (segments, slash) = segments(&path);
+                self.root.lists(segments, slash, method, &mut lists);
+            }
+            None => self.guarded.lists(method, &mut lists),
+        }
+        lists
+    }
+}
+
+/// A plain path's segments, joined, and whether a slash ends it.
+fn segments(path: &str) -> (&str, bool) {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    match path.strip_suffix('/') {
+        Some(rest) => (rest, true),
+        None => (path, path.is_empty()),
+    }
+}
+
+impl Node {
+    /// The node at which a rule's path ends, and whether a slash does; none for a path that no request can have.
+    fn insert(&mut self, path: &Path) -> Option<(&mut Self, bool)> {
+        let (Path::Exact(raw) | Path::Prefix(raw) | Path::Template(raw)) = path;
+        plain(raw).filter(|_| raw.len() <= MAX_PATH)?;
+        let (joined, slash) = segments(raw);
+        let mut node = self;
+        for segment in joined.split('/').filter(|segment| !segment.is_empty()) {
+            node = if matches!(path, Path::Template(_)) && segment == "{}" {
+                node.any.get_or_insert_default()
+            } else {
+                let whole = format!("/{segment}");
+                node.children.entry(plain(&whole)?[1..].into()).or_default()
+            };
+        }
+        Some((node, slash))
+    }
+
+    fn add(&mut self, rule: u32, method: &str, path: &Path, slash: bool, guard: bool) {
+        if matches!(path, Path::Prefix(_)) {
+            return self.prefix.add(rule, method);
+        }
+        // To most applications both are one.
+        if guard || !slash {
+            self.exact.add(rule, method);
+        }
+        if guard || slash {
+            self.slashed.add(rule, method);
+        }
+    }
+
+    fn lists<'a>(&'a self, rest: &str, slash: bool, method: &str, lists: &mut Vec<&'a [u32]>) {
+        self.prefix.lists(method, lists);
+        if rest.is_empty() {
+            return if slash { &self.slashed } else { &self.exact }.lists(method, lists);
+        }
+        let (segment, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        for node in self.children.get(segment).into_iter().chain(self.any.as_deref()) {
+            node.lists(rest, slash, method, lists);
+        }
+    }
+}
+
+impl Leaf {
+    /// `method`: empty for any.
+    fn add(&mut self, rule: u32, method: &str) {
+        let method = (!method.is_empty()).then(|| method.into());
+        match self.0.iter_mut().find(|(known, _)| *known == method) {
+            Some((_, rules)) => push(rules, rule),
+            None => self.0.push((method, vec![rule])),
+        }
+    }
+
+    fn lists<'a>(&'a self, method: &str, lists: &mut Vec<&'a [u32]>) {
+        let fits = |wanted: &Option<Box<str>>| wanted.as_deref().is_none_or(|wanted| wanted == method);
+        lists.extend(self.0.iter().filter(|(wanted, _)| fits(wanted)).map(|(_, rules)| &rules[..]));
+    }
+}
+
+/// Numbers come in order; one may come twice.
+pub fn push(rules: &mut Vec<u32>, rule: u32) {
+    if rules.last() != Some(&rule) {
+        rules.push(rule);
+    }
+}

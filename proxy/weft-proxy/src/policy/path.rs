@@ -1,0 +1,124 @@
+//! A path as the application will see it, or the word that nobody can know how it will.
+//!
+//! Rules compare what is percent-decoded once. A path that two readers could take for two different ones has no such
+//! form: it lies on no path that a rule allows, and on every path that a rule denies.
+
+use std::borrow::Cow;
+
+/// The path, percent-decoded; none for one that could be read in two ways:
+/// - it does not begin with `/` (`*`, CONNECT's authority), or has empty or dot segments, which many servers resolve;
+/// - an escape that is none, or that hides what separates (`/`), ends (control characters, NUL) or changes (`\`) a path;
+/// - `;`, behind which Java's servers read no path any more;
+/// - escapes still there after decoding, or bytes that are no UTF-8: another reader may decode once more, or leniently.
+pub fn plain(path: &str) -> Option<Cow<'_, str>> {
+    let path = if path.bytes().all(is_plain) { Cow::Borrowed(path) } else { Cow::Owned(decode(path)?) };
+    let segments = path.strip_prefix('/')?;
+    let last = segments.len() - segments.rsplit('/').next().map_or(0, str::len);
+    let whole = |segment: &str| !matches!(segment, "" | "." | "..");
+    let sound = segments[..last].split_terminator('/').all(whole) && !matches!(&segments[last..], "." | "..");
+    sound.then_some(path)
+}
+
+/// Stands for itself, however it is read.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte)
+}
+
+fn decode(path: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let byte = if first == b'%' { escaped(after).filter(|byte| *byte != b'/')? } else { first };
+        if byte.is_ascii_control() || matches!(byte, b'\\' | b';') {
+            return None;
+        }
+        decoded.push(byte);
+        rest = if first == b'%' { &after[2..] } else { after };
+    }
+    let twice = decoded.windows(3).any(|three| three[0] == b'%' && escaped(&three[1..]).is_some());
+    String::from_utf8(decoded).ok().filter(|_| !twice)
+}
+
+/// The byte that two hexadecimal digits stand for.
+fn escaped(digits: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|d| d as u8);
+    match digits {
+        [high, low, ..] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every spelling of a path is the same path.
+    #[test]
+    fn spellings_are_one() {
+        for (spelling, path) in [
+            ("/", "/"),
+            ("/orders/17", "/orders/17"),
+            ("/orders/", "/orders/"),
+            ("/%6frders/%7E", "/orders/~"),
+            ("/a%40b.example", "/a@b.example"),
+            ("/caf%c3%a9", "/café"),
+            ("/café", "/café"),
+            ("/100%25", "/100%"),
+            ("/what%3F", "/what?"),
+            ("/...", "/..."),
+            ("/svc.v1.Menu/List", "/svc.v1.Menu/List"),
+        ] {
+            assert_eq!(Some(path), plain(spelling).as_deref(), "{spelling}");
+        }
+    }
+
+    /// What could be read in two ways is no path.
+    #[test]
+    fn ambiguous_paths_are_none() {
+        for path in [
+            "",
+            "*",
+            "host:80",
+            "a",
+            "//",
+            "//a",
+            "/a//b",
+            "/a//",
+            "/./a",
+            "/a/.",
+            "/a/../b",
+            "/..",
+            "/%2e%2E/a",
+            "/a/%2e",
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a\\b",
+            "/a%00",
+            "/a%0a",
+            "/a%7f",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/a%+1",
+            "/a;x=1",
+            "/a%3b",
+            "/..;/a",
+            "/a%252fb",
+            "/%25%36%31",
+            "/%c0%af",
+            "/%ff",
+        ] {
+            assert_eq!(None, plain(path), "{path}");
+        }
+    }
+
+    /// What is plain is so already: decoding it again changes nothing.
+    #[test]
+    fn plain_paths_stay() {
+        for path in ["/a%20b", "/caf%c3%a9/x", "/a%22", "/%7B%7D"] {
+            let once = plain(path).unwrap().into_owned();
+            assert_eq!(Some(&*once), plain(&once).as_deref());
+        }
+    }
+}
