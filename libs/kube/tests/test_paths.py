@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from weft_kube.paths import path_regex, plain_path
+from weft_kube.paths import path_regex, path_template, plain_path
 
 
 def test_a_parameter_is_one_segment() -> None:
@@ -63,3 +63,15 @@ def test_what_is_no_template_is_named(template: str, reason: str) -> None:
 def test_a_path_has_one_spelling_or_none(path: str, plain: str | None) -> None:
     """Policies compare what is decoded once; what an application could read in two ways is no path."""
     assert plain_path(path) == plain
+
+
+@pytest.mark.parametrize("template", ["/", "/tea", "/tea/{}/cups", "/a.b+c/(x)"])
+def test_an_expression_leads_back_to_its_template(template: str) -> None:
+    """A policy may name a profile's route, whichever way the profile says it."""
+    assert path_template(path_regex(template.replace("{}", "{id}"))) == template
+
+
+@pytest.mark.parametrize("regex", ["", "/tea/.*", "/tea/[^/]+x", "/(a|b)", "tea", "/a?", r"/\{\}"])
+def test_other_expressions_are_no_templates(regex: str) -> None:
+    """What says more than whole segments is none."""
+    assert path_template(regex) is None

@@ -71,8 +71,8 @@ EXAMPLES = {
     "outbound-port": "14140",
     "additional-env": '{"RUST_BACKTRACE": "1"}',
 }
-UNSEEN = {"skip-inbound-ports", "skip-outbound-ports", "skip-subnets", "additional-env"}
-"""Options that only add to what stands there."""
+UNSEEN = {"skip-inbound-ports", "skip-outbound-ports", "skip-subnets", "additional-env", "default-access"}
+"""Options that only add to what stands there, or change nothing there."""
 
 
 @pytest.mark.parametrize("name", OPTIONS.keys() - UNSEEN)

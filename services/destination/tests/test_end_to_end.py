@@ -17,7 +17,7 @@ from weft_destination.watches import reflectors
 from weft_kube.api import KubeApi
 from weft_runtime.config import Address
 from weft_testkit.fake_kube import FakeKube
-from weft_testkit.objects import custom, endpoint, endpoint_slice, pod, service
+from weft_testkit.objects import custom, endpoint, endpoint_slice, namespace, pod, service
 from weft_testkit.wait import until
 
 Json = dict[str, Any]
@@ -375,3 +375,92 @@ async def test_a_storm_of_garbage_leaves_nothing() -> None:
             for _ in range(100):
                 tasks.create_task(refused(m, b"\xff"))
         assert m.refusals(grpc.StatusCode.INVALID_ARGUMENT) == 100
+
+
+INBOUND = pb.Target(inbound=8080)
+CART = "spiffe://cluster.local/ns/ns/sa/cart"
+
+
+def allow(name: str = "menu", **spec: Any) -> Json:
+    """A policy of namespace ns that lets `cart` in."""
+    return custom("AccessPolicy", "ns", name, {"rules": [{"from": [{"serviceAccount": {"name": "cart"}}]}], **spec})
+
+
+async def test_a_policy_reaches_the_pods_that_it_is_about() -> None:
+    """When it comes, changes and goes; pods that it does not select, and other namespaces, hear nothing."""
+    about_web = {"target": {"workload": {"matchLabels": {"app": "web"}}}}
+    labels = MESHED | {"app": "web"}
+    others = [pod("ns", "db-1", "10.0.0.8", labels=MESHED), pod("other", "web-1", "10.0.0.9", labels=labels)]
+    async with mesh(*web(1), pod("ns", "web-1", "10.0.0.1", labels=labels), *others) as m:
+        asked = await m.proxy()
+        other = await m.proxy(pb.Request(hello=pb.Hello(namespace="ns", pod="db-1", version="0.1.0")))
+        before = await asked.answer(INBOUND)
+        await other.answer(INBOUND)
+        m.put(allow(**about_web))
+        denying = (await asked.update()).inbound
+        m.put(allow(mode="audit", **about_web))
+        told = (await asked.update()).inbound
+        m.delete(allow())
+        after = await asked.update()
+        m.put(custom("AccessPolicy", "ns", "all", {"rules": [{"from": [{"anyone": True}]}]}))
+        first_of_other = (await other.update()).inbound
+
+    rule = pb.Rule(name="ns/menu", clients=[pb.Client(identity=CART)])
+    decision = pb.Policy(rules=[rule], default=pb.DEFAULT_DENY, default_name="policy ns/menu")
+    assert (before.version, before.inbound.HasField("enforced")) == (after.version, False)
+    assert denying == pb.Inbound(protocol=pb.PROTOCOL_DETECT, enforced=decision)
+    assert told == pb.Inbound(protocol=pb.PROTOCOL_DETECT, audited=decision)
+    assert [one.name for one in first_of_other.enforced.rules] == ["ns/all"]
+
+
+async def test_a_namespace_s_default_holds_at_once() -> None:
+    """The annotation needs no pod to start again; probes stay allowed."""
+    probe = {"httpGet": {"path": "/healthz?full=1", "port": "http"}}
+    one = pod("ns", "web-1", "10.0.0.1", labels=MESHED)
+    ports = [{"containerPort": 8080, "name": "http"}]
+    one["spec"]["containers"] = [{"name": "app", "image": "i", "ports": ports, "livenessProbe": probe}]
+    async with mesh(one, namespace("ns")) as m:
+        asked = await m.proxy()
+        await asked.answer(INBOUND)
+        annotated = namespace("ns")
+        annotated["metadata"]["annotations"] = {"config.weft.dev/default-access": "deny"}
+        m.put(annotated)
+        told = (await asked.update()).inbound.enforced
+
+    calls = [pb.CallMatch(method="GET", exact="/healthz")]
+    rules = [pb.Rule(name="probe", calls=calls)]
+    assert told == pb.Policy(rules=rules, default=pb.DEFAULT_DENY, default_name="namespace ns")
+
+
+async def test_egress_is_told_to_the_namespace_s_own_clients() -> None:
+    """Where an address leads outside the mesh, and only there."""
+    stranger = ("spiffe://cluster.local/ns/other/sa/x", pb.Request(hello=pb.Hello(namespace="other", pod="x")))
+    async with mesh(*web(1)) as m:
+        own, other = await m.proxy(), await m.proxy(stranger[1], stranger[0])
+        open_ = await own.answer(outbound("192.0.2.1", 443))
+        m.put(custom("AccessPolicy", "ns", "out", {"egress": {"allow": [{"host": "a.example"}]}}))
+        closed = await own.update()
+        foreign = await other.answer(outbound("192.0.2.1", 443))
+
+    egress = pb.Egress(name="policy ns/out", hosts=["a.example"])
+    assert closed.outbound.not_in_mesh == pb.NotInMesh(egress=egress)
+    assert [one.outbound.not_in_mesh for one in (open_, foreign)] == [pb.NotInMesh(), pb.NotInMesh()]
+
+
+async def test_a_service_s_selector_moves_its_policies() -> None:
+    """A policy of a Service follows its selector, and a policy of a route the Service's profile."""
+    labels = MESHED | {"app": "web"}
+    target = {"target": {"service": {"name": "web", "route": "teas"}}}
+    route = {"name": "teas", "condition": {"method": "GET", "path": "/teas/{id}"}}
+    one = pod("ns", "web-1", "10.0.0.1", labels=labels)
+    async with mesh(one, service("ns", "web", "10.96.0.1", selector={"app": "none"}), allow(**target)) as m:
+        asked = await m.proxy()
+        open_ = (await asked.answer(INBOUND)).inbound
+        m.put(service("ns", "web", "10.96.0.1"))
+        unknown = (await asked.update()).inbound.enforced
+        m.put(custom("ServiceProfile", "ns", "web", {"routes": [route]}))
+        known = (await asked.update()).inbound.enforced
+
+    assert open_ == pb.Inbound(protocol=pb.PROTOCOL_DETECT)
+    assert [list(unknown.rules), unknown.default] == [[], pb.DEFAULT_DENY]
+    assert [list(one.calls) for one in known.rules] == [[pb.CallMatch(method="GET", template="/teas/{}")]]

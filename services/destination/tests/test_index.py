@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from weft_destination import model
 from weft_destination.index import Index
 from weft_destination.model import EndpointsTarget, InboundTarget, OutboundTarget, Ports, Protocol
+from weft_destination.policy import model as policy
+from weft_destination.policy.read import read_policy
 
 WEB = ("ns", "web")
 VIP = bytes([10, 96, 0, 1])
@@ -40,9 +42,9 @@ def slice_(name: str, *pods: int, port: model.SlicePort | None = None, owner: mo
     return model.Slice(("ns", name), owner, (port or model.SlicePort("http", 8080, None),), ready)
 
 
-def web(protocol: Protocol = Protocol.DETECT) -> model.Service:
+def web(protocol: Protocol = Protocol.DETECT, access: policy.Service | None = None) -> model.Service:
     """Service `web`."""
-    return model.Service(WEB, (VIP,), (model.ServicePort(80, "http", protocol),))
+    return model.Service(WEB, (VIP,), (model.ServicePort(80, "http", protocol),), access=access)
 
 
 def index_of(*facts: object) -> Index:
@@ -161,15 +163,29 @@ def test_equal_facts_change_nothing() -> None:
     assert index.take_changed() == set()
 
 
+ANYONE = {"rules": [{"from": [{"anyone": True}]}]}
+SELECTED = policy.Pod(frozenset({("app", "web")}), (("http", 8080),))
+SELECTING = policy.Service(frozenset({("app", "web")}), ("http",))
 FACTS: dict[str, list[Any]] = {
-    "services": [web(), web(Protocol.GRPC), model.Service(WEB, (VIP, ip(3)), (PORT,))],
+    "services": [web(), web(Protocol.GRPC), model.Service(WEB, (VIP, ip(3)), (PORT,)), web(access=SELECTING)],
     "slices": [slice_("a", 1), slice_("a", 1, 2), slice_("b", 2), slice_("b", 3), slice_("a", 1, owner=("ns", "x"))],
-    "pods": [pod(1), pod(1, ips=(ip(2),)), pod(2), pod(2, identity=""), pod(3, terminating=True), pod(3)],
+    "pods": [
+        *(pod(1), pod(1, ips=(ip(2),)), pod(2), pod(2, identity=""), pod(3, terminating=True), pod(3)),
+        *(pod(1, access=SELECTED), pod(2, access=policy.Pod(default="deny")), pod(3, access=policy.Pod())),
+    ],
     "profiles": [model.Profile(WEB, (model.Route("r"),), None), model.Profile(WEB, (), model.RetryBudget())],
+    "policies": [
+        read_policy(("ns", "a"), ANYONE, "cluster.local"),
+        read_policy(("ns", "a"), ANYONE | {"target": {"service": {"name": "web", "route": "r"}}}, "cluster.local"),
+        read_policy(("ns", "b"), ANYONE | {"target": {"service": {"name": "web"}}}, "cluster.local"),
+        read_policy(("ns", "c"), {"egress": {"allow": []}}, "cluster.local"),
+        read_policy(("ns", "d"), {}, "cluster.local"),
+    ],
+    "namespaces": [policy.Namespace("ns", ""), policy.Namespace("ns", "deny"), policy.Namespace("x", "deny")],
 }
 TARGETS: list[model.Target] = [
     WEB_80,
-    *(OutboundTarget(address, 80) for address in (VIP, ip(1), ip(2), ip(3))),
+    *(OutboundTarget(address, 80, client) for address in (VIP, ip(1), ip(2), ip(3)) for client in ("ns", "x")),
     *(InboundTarget("ns", f"web-{number}", 8080) for number in (1, 2, 3)),
 ]
 kinds = st.sampled_from(sorted(FACTS))

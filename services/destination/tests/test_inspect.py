@@ -11,6 +11,8 @@ from weft_destination.index import Index
 from weft_destination.inspect import _from_loopback, inspected, plain
 from weft_destination.metrics import Metrics
 from weft_destination.model import Protocol
+from weft_destination.policy import model as policy
+from weft_destination.policy.read import read_policy
 from weft_destination.stream import Stream
 
 WEB = model.EndpointsTarget("ns", "web", 80)
@@ -97,3 +99,23 @@ def test_model_values_read_as_words() -> None:
     """Addresses, enums and tuples become what JSON has."""
     answer = model.ToPod(model.Endpoint(bytes([10, 0, 0, 1]), 80), Protocol.OPAQUE)
     assert (plain(answer)["endpoint"]["ip"], plain(answer)["protocol"]) == ("10.0.0.1", "opaque")
+
+
+async def test_a_port_s_rules_are_those_that_its_proxy_gets() -> None:
+    """Names, clients and calls in words, the default by name."""
+    found = index()
+    access = policy.Pod(labels=frozenset({("app", "web")}))
+    found.pods.apply(model.Pod(("ns", "web-1"), (), "", "", model.Ports(), None, "", "", access=access))
+    spec = {"rules": [{"from": [{"cidr": "10.9.0.0/16"}], "to": [{"methods": ["GET"]}]}]}
+    found.policies.apply(read_policy(("ns", "web"), spec, "cluster.local"))
+    _, body = await get("/debug/inbound/ns/web-1/8080", Hub(found))
+
+    network = {"ip": "10.9.0.0", "prefix_length": 16, "ports": []}
+    client = {"identity": "", "namespace": "", "network": network, "authenticated": False}
+    calls = [{"method": "GET", "kind": "any", "path": ""}]
+    rule = {"name": "ns/web", "deny": False, "clients": [client], "calls": calls}
+    decision = {"rules": [rule], "default": "deny", "default_name": "policy ns/web"}
+    assert body["state"] == {
+        "protocol": "detect",
+        "access": {"enforced": decision, "audited": None, "limits": []},
+    }

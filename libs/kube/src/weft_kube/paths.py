@@ -28,6 +28,18 @@ def _segment(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", text)
 
 
+_TEMPLATE = re.compile(r"(?:\\[^A-Za-z0-9]|[^\\.+*?()|\[\]{}^$])*")
+
+
+def path_template(regex: str) -> str | None:
+    """The inverse of `path_regex`, with "{}" for parameters; None for an expression that no template stands for."""
+    text = regex.replace(SEGMENT, "\0")
+    segments = text.split("/")
+    if not text.startswith("/") or not _TEMPLATE.fullmatch(text) or any("\0" in s and s != "\0" for s in segments):
+        return None
+    return None if "{" in text else re.sub(r"\\(.)", r"\1", text).replace("\0", "{}")
+
+
 _NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%2F", re.IGNORECASE)
 _AMBIGUOUS = re.compile(r"\A(?!/)|//|/\.{1,2}(?=/|\Z)|[\x00-\x1f\x7f;\\]|%[0-9A-Fa-f]{2}")
 

@@ -133,6 +133,17 @@ class Variables:
         return ""
 
 
+class Elsewhere:
+    """Nothing here: destination reads the annotation."""
+
+    def set(self, sidecar: Sidecar, value: str) -> None:
+        """Nothing to do."""
+
+    def get(self, sidecar: Sidecar) -> str:  # noqa: ARG002
+        """Nothing: the annotation alone tells."""
+        return ""
+
+
 class DebugContainer:
     """A container of the user's image beside the proxy, that may capture the pod's traffic."""
 

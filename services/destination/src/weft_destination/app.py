@@ -9,6 +9,7 @@ from weft_kube.watch import WatchState
 from weft_runtime.admin import admin_app, serve_http
 from weft_runtime.run import until
 
+from weft_destination.ask import askable
 from weft_destination.config import Config
 from weft_destination.hub import Hub
 from weft_destination.index import Index
@@ -26,7 +27,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
 async def serve_cluster(cluster: Cluster, config: Config, stop: asyncio.Event) -> None:
     """Runs destination for any cluster until `stop`."""
     async with KubeApi(cluster) as api:
-        index = Index()
+        index = Index(config.default_access)
         hub = Hub(index)
         watches = reflectors(api, index, hub.facts_changed, config.trust_domain)
         states = {kind: reflector.state for kind, reflector in watches.items()}
@@ -34,11 +35,12 @@ async def serve_cluster(cluster: Cluster, config: Config, stop: asyncio.Event) -
         server = Server(hub, metrics, config.trust_domain, allow_anonymous=config.allow_anonymous)
         conditions = {f"the list of {kind}": state.synced for kind, state in states.items()}
         admin = admin_app(metrics.registry, conditions | {"the server": server.started})
+        debugged = askable(inspected(admin, hub, server.streams), index, config.trust_domain)
         await until(
             stop,
             servers=[
                 _serve_when_synced(server, config, states.values(), stop),
-                serve_http(inspected(admin, hub, server.streams), config.admin_listen, stop),
+                serve_http(debugged, config.admin_listen, stop),
             ],
             watches=[reflector.run() for reflector in watches.values()],
         )

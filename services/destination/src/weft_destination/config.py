@@ -5,12 +5,21 @@ from dataclasses import dataclass
 from weft_runtime.config import Address, address, env
 from weft_runtime.logs import level
 
+from weft_destination.policy.state import CHOICES
+
 
 def flag(text: str) -> bool:
     """Parses "true" and "false"."""
     if text not in ("true", "false"):
         raise ValueError("is neither true nor false")
     return text == "true"
+
+
+def access(text: str) -> str:
+    """Parses who may call."""
+    if text not in CHOICES:
+        raise ValueError(f"is none of {', '.join(CHOICES)}")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +33,6 @@ class Config:
     allow_anonymous: bool = env(
         "WEFT_ALLOW_ANONYMOUS", flag, default="false", doc="believe callers without identity: for tests only"
     )
+    default_access: str = env("WEFT_DEFAULT_ACCESS", access, default="anyone", doc="who may call where nobody says so")
     kube_host: str = env("KUBERNETES_SERVICE_HOST", doc="set by Kubernetes in every pod")
     kube_port: str = env("KUBERNETES_SERVICE_PORT", default="443", doc="set by Kubernetes in every pod")

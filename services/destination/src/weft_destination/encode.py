@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias, cast
 
 from google.protobuf.message import DecodeError
@@ -9,6 +10,7 @@ from weft_api.discovery.v1 import discovery_pb2 as pb
 
 from weft_destination import model
 from weft_destination.diff import Delta
+from weft_destination.policy import wire
 
 _VERSION_FIELD = bytes([pb.Update.VERSION_FIELD_NUMBER << 3 | 2])
 
@@ -93,15 +95,28 @@ def _port(number: int) -> int:
 
 def snapshot(target: model.Target, answer: model.Answer) -> tuple[str, bytes]:
     """The Update that tells a whole answer, and its version: a hash of what is told."""
+    if isinstance(target, model.InboundTarget) and isinstance(answer, model.Inbound):
+        return _inbound(target.port, answer)
     update = pb.Update(target=_pb_target(target))
-    match answer:
-        case model.Endpoints():
-            update.endpoints.exists = answer.exists
-            update.endpoints.endpoints.extend(map(_pb_endpoint, answer.endpoints))
-        case model.Inbound():
-            update.inbound.protocol = _pb_protocol(answer.protocol)
-        case _:
-            update.outbound.CopyFrom(_pb_outbound(answer))
+    if isinstance(answer, model.Endpoints):
+        update.endpoints.exists = answer.exists
+        update.endpoints.endpoints.extend(map(_pb_endpoint, answer.endpoints))
+    elif not isinstance(answer, model.Inbound):
+        update.outbound.CopyFrom(_pb_outbound(answer))
+    return _finished(update)
+
+
+@lru_cache(maxsize=512)
+def _inbound(port: int, answer: model.Inbound) -> tuple[str, bytes]:
+    """The pods of a workload are told the same of a port: rules may be many, and are encoded once."""
+    update = pb.Update(target=pb.Target(inbound=port))
+    update.inbound.protocol = _pb_protocol(answer.protocol)
+    if answer.access:
+        wire.inbound(answer.access, update.inbound)
+    return _finished(update)
+
+
+def _finished(update: pb.Update) -> tuple[str, bytes]:
     body = update.SerializeToString(deterministic=True)
     version = hashlib.blake2b(body, digest_size=8).hexdigest()
     return version, _with_version(body, version)
@@ -147,7 +162,8 @@ def _pb_outbound(answer: model.Outbound) -> pb.Outbound:
         case model.ToPod():
             return pb.Outbound(pod=_pb_endpoint(answer.endpoint), protocol=_pb_protocol(answer.protocol))
         case model.NotInMesh():
-            return pb.Outbound(not_in_mesh=pb.NotInMesh(), protocol=_pb_protocol(answer.protocol))
+            egress = wire.egress(answer.egress) if answer.egress else None
+            return pb.Outbound(not_in_mesh=pb.NotInMesh(egress=egress), protocol=_pb_protocol(answer.protocol))
 
 
 def _pb_service(answer: model.ToService) -> pb.ServiceDestination:

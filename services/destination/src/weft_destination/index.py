@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from weft_destination import model
-from weft_destination.model import Dependency, Key, on_address, on_pod, on_service, plain_ip
+from weft_destination.model import Dependency, Key, on_address, on_pod, on_policies, on_service, plain_ip
+from weft_destination.policy.model import Call, Namespace, Policy, Service
+from weft_destination.policy.state import Policies, route_calls
 from weft_destination.protocols import by_number
 
 
@@ -75,13 +77,19 @@ class _Groups(Generic[K, V]):
 
 
 class Index:
-    """Four tables, what leads from one to another, and what changed since `take_changed`."""
+    """Tables, what leads from one to another, and what changed since `take_changed`.
 
-    def __init__(self) -> None:
+    `default_access` is the cluster's: who may call where nobody says so.
+    """
+
+    def __init__(self, default_access: str = "anyone") -> None:
         self.services: Table[model.Service] = Table(self._service_changed)
         self.slices: Table[model.Slice] = Table(self._slice_changed)
         self.pods: Table[model.Pod] = Table(self._pod_changed)
         self.profiles: Table[model.Profile] = Table(self._profile_changed)
+        self.policies: Table[Policy] = Table(self._policy_changed)
+        self.namespaces: Table[Namespace] = Table(self._namespace_changed)
+        self.access = Policies(self._service_access, self._route_calls, default_access)
         self._services_by_ip: _Groups[bytes, Key] = _Groups()
         self._pods_by_ip: _Groups[bytes, Key] = _Groups()
         self._slices_by_service: _Groups[Key, Key] = _Groups()
@@ -96,8 +104,8 @@ class Index:
     def answer(self, target: model.Target) -> model.Answer:
         """What is true of a target now."""
         match target:
-            case model.OutboundTarget(ip=ip, port=port):
-                return self._outbound(plain_ip(ip), port)
+            case model.OutboundTarget(ip=ip, port=port, client=client):
+                return self._outbound(plain_ip(ip), port, client)
             case model.EndpointsTarget():
                 return self._endpoints(target)
             case model.InboundTarget(namespace=namespace, pod=pod, port=port):
@@ -105,13 +113,13 @@ class Index:
 
     # Answers
 
-    def _outbound(self, ip: bytes, number: int) -> model.Outbound:
+    def _outbound(self, ip: bytes, number: int, client: str) -> model.Outbound:
         for key in sorted(self._services_by_ip[ip]):
             if port := self.services.rows[key].port(number):
                 return self._to_service(key, port)
         owners = [self.pods.rows[key] for key in self._pods_by_ip[ip]]
         if not owners:
-            return model.NotInMesh(by_number(number))
+            return model.NotInMesh(by_number(number), self.access.egress(client))
         pod = max(owners, key=lambda pod: (pod.created, pod.key))
         return model.ToPod(_endpoint(ip, number, pod, ""), self._pod_protocol(pod, number))
 
@@ -168,7 +176,8 @@ class Index:
         """Declared HTTP is detected all the same: probes and other strangers may speak something else."""
         pod = self.pods.rows.get(key)
         opaque = pod is not None and self._pod_protocol(pod, port) == model.Protocol.OPAQUE
-        return model.Inbound(model.Protocol.OPAQUE if opaque else model.Protocol.DETECT)
+        access = self.access.access(key[0], pod.access, port) if pod and pod.access else None
+        return model.Inbound(model.Protocol.OPAQUE if opaque else model.Protocol.DETECT, access)
 
     def _pod_protocol(self, pod: model.Pod, number: int) -> model.Protocol:
         """What the pod says, else what the Services say that it serves."""
@@ -190,6 +199,8 @@ class Index:
             for ip in after.cluster_ips:
                 self._services_by_ip.add(ip, after.key)
             self._touch_service(after)
+        if (before and before.access) != (after and after.access):
+            self._touch_named(before or after)
 
     def _touch_service(self, service: model.Service) -> None:
         self._changed.add(on_service(service.key))
@@ -238,6 +249,37 @@ class Index:
     def _profile_changed(self, before: model.Profile | None, after: model.Profile | None) -> None:
         for profile in filter(None, (before, after)):
             self._touch_service_at(profile.key)
+        self._touch_named(before or after)
+
+    # Access
+
+    def _service_access(self, key: Key) -> Service | None:
+        service = self.services.rows.get(key)
+        return service.access if service else None
+
+    def _route_calls(self, key: Key, name: str) -> tuple[Call, ...] | None:
+        profile = self.profiles.rows.get(key)
+        routes = profile.routes if profile else ()
+        return next((route_calls(route.method, route.path_regex) for route in routes if route.name == name), None)
+
+    def _policy_changed(self, before: Policy | None, after: Policy | None) -> None:
+        if after:
+            self.access.put(after)
+        elif before:
+            self.access.remove(before.key)
+        for policy in filter(None, (before, after)):
+            self._changed.add(on_policies(policy.key[0]))
+
+    def _namespace_changed(self, before: Namespace | None, after: Namespace | None) -> None:
+        for namespace in filter(None, (before, after)):
+            self.access.set_default(namespace.name, after.default if after else "")
+            self._changed.add(on_policies(namespace.name))
+
+    def _touch_named(self, fact: Fact | None) -> None:
+        """A policy's target may name this Service, or a route of it."""
+        if fact and self.access.names_services(fact.key[0]):
+            self.access.forget(fact.key[0])
+            self._changed.add(on_policies(fact.key[0]))
 
 
 def _endpoint(ip: bytes, port: int, pod: model.Pod, zone: str) -> model.Endpoint:

@@ -1,15 +1,16 @@
 """What this process tells and to whom, for people who look for a fault: read-only JSON beside /metrics.
 
     GET /debug/endpoints/NAMESPACE/SERVICE/PORT    GET /debug/outbound/IP/PORT?client=NAMESPACE
+    GET /debug/inbound/NAMESPACE/POD/PORT
       {"version": "9f", "kind": "endpoints", "state": {"exists": true, "endpoints": [{"ip": "10.0.0.1", …}]},
        "watchers": [{"namespace": "shop", "pod": "cart-1", "held_version": "9f…"}]}
     GET /debug/streams
       {"streams": [{"namespace": "shop", "pod": "cart-1", "proxy_version": "0.1.0", "targets": 3, "waiting": 0,
                     "seconds": 12.5}]}
 
-`kind` is `endpoints`, `to_service`, `to_pod` or `not_in_mesh`; `state` has the fields of that class in `model.py`. A
-watcher whose `held_version` is not `version` has not been sent the newest update yet. All this names every pod and
-identity, so only callers on the pod's own loopback are answered, as `kubectl port-forward` is.
+`kind` is `endpoints`, `to_service`, `to_pod`, `not_in_mesh` or `inbound`; `state` has the fields of that class in
+`model.py`. A watcher whose `held_version` is not `version` has not been sent the newest update yet. All this names
+every pod and identity, so only callers on the pod's own loopback are answered, as `kubectl port-forward` is.
 """
 
 import dataclasses
@@ -42,6 +43,10 @@ def inspected(app: web.Application, hub: Hub, streams: Collection[Stream]) -> we
         target = model.OutboundTarget(_packed(where["ip"]), _port(where), request.query.get("client", ""))
         return _json(described(target, hub, streams))
 
+    async def inbound(request: web.Request) -> web.Response:
+        where = request.match_info
+        return _json(described(model.InboundTarget(where["namespace"], where["pod"], _port(where)), hub, streams))
+
     async def all_streams(_: web.Request) -> web.Response:
         now = time.monotonic()
         return _json({"streams": [_row(stream, now) for stream in streams]})
@@ -51,6 +56,7 @@ def inspected(app: web.Application, hub: Hub, streams: Collection[Stream]) -> we
         [
             web.get("/debug/endpoints/{namespace}/{name}/{port}", endpoints),
             web.get("/debug/outbound/{ip}/{port}", outbound),
+            web.get("/debug/inbound/{namespace}/{pod}/{port}", inbound),
             web.get("/debug/streams", all_streams),
         ]
     )

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from weft_destination.policy import model as policy
+
 Key: TypeAlias = tuple[str, str]
 """Namespace and name."""
 
@@ -49,6 +51,7 @@ class Service:
     key: Key
     cluster_ips: tuple[bytes, ...]
     ports: tuple[ServicePort, ...]
+    access: policy.Service | None = None
 
     def port(self, number: int) -> ServicePort | None:
         """The port with this number."""
@@ -102,6 +105,8 @@ class Pod:
     workload: str
     on_node_network: bool = False
     terminating: bool = False
+    access: policy.Pod | None = None
+    """What policies look at; None without a proxy."""
 
     def identity_at(self, port: int) -> str:
         """The SPIFFE ID to expect at a port; empty where the proxy does not listen in."""
@@ -206,9 +211,10 @@ class ToPod:
 
 @dataclass(frozen=True, slots=True)
 class NotInMesh:
-    """Neither: go on to the address as dialled."""
+    """Neither: go on to the address as dialled, if `egress` lets it."""
 
     protocol: Protocol
+    egress: policy.Egress | None = None
 
 
 Outbound: TypeAlias = ToService | ToPod | NotInMesh
@@ -229,9 +235,10 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """How a port of a pod is to be treated."""
+    """How a port of a pod is to be treated; without `access` anyone may call."""
 
     protocol: Protocol
+    access: policy.Access | None = None
 
 
 Answer: TypeAlias = Outbound | Endpoints | Inbound

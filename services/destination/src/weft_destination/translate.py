@@ -13,6 +13,7 @@ from weft_kube.workloads import label_value, owners
 
 from weft_destination import model
 from weft_destination.model import Ports
+from weft_destination.policy import facts
 from weft_destination.protocols import by_declaration, of_service_port
 
 NOT_REDIRECTED = (range(names.PORT_TAP, names.PORT_TAP + 1), range(names.PORT_ADMIN, names.PORT_ADMIN + 1))
@@ -47,7 +48,7 @@ def service(obj: objects.Service) -> model.Service:
     """A Service's TCP ports and addresses."""
     opaque = _annotated_ports(obj.metadata, names.OPAQUE_PORTS)
     ports = (_service_port(port, opaque) for port in obj.spec.ports if port.protocol == "TCP")
-    return model.Service(_key(obj), _packed_all(obj.spec.cluster_ips), tuple(ports))
+    return model.Service(_key(obj), _packed_all(obj.spec.cluster_ips), tuple(ports), access=facts.service(obj))
 
 
 def _service_port(port: objects.ServicePort, opaque: Ports | None) -> model.ServicePort:
@@ -109,6 +110,7 @@ def pod(obj: objects.Pod, trust_domain: str) -> model.Pod:
         intern(workload),
         on_node_network=spec.host_network,
         terminating=meta.deletion_timestamp is not None,
+        access=facts.pod(obj, f"{kind}/{workload}") if meshed else None,
     )
 
 

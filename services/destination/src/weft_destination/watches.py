@@ -11,6 +11,9 @@ from weft_kube.objects import ServiceProfile
 from weft_kube.watch import Reflector, Resource
 
 from weft_destination import index, model, translate
+from weft_destination.policy import facts
+from weft_destination.policy.model import Policy
+from weft_destination.policy.read import read_policy
 from weft_destination.profile import read_profile
 
 log = structlog.get_logger()
@@ -21,6 +24,8 @@ F = TypeVar("F", bound=index.Fact)
 SERVICES = Resource("/api/v1/services", objects.Service)
 SLICES = Resource("/apis/discovery.k8s.io/v1/endpointslices", objects.EndpointSlice)
 PODS = Resource("/api/v1/pods", objects.Pod)
+NAMESPACES = Resource("/api/v1/namespaces", objects.Namespace)
+POLICIES = Resource("/apis/weft.dev/v1alpha1/accesspolicies", objects.AccessPolicy)
 PROFILES = Resource("/apis/weft.dev/v1alpha1/serviceprofiles", objects.ServiceProfile)
 
 
@@ -74,6 +79,14 @@ class Profiles(Feed[model.Profile]):
         return profile
 
 
+def policy(obj: objects.AccessPolicy, trust_domain: str) -> Policy:
+    """A policy; status tells its faults."""
+    found = read_policy(obj.key, obj.spec, trust_domain, obj.metadata.generation)
+    for fault in found.faults:
+        log.warning("policy is not in force", policy=found.name, fault=fault)
+    return found
+
+
 def reflectors(
     api: KubeApi, into: index.Index, changed: Callable[[], None], trust_domain: str
 ) -> dict[str, Reflector[Any]]:
@@ -85,13 +98,28 @@ def reflectors(
         "slices": _reflector(api, "slices", SLICES, translate.endpoint_slice, Feed(into.slices, changed)),
         "pods": _reflector(api, "pods", PODS, pod, Feed(into.pods, changed)),
         "profiles": _reflector(api, "profiles", PROFILES, profiles.read, profiles),
+        "namespaces": _reflector(api, "namespaces", NAMESPACES, facts.namespace, Feed(into.namespaces, changed)),
+        "policies": _reflector(
+            api,
+            "policies",
+            POLICIES,
+            partial(policy, trust_domain=trust_domain),
+            Feed(into.policies, changed),
+            optional=True,
+        ),
     }
 
 
 def _reflector(
-    api: KubeApi, kind: str, resource: Resource[O], translate: Callable[[O], F], feed: Feed[F]
+    api: KubeApi,
+    kind: str,
+    resource: Resource[O],
+    translate: Callable[[O], F],
+    feed: Feed[F],
+    *,
+    optional: bool = False,
 ) -> Reflector[F]:
     def failed(error: Exception) -> None:
         log.warning("watch failed", kind=kind, error=str(error))
 
-    return Reflector(api, resource, feed, translate=translate, on_error=failed)
+    return Reflector(api, resource, feed, translate=translate, optional=optional, on_error=failed)

@@ -7,7 +7,7 @@ from sys import intern
 from weft_kube import names, objects
 from weft_kube.paths import plain_path
 
-from weft_destination.policy.model import Call, Labels, Path, Pod, Probe, Service
+from weft_destination.policy.model import Call, Labels, Namespace, Path, Pod, Probe, Service
 
 HEALTH = "/grpc.health.v1.Health/Check"
 
@@ -19,8 +19,14 @@ def pod(obj: objects.Pod, workload: str) -> Pod:
     named = tuple((port.name, port.container_port) for one in containers for port in one.ports if port.name)
     own = [one for one in containers if one.name != names.PROXY_CONTAINER]
     probes = tuple(dict.fromkeys(probe for one in own for probe in _probes(one, dict(named))))
-    default = meta.annotations.get(names.DEFAULT_ACCESS, "")
-    return _shared(Pod(_labels(meta.labels), named, probes, default, workload, spec.service_account_name))
+    return _shared(Pod(_labels(meta.labels), named, probes, _own_default(meta), workload, spec.service_account_name))
+
+
+def _own_default(meta: objects.Meta) -> str:
+    """The pod's own annotation, not the Namespace's that the injector copied: that may say something else by now."""
+    option = names.DEFAULT_ACCESS.removeprefix(names.CONFIG_PREFIX)
+    copied = f",{option}=" in f",{meta.annotations.get(names.OPTION_SOURCES, '')}"
+    return "" if copied else meta.annotations.get(names.DEFAULT_ACCESS, "")
 
 
 @lru_cache(maxsize=8192)
@@ -43,6 +49,11 @@ def _probes(container: objects.Container, named: dict[str, int]) -> Iterator[Pro
             path = plain_path((http.path or "/").partition("?")[0])
             if port and path:
                 yield Probe(port, Call("GET", Path.EXACT, path))
+
+
+def namespace(obj: objects.Namespace) -> Namespace:
+    """Its default."""
+    return Namespace(obj.metadata.name, obj.metadata.annotations.get(names.DEFAULT_ACCESS, ""))
 
 
 def service(obj: objects.Service) -> Service:

@@ -181,6 +181,19 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Namespace:
+    """What a Namespace's annotation says of the default; empty: nothing."""
+
+    name: str
+    default: str
+
+    @property
+    def key(self) -> Key:
+        """Namespaces are in no namespace."""
+        return "", self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Base:
     """The default of a pod, and who set it."""
 

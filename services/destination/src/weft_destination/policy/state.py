@@ -3,9 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
+
+from weft_kube.paths import path_template, plain_path
 
 from weft_destination.policy import table
-from weft_destination.policy.model import Access, Base, Call, Default, Egress, Key, Pod, Policy, Service
+from weft_destination.policy.model import Access, Base, Call, Default, Egress, Key, Path, Pod, Policy, Service
 
 CHOICES = {
     "anyone": (Default.ANYONE, False),
@@ -32,6 +35,17 @@ class Lookup:
     def route(self, service: str, route: str) -> tuple[Call, ...] | None:
         """The requests of a Service's route."""
         return self.routes((self.namespace, service), route)
+
+
+def route_calls(method: str, path_regex: str) -> tuple[Call, ...] | None:
+    """The requests of a named route; None when no template says what its expression does."""
+    if path_regex in ("", ".*", "/.*"):
+        return (Call(method),)
+    template = path_template(path_regex)
+    path = template and plain_path(template)
+    if not path:
+        return None
+    return (Call(method, Path.TEMPLATE if "{}" in path else Path.EXACT, path),)
 
 
 class Policies:
@@ -63,10 +77,18 @@ class Policies:
 
     def set_default(self, namespace: str, value: str) -> None:
         """A namespace's annotation; empty for none."""
-        self._defaults[namespace] = value
-        if not value:
-            del self._defaults[namespace]
+        self._defaults.pop(namespace, None)
+        if value:
+            self._defaults[namespace] = value
         self.forget(namespace)
+
+    def supposing(self, drafts: Iterable[Policy]) -> "Policies":
+        """All this, with these policies besides and enforced, or instead of those of their names."""
+        supposed = Policies(*self._lookup, self._cluster)
+        supposed._defaults = self._defaults
+        for draft in (*chain(*(found.values() for found in self._policies.values())), *drafts):
+            supposed.put(draft)
+        return supposed
 
     def forget(self, namespace: str) -> None:
         """Something changed that tables of the namespace rest on."""

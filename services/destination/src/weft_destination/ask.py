@@ -1,0 +1,104 @@
+"""What would become of calls, for people who ask before they are made: JSON beside /metrics.
+
+    POST /debug/access   {"calls": [{"namespace": "shop", "pod": "menu-1", "port": 8080, "identity": "spiffe://…",
+                                     "ip": "10.0.0.1", "method": "GET", "path": "/menu"}],
+                          "drafts": [an AccessPolicy, …]}
+      {"verdicts": [{"enforced": {"allowed": true, "by": "shop/menu"}, "audited": {…}, "drafted": {…}}],
+       "faults": ["shop/menu: spec.rules is empty"]}
+
+By the same tables that proxies have. `audited`: were policies in audit enforced; `drafted`: were the drafts in force
+too. A call without method is a connection that is not HTTP; without identity one without mesh TLS. A pod that is
+unknown, or has no proxy, gives null. Answered like /debug/… of `inspect.py`.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from weft_destination.index import Index
+from weft_destination.model import Inbound, InboundTarget, Protocol
+from weft_destination.policy.evaluate import Attempt, judge
+from weft_destination.policy.model import Policy
+from weft_destination.policy.read import read_policy
+from weft_destination.policy.state import Policies
+
+Json = dict[str, Any]
+
+MAX_CALLS = 20_000
+
+
+class Call(msgspec.Struct):
+    """A call that might be made."""
+
+    namespace: str
+    pod: str
+    port: int
+    identity: str = ""
+    ip: str = ""
+    method: str = ""
+    path: str = ""
+
+
+class Question(msgspec.Struct):
+    """Calls, and policies that are not in the cluster yet."""
+
+    calls: list[Call]
+    drafts: list[Json] = []
+
+
+def askable(app: web.Application, index: Index, trust_domain: str) -> web.Application:
+    """The application with /debug/access."""
+
+    async def ask(request: web.Request) -> web.Response:
+        try:
+            question = msgspec.json.decode(await request.read(), type=Question)
+        except msgspec.MsgspecError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from None
+        if len(question.calls) > MAX_CALLS:
+            raise web.HTTPBadRequest(text=f"{len(question.calls)} calls; at most {MAX_CALLS} are judged at once\n")
+        body = msgspec.json.encode(answered(question, index, trust_domain))
+        return web.Response(body=body, content_type="application/json")
+
+    app.add_routes([web.post("/debug/access", ask)])
+    return app
+
+
+def answered(question: Question, index: Index, trust_domain: str) -> Json:
+    """A verdict for each call."""
+    drafts = [_draft(draft, trust_domain) for draft in question.drafts]
+    supposed = index.access.supposing(drafts) if drafts else None
+    faults = [f"{draft.name}: {fault}" for draft in drafts for fault in draft.faults]
+    return {"verdicts": list(_judged(question.calls, index, supposed)), "faults": faults}
+
+
+def _draft(obj: Json, trust_domain: str) -> Policy:
+    meta = obj.get("metadata") or {}
+    key = (str(meta.get("namespace") or "default"), str(meta.get("name") or "draft"))
+    return replace(read_policy(key, obj.get("spec") or {}, trust_domain), audit=False)
+
+
+def _judged(calls: Iterable[Call], index: Index, supposed: Policies | None) -> Iterable[Json | None]:
+    for call in calls:
+        pod = index.pods.rows.get((call.namespace, call.pod))
+        inbound = index.answer(InboundTarget(call.namespace, call.pod, call.port))
+        if not pod or not pod.access or not isinstance(inbound, Inbound):
+            yield None
+            continue
+        opaque = inbound.protocol is Protocol.OPAQUE
+        attempt = Attempt(call.identity, _packed(call.ip), call.method, call.path, opaque)
+        verdicts = asdict(judge(inbound.access, attempt))
+        if supposed:
+            drafted = supposed.access(call.namespace, pod.access, call.port)
+            verdicts["drafted"] = asdict(judge(drafted, attempt).enforced)
+        yield verdicts
+
+
+def _packed(ip: str) -> bytes:
+    try:
+        return ipaddress.ip_address(ip).packed
+    except ValueError:
+        return b""

@@ -1,0 +1,68 @@
+"""What would become of calls, asked over HTTP as the CLI asks it."""
+
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from weft_destination import model
+from weft_destination.ask import askable
+from weft_destination.index import Index
+from weft_destination.policy import model as policy
+from weft_destination.policy.read import read_policy
+
+Json = dict[str, Any]
+
+CART = "spiffe://cluster.local/ns/shop/sa/cart"
+CALL = {"namespace": "shop", "pod": "menu-1", "port": 8080, "method": "GET", "path": "/menu"}
+LETS_CART_IN = {"rules": [{"from": [{"serviceAccount": {"name": "cart"}}]}]}
+NOBODY = {"action": "deny", "rules": [{"from": [{"anyone": True}]}]}
+
+
+def pod(name: str, access: policy.Pod | None) -> model.Pod:
+    """A pod of shop."""
+    return model.Pod(("shop", name), (), "", "", model.Ports(), None, "", "", access=access)
+
+
+async def ask(body: Any) -> tuple[int, Any]:
+    """Status and answer, where pod menu-1 may be called by `cart` alone and pod db-1 has no proxy."""
+    index = Index()
+    for one in (pod("menu-1", policy.Pod()), pod("db-1", None)):
+        index.pods.apply(one)
+    index.policies.apply(read_policy(("shop", "menu"), LETS_CART_IN, "cluster.local"))
+    app = askable(web.Application(), index, "cluster.local")
+    async with TestClient(TestServer(app)) as client:
+        response = await client.post("/debug/access", json=body)
+        return response.status, await (response.json() if response.status == 200 else response.text())
+
+
+def verdict(by: str, *, allowed: bool) -> Json:
+    """A verdict as JSON."""
+    return {"allowed": allowed, "by": by}
+
+
+async def test_calls_are_judged_by_the_proxies_tables() -> None:
+    """Each call gets the rule or default that decides; a pod without proxy nothing."""
+    calls = [CALL | {"identity": CART}, CALL, CALL | {"pod": "db-1"}, CALL | {"pod": "gone"}]
+    yes, no = verdict("shop/menu", allowed=True), verdict("policy shop/menu", allowed=False)
+
+    assert await ask({"calls": calls}) == (
+        200,
+        {"verdicts": [{"enforced": yes, "audited": yes}, {"enforced": no, "audited": no}, None, None], "faults": []},
+    )
+
+
+async def test_drafts_are_judged_as_if_enforced() -> None:
+    """Beside the policies that there are, or instead of the one of their name; what is wrong with one is told."""
+    meta = {"namespace": "shop"}
+    drafts = [{"metadata": meta | {"name": "deny"}, "spec": NOBODY | {"mode": "audit"}}]
+    _, denied = await ask({"calls": [CALL | {"identity": CART}], "drafts": drafts})
+    _, broken = await ask({"calls": [CALL], "drafts": [{"metadata": meta | {"name": "menu"}, "spec": {}}]})
+
+    assert denied["verdicts"][0]["drafted"] == verdict("shop/deny", allowed=False)
+    assert broken["faults"] == ["shop/menu: spec.rules is empty"]
+    assert broken["verdicts"][0]["drafted"]["allowed"]
+
+
+async def test_nonsense_is_refused() -> None:
+    """With what is wrong with it."""
+    assert await ask({"calls": [{"pod": 1}]}) == (400, "Expected `str`, got `int` - at `$.calls[0].pod`\n")
