@@ -6,14 +6,19 @@ import msgspec
 import structlog
 from weft_webhook.review import Request, Response
 
+from weft_sp_validator import access, profile
 from weft_sp_validator.metrics import Metrics
-from weft_sp_validator.profile import faults_of, warnings_of
 
 INVALID = 422
 
+KINDS = {
+    "ServiceProfile": (profile.faults_of, profile.warnings_of),
+    "AccessPolicy": (access.faults_of, access.warnings_of),
+}
+
 
 class Reviewer:
-    """Reviews ServiceProfiles; whatever else it is sent is none of its business."""
+    """Reviews weft's own objects; whatever else it is sent is none of its business."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -26,7 +31,8 @@ class Reviewer:
         outcome = "allowed" if response.allowed else "refused"
         self._metrics.reviews.labels(outcome).inc()
         self._log.info(
-            "profile reviewed",
+            "reviewed",
+            kind=request.kind.kind,
             outcome=outcome,
             namespace=request.namespace,
             name=request.name,
@@ -38,13 +44,14 @@ class Reviewer:
 
 def decide(request: Request) -> Response:
     """Refused for its faults; but an update that leaves a faulty spec as it was (a label, say) only gets warnings."""
-    profile = msgspec.json.decode(request.object)
-    if request.kind.kind != "ServiceProfile" or request.operation not in ("CREATE", "UPDATE"):
+    obj = msgspec.json.decode(request.object)
+    if request.kind.kind not in KINDS or request.operation not in ("CREATE", "UPDATE"):
         return Response(allowed=True)
-    faults = [str(fault) for fault in faults_of(profile)]
-    if faults and not _unchanged(profile, msgspec.json.decode(request.old_object)):
+    faults_of, warnings_of = KINDS[request.kind.kind]
+    faults = [str(fault) for fault in faults_of(obj)]
+    if faults and not _unchanged(obj, msgspec.json.decode(request.old_object)):
         return Response(allowed=False, message="\n".join(faults), code=INVALID)
-    warnings = [str(warning) for warning in warnings_of(profile)] if not faults else []
+    warnings = [str(warning) for warning in warnings_of(obj)] if not faults else []
     return Response(allowed=True, warnings=faults + warnings)
 
 

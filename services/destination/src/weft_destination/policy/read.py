@@ -196,7 +196,9 @@ def _calls(to: _To) -> Iterator[Call]:
     for one in to.grpc:
         name = f"/{_text(one.service, 'grpc.service')}"
         yield Call(kind=Path.EXACT, path=f"{name}/{one.method}") if one.method else Call(kind=Path.PREFIX, path=name)
-    paths = [_path(path) for path in to.paths] + [(Path.PREFIX, _plain(path)) for path in to.path_prefixes]
+    paths = [_path(path) for path in to.paths] + [
+        (Path.PREFIX, _plain(path).rstrip("/") or "/") for path in to.path_prefixes
+    ]
     if not to.grpc:
         for method in to.methods or [""]:
             for kind, path in paths or [(Path.ANY, "")]:
