@@ -5,6 +5,7 @@ MAKEFLAGS += --no-print-directory
 export CLUSTER REGISTRY
 
 cluster := tests/cluster/cluster
+cache := $(or $(WEFT_CACHE),$(HOME)/.cache/weft)
 uv = $(shell tests/cluster/tools/uv.sh)
 run = $(uv) run --frozen
 python_units := $(notdir $(patsubst %/__init__.py,%,$(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py cli/src/*/__init__.py demo/*/src/*/__init__.py)))
@@ -19,11 +20,15 @@ demo: ## From nothing to a meshed demo application with live numbers; prints URL
 demo-down: ## Stop all of it: demo, forwards, cluster
 	@tests/cluster/demo down
 
+# Two at a time, and other people's crates built once for every clone.
+test: export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(cache)/cargo)
+test: export CARGO_INCREMENTAL := 0
 test: ## Everything that CI runs; the integration suite on a cluster (CLUSTER=kind|local|given)
 	@$(MAKE) tools
-	@$(MAKE) lint types gen-check
-	@$(MAKE) test-unit test-dashboard chart-test
-	@$(MAKE) test-proxy
+	@$(MAKE) -j2 -O lint types
+	@$(MAKE) gen-check
+	@$(MAKE) -j2 -O test-proxy test-unit test-dashboard chart-test
+	@cd proxy && cargo clean -q --locked -p weft-proxy -p weft-init -p weft-api
 	@$(MAKE) integration
 
 help: ## This list
@@ -82,15 +87,23 @@ manifests: ## Render the chart for the CLI's wheel (weft install)
 
 integration: tools manifests cluster-up ## The user's flow on the cluster that runs, or a new one
 	@$(cluster) load $$(tests/cluster/images/build)
-	$(on_cluster) $(run) pytest tests/integration -p no:cacheprovider
+	$(call integration-suite,1)
+	@$(MAKE) -j2 -O integration-demo integration-labs
+	$(call integration-suite,8 9)
+
+integration-suite = $(on_cluster) $(run) pytest -p no:cacheprovider $(wildcard $(addsuffix *.py,$(addprefix tests/integration/test_,$(1))))
+integration-demo: # what the demo application shows
+	$(call integration-suite,2 3 5)
+integration-labs: # what has namespaces of its own
+	$(call integration-suite,4 7)
 
 ##@ The proxy, never wrong (docs/testing.md; all need root)
-proxy_tools := $(or $(WEFT_CACHE),$(HOME)/.cache/weft)/proxy-tools
+proxy_tools := $(cache)/proxy-tools
 
 proxy-tools: ## The programs that these suites run: proxies, applications, h2spec, gRPC's interop
 	cd tests/proxy/go && go build -o $(proxy_tools)/ ./app ./load github.com/summerwind/h2spec/cmd/h2spec \
 	  google.golang.org/grpc/interop/client google.golang.org/grpc/interop/server
-	cd proxy && cargo build -q --locked -p weft-proxy -p weft-init
+	cd proxy && cargo build -q --locked --all-targets
 
 h2spec: proxy-tools ## Every case of h2spec, outbound and inbound, in plain text and TLS
 	$(run) pytest tests/proxy/test_h2spec.py
@@ -150,4 +163,4 @@ scale: ## The control plane at size: bench/results/scale.json, docs/scale.md (15
 	@eval "$$($(cluster) env 2>/dev/null)"; tests/scale/run $(SCALE)
 
 .PHONY: demo demo-down test help tools lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
-	proxy-tools h2spec interop hostile fuzz soak integration chaos cluster-up cluster-down cluster-test env kubeconfig load-image images bench-proxy scale
+	proxy-tools h2spec interop hostile fuzz soak integration integration-demo integration-labs chaos cluster-up cluster-down cluster-test env kubeconfig load-image images bench-proxy scale

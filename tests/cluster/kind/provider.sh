@@ -51,8 +51,10 @@ config() {
   if own_docker; then # reached over the wire that link_docker makes
     printf 'networking: {apiServerAddress: %s.2, apiServerPort: 6443}\n' "$DOCKER_NET"
   fi
+  # A changed ConfigMap reaches its pods within seconds, not a minute: rotations wait for every pod.
+  printf 'kubeadmConfigPatches:\n- |\n  kind: KubeletConfiguration\n  syncFrequency: 10s\n'
   if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then # cgroup v1, which the kubelet refuses by default from 1.35 on
-    printf 'kubeadmConfigPatches:\n- |\n  kind: KubeletConfiguration\n  failCgroupV1: false\n'
+    printf '  failCgroupV1: false\n'
   fi
   if own_docker; then # without CAP_SYS_RESOURCE no process may lower its OOM score
     printf 'containerdConfigPatches:\n- |-\n  [plugins."io.containerd.grpc.v1.cri"]\n    restrict_oom_score_adj = true\n'
