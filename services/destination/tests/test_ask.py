@@ -66,3 +66,18 @@ async def test_drafts_are_judged_as_if_enforced() -> None:
 async def test_nonsense_is_refused() -> None:
     """With what is wrong with it."""
     assert await ask({"calls": [{"pod": 1}]}) == (400, "Expected `str`, got `int` - at `$.calls[0].pod`\n")
+
+
+async def test_requests_that_nobody_looked_into() -> None:
+    """All are allowed, none is, or it depends: by what rules say of the client alone."""
+    some = {"rules": [{"from": [{"namespace": "dev"}], "to": [{"methods": ["GET"]}]}]}
+    call = {"namespace": "shop", "pod": "menu-1", "port": 8080, "any_request": True}
+    calls = [call | {"account": "shop/cart"}, call | {"account": "dev/eve"}, call]
+    drafts = [{"metadata": {"namespace": "shop", "name": "some"}, "spec": some}]
+    _, answer = await ask({"calls": calls, "drafts": drafts})
+
+    assert [one["drafted"] for one in answer["verdicts"]] == [
+        {"allowed": True, "by": "shop/menu"},
+        {"allowed": None, "by": "shop/some"},
+        {"allowed": False, "by": "policy shop/menu"},
+    ]

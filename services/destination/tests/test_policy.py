@@ -143,7 +143,7 @@ ATTEMPTS = st.builds(
     Attempt,
     st.sampled_from([identity("cart"), identity("dev/eve"), ""]),
     st.sampled_from(SOURCES),
-    st.sampled_from(["", "GET", "POST"]),
+    st.sampled_from(["", "GET", "POST", "get"]),
     st.sampled_from(["/", "/a", "/a/", "/a/b", "/a/b/c", "/x/b", "/menu", "/healthz", "/a//b", "/a/%2E%2e/b"]),
     st.booleans(),
 )
@@ -200,7 +200,8 @@ def _what(one: Policy, rule: Rule, attempt: Attempt) -> bool:
     deny = one.effect is Effect.DENY
     if not attempt.method:
         return deny and not attempt.opaque
-    return any(call.method in ("", attempt.method) and _path(call, attempt.path, deny) for call in calls)
+    method = attempt.method.upper() if deny else attempt.method
+    return any(call.method in ("", method) and _path(call, attempt.path, deny) for call in calls)
 
 
 def _path(call: Call, path: str, deny: bool) -> bool:
@@ -212,7 +213,7 @@ def _path(call: Call, path: str, deny: bool) -> bool:
     }[call.kind]
     if call.kind is not Path.ANY and ("//" in path or "%" in path):
         return deny
-    return bool(re.fullmatch(pattern, path))
+    return bool(re.fullmatch(pattern, path) or (deny and re.fullmatch(pattern, path.rstrip("/"))))
 
 
 @given(policies(), st.sampled_from(sorted(CHOICES)), st.sampled_from([HTTP, RAW]), ATTEMPTS)

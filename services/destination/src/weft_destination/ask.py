@@ -1,14 +1,17 @@
 """What would become of calls, for people who ask before they are made: JSON beside /metrics.
 
     POST /debug/access   {"calls": [{"namespace": "shop", "pod": "menu-1", "port": 8080, "identity": "spiffe://…",
-                                     "ip": "10.0.0.1", "method": "GET", "path": "/menu"}],
+                                     "ip": "10.0.0.1", "method": "GET", "path": "/menu"},
+                                    {"namespace": "shop", "pod": "menu-1", "port": 8080, "account": "shop/cart",
+                                     "any_request": true}],
                           "drafts": [an AccessPolicy, …]}
       {"verdicts": [{"enforced": {"allowed": true, "by": "shop/menu"}, "audited": {…}, "drafted": {…}}],
        "faults": ["shop/menu: spec.rules is empty"]}
 
 By the same tables that proxies have. `audited`: were policies in audit enforced; `drafted`: were the drafts in force
 too. A call without method is a connection that is not HTTP; without identity one without mesh TLS. A pod that is
-unknown, or has no proxy, gives null. Answered like /debug/… of `inspect.py`.
+unknown, or has no proxy, gives null. `account` is another way to say `identity`. Of `any_request`, `allowed` is null
+where some requests are allowed and some are not. Answered like /debug/… of `inspect.py`.
 """
 
 import ipaddress
@@ -18,11 +21,12 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from weft_kube.names import spiffe_id
 
 from weft_destination.index import Index
 from weft_destination.model import Inbound, InboundTarget, Protocol
-from weft_destination.policy.evaluate import Attempt, judge
-from weft_destination.policy.model import Policy
+from weft_destination.policy.evaluate import NOTHING, Attempt, decide, foresee
+from weft_destination.policy.model import Access, Decision, Policy
 from weft_destination.policy.read import read_policy
 from weft_destination.policy.state import Policies
 
@@ -39,8 +43,10 @@ class Call(msgspec.Struct):
     port: int
     identity: str = ""
     ip: str = ""
+    account: str = ""
     method: str = ""
     path: str = ""
+    any_request: bool = False
 
 
 class Question(msgspec.Struct):
@@ -72,7 +78,7 @@ def answered(question: Question, index: Index, trust_domain: str) -> Json:
     drafts = [_draft(draft, trust_domain) for draft in question.drafts]
     supposed = index.access.supposing(drafts) if drafts else None
     faults = [f"{draft.name}: {fault}" for draft in drafts for fault in draft.faults]
-    return {"verdicts": list(_judged(question.calls, index, supposed)), "faults": faults}
+    return {"verdicts": list(_judged(question.calls, index, supposed, trust_domain)), "faults": faults}
 
 
 def _draft(obj: Json, trust_domain: str) -> Policy:
@@ -81,7 +87,7 @@ def _draft(obj: Json, trust_domain: str) -> Policy:
     return replace(read_policy(key, obj.get("spec") or {}, trust_domain), audit=False)
 
 
-def _judged(calls: Iterable[Call], index: Index, supposed: Policies | None) -> Iterable[Json | None]:
+def _judged(calls: Iterable[Call], index: Index, supposed: Policies | None, trust_domain: str) -> Iterable[Json | None]:
     for call in calls:
         pod = index.pods.rows.get((call.namespace, call.pod))
         inbound = index.answer(InboundTarget(call.namespace, call.pod, call.port))
@@ -89,12 +95,21 @@ def _judged(calls: Iterable[Call], index: Index, supposed: Policies | None) -> I
             yield None
             continue
         opaque = inbound.protocol is Protocol.OPAQUE
-        attempt = Attempt(call.identity, _packed(call.ip), call.method, call.path, opaque)
-        verdicts = asdict(judge(inbound.access, attempt))
+        identity = spiffe_id(trust_domain, *call.account.split("/", 1)) if "/" in call.account else call.identity
+        attempt = Attempt(identity, _packed(call.ip), call.method, call.path, opaque)
+        access = inbound.access or Access()
+        decisions = {"enforced": access.enforced, "audited": access.audited or access.enforced}
         if supposed:
             drafted = supposed.access(call.namespace, pod.access, call.port)
-            verdicts["drafted"] = asdict(judge(drafted, attempt).enforced)
-        yield verdicts
+            decisions["drafted"] = drafted.enforced if drafted else None
+        yield {name: _verdict(one or NOTHING, attempt, call) for name, one in decisions.items()}
+
+
+def _verdict(decision: Decision, attempt: Attempt, call: Call) -> Json:
+    if call.any_request:
+        allowed, by = foresee(decision, attempt)
+        return {"allowed": allowed, "by": by}
+    return asdict(decide(decision, attempt))
 
 
 def _packed(ip: str) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from weft_kube.paths import plain_path
 
-from weft_destination.policy.model import Access, Call, Client, Decision, Default, Network, Path
+from weft_destination.policy.model import PROBE, Access, Call, Client, Decision, Default, Network, Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,14 @@ class Verdicts:
     audited: Verdict
 
 
-ANYONE = Decision((), Default.ANYONE, "")
+NOTHING = Decision((), Default.ANYONE, "")
+"""What is in force where nothing is."""
 
 
 def judge(access: Access | None, attempt: Attempt) -> Verdicts:
     """By a port's table."""
     found = access or Access()
-    enforced = decide(found.enforced or ANYONE, attempt)
+    enforced = decide(found.enforced or NOTHING, attempt)
     return Verdicts(enforced, decide(found.audited, attempt) if found.audited else enforced)
 
 
@@ -55,6 +56,21 @@ def decide(decision: Decision, attempt: Attempt) -> Verdict:
             return Verdict(not rule.deny, rule.name)
     known = decision.default is Default.AUTHENTICATED and attempt.identity != ""
     return Verdict(decision.default is Default.ANYONE or known, decision.default_name)
+
+
+def foresee(decision: Decision, attempt: Attempt) -> tuple[bool | None, str]:
+    """What becomes of a client's requests, whichever they are; None where some are allowed and some denied. And the
+    first rule, or the default, that says so. The kubelet's probes are not looked at."""
+    found: list[Verdict] = []
+    for rule in decision.rules:
+        if rule.name != PROBE and _is_one_of(rule.clients, attempt):
+            found.append(Verdict(not rule.deny, rule.name))
+            if not rule.calls:
+                break
+    else:
+        found.append(decide(Decision((), decision.default, decision.default_name), attempt))
+    outcomes = {verdict.allowed for verdict in found}
+    return outcomes.pop() if len(outcomes) == 1 else None, found[0].by
 
 
 def _is_one_of(clients: tuple[Client, ...], attempt: Attempt) -> bool:
@@ -83,7 +99,12 @@ def _does_one_of(calls: Iterable[Call], attempt: Attempt, path: str | None, *, d
         return True
     if not attempt.method:
         return deny and not attempt.opaque
-    return any(call.method in ("", attempt.method) and _leads_to(call, path, deny=deny) for call in calls)
+    return any(_by(call, attempt.method, deny=deny) and _leads_to(call, path, deny=deny) for call in calls)
+
+
+def _by(call: Call, method: str, *, deny: bool) -> bool:
+    """Some applications take "get" for GET: who denies one denies both."""
+    return call.method in ("", method) or (deny and call.method.lower() == method.lower())
 
 
 def _leads_to(call: Call, path: str | None, *, deny: bool) -> bool:
@@ -92,6 +113,8 @@ def _leads_to(call: Call, path: str | None, *, deny: bool) -> bool:
         return True
     if path is None:
         return deny
+    if deny and path != "/":
+        path = path.removesuffix("/")
     if call.kind is Path.EXACT:
         return path == call.path
     if call.kind is Path.PREFIX:

@@ -8,6 +8,9 @@ from typing import TypeAlias
 Key: TypeAlias = tuple[str, str]
 """Namespace and name."""
 
+PROBE = "probe"
+"""Name of the rule that lets the kubelet's probes in."""
+
 Labels: TypeAlias = frozenset[tuple[str, str]]
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from weft_destination.policy.model import (
+    PROBE,
     Access,
     Base,
     Call,
@@ -19,9 +20,6 @@ from weft_destination.policy.model import (
     Rule,
     Service,
 )
-
-PROBE = "probe"
-"""Name of the rule that lets the kubelet's probes in."""
 
 
 class Names(Protocol):
