@@ -188,6 +188,54 @@ async def test_scaling_is_followed() -> None:
         assert [pods(first), pods(second), pods(third)] == [["web-1"], ["web-1", "web-2"], ["web-2"]]
 
 
+def route(namespace: str, name: str, /, **rule: Any) -> Json:
+    """An HTTPRoute of Service web in ns with one rule."""
+    parent = {"group": "", "kind": "Service", "namespace": "ns", "name": "web"}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"parentRefs": [parent], "rules": [rule]},
+    }
+
+
+async def test_a_route_reaches_those_whom_it_concerns() -> None:
+    """A producer's route every client; a consumer's the clients of its own namespace, in its place."""
+    backend = {"name": "web", "namespace": "ns", "port": 80, "weight": 3}
+    guest = pb.Request(hello=pb.Hello(namespace="guests", pod="g-1", version="0.1.0"))
+    async with mesh(*web(1)) as m:
+        proxy = await m.proxy()
+        other = await m.proxy(guest, ID.replace("/ns/ns/", "/ns/guests/"))
+        before = [await one.answer(outbound("10.96.0.1", 80)) for one in (proxy, other)]
+        m.put(route("ns", "producer", name="all", backendRefs=[backend]))
+        producer = [await one.update() for one in (proxy, other)]
+        m.put(route("guests", "consumer", backendRefs=[backend], timeouts={"request": "2s"}))
+        consumer = await other.update()
+
+    assert [list(one.outbound.service.routes) for one in before] == [[], []]
+    to_web = pb.WeightedBackend(service=pb.ServicePort(namespace="ns", name="web", port=80), weight=3)
+    told = pb.Route(name="producer/all", matches=[pb.RouteMatch()], backends=[to_web])
+    assert [list(one.outbound.service.routes) for one in producer] == [[told], [told]]
+    assert [one.outbound.service.no_match_not_found for one in (*before, *producer)] == [False, False, True, True]
+    told = pb.Route(name="consumer/0", matches=[pb.RouteMatch()], backends=[to_web], request_timeout_ms=2000)
+    assert list(consumer.outbound.service.routes) == [told]
+
+
+async def test_a_route_takes_the_place_of_a_profile() -> None:
+    """And gives it back."""
+    held = route("ns", "r", backendRefs=[{"name": "web", "port": 80}])
+    profile = custom("ServiceProfile", "ns", "web", {"routes": [{"name": "all", "condition": {"pathRegex": ".*"}}]})
+    async with mesh(*web(1), profile) as m:
+        proxy = await m.proxy()
+        updates = [await proxy.answer(outbound("10.96.0.1", 80))]
+        m.put(held)
+        updates.append(await proxy.update())
+        m.delete(held)
+        updates.append(await proxy.update())
+    names = [[one.name for one in update.outbound.service.routes] for update in updates]
+    assert names == [["all"], ["r/0"], ["all"]]
+
+
 async def test_an_unknown_address_becomes_known() -> None:
     """ "Not in the mesh" is an answer, and is corrected when a pod gets the address."""
     async with mesh() as m:

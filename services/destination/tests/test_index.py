@@ -9,6 +9,7 @@ from weft_destination.index import Index
 from weft_destination.model import EndpointsTarget, InboundTarget, OutboundTarget, Ports, Protocol
 from weft_destination.policy import model as policy
 from weft_destination.policy.read import read_policy
+from weft_destination.route import RetryBudget, Route
 
 WEB = ("ns", "web")
 VIP = bytes([10, 96, 0, 1])
@@ -110,9 +111,9 @@ def test_ports_that_are_not_intercepted_have_no_identity() -> None:
 
 def test_a_cluster_ip_leads_to_its_service() -> None:
     """Routes and budget are those of the profile of that name; another port of the address leads nowhere."""
-    profile = model.Profile(WEB, (model.Route("all"),), None)
+    profile = model.Profile(WEB, (Route("all"),), None)
     index = index_of(web(), profile)
-    expected = model.ToService(WEB_80, Protocol.DETECT, (model.Route("all"),), None)
+    expected = model.ToService(WEB_80, Protocol.DETECT, (Route("all"),), None)
     assert index.answer(OutboundTarget(VIP, 80)) == expected
     assert index.answer(OutboundTarget(VIP, 81)) == model.NotInMesh(Protocol.DETECT)
 
@@ -173,7 +174,7 @@ FACTS: dict[str, list[Any]] = {
         *(pod(1), pod(1, ips=(ip(2),)), pod(2), pod(2, identity=""), pod(3, terminating=True), pod(3)),
         *(pod(1, access=SELECTED), pod(2, access=policy.Pod(default="deny")), pod(3, access=policy.Pod())),
     ],
-    "profiles": [model.Profile(WEB, (model.Route("r"),), None), model.Profile(WEB, (), model.RetryBudget())],
+    "profiles": [model.Profile(WEB, (Route("r"),), None), model.Profile(WEB, (), RetryBudget())],
     "policies": [
         read_policy(("ns", "a"), ANYONE, "cluster.local"),
         read_policy(("ns", "a"), ANYONE | {"target": {"service": {"name": "web", "route": "r"}}}, "cluster.local"),

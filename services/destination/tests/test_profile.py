@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from weft_destination.model import Profile, RetryBudget, Route
+from weft_destination.model import Profile
 from weft_destination.profile import duration_ms, read_profile
+from weft_destination.route import Match, Path, RetryBudget, Route
 
 KEY = ("ns", "web")
 
@@ -27,8 +28,8 @@ def test_a_whole_profile() -> None:
         "retryBudget": {"retryRatio": 0.25, "minRetriesPerSecond": 5, "ttl": "20s"},
     }
     routes = (
-        Route("GET /tea/{id}", "GET", "/tea/[^/]+", 1500, retryable=True),
-        Route("template", "", "/cups/[^/]+"),
+        Route("GET /tea/{id}", (Match(Path.REGEX, "/tea/[^/]+", "GET"),), 1500, retryable=True),
+        Route("template", (Match(Path.REGEX, "/cups/[^/]+"),)),
         Route("rest"),
     )
     assert read_profile(KEY, spec) == (Profile(KEY, routes, RetryBudget(250, 5, 20_000)), ())

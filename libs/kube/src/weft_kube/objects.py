@@ -235,7 +235,56 @@ class AccessPolicy(Object):
     spec: dict[str, Any] = {}
 
 
+class ProfileStatus(Struct):
+    """status of a ServiceProfile."""
+
+    conditions: list[Condition] = []
+
+
 class ServiceProfile(Object):
     """weft.dev/v1alpha1 ServiceProfile; its spec is decoded by who reads it."""
 
     spec: dict[str, Any] = {}
+    status: ProfileStatus = field(default_factory=ProfileStatus)
+
+
+class RouteStatus(Struct):
+    """status of an HTTPRoute or GRPCRoute: an entry for each parent and controller."""
+
+    parents: list[dict[str, Any]] = []
+
+
+class GatewayRoute(Object):
+    """gateway.networking.k8s.io/v1 HTTPRoute or GRPCRoute; its spec is decoded by who reads it."""
+
+    spec: dict[str, Any] = {}
+    status: RouteStatus = field(default_factory=RouteStatus)
+
+
+class GrantFrom(Struct):
+    """Objects that a ReferenceGrant trusts."""
+
+    group: str
+    kind: str
+    namespace: str
+
+
+class GrantTo(Struct):
+    """What they may name; no name: all of the kind."""
+
+    group: str
+    kind: str
+    name: str = ""
+
+
+class GrantSpec(Struct):
+    """spec of a ReferenceGrant."""
+
+    from_: list[GrantFrom] = field(default_factory=list, name="from")
+    to: list[GrantTo] = []
+
+
+class ReferenceGrant(Object):
+    """gateway.networking.k8s.io/v1beta1 ReferenceGrant."""
+
+    spec: GrantSpec = field(default_factory=GrantSpec)

@@ -10,6 +10,7 @@ from weft_api.discovery.v1 import discovery_pb2 as pb
 
 from weft_destination import model
 from weft_destination.diff import Delta
+from weft_destination.encode_route import pb_breaker, pb_budget, pb_route
 from weft_destination.policy import wire
 
 _VERSION_FIELD = bytes([pb.Update.VERSION_FIELD_NUMBER << 3 | 2])
@@ -52,7 +53,7 @@ Request: TypeAlias = Hello | Watch | Unwatch
 
 
 def decode(data: bytes, hello: Hello | None) -> Request:
-    """A request; inbound targets are ports of the pod in `hello`. Raises MalformedError."""
+    """A request; answers are those for the pod in `hello`. Raises MalformedError."""
     try:
         message = pb.Request.FromString(data)
     except DecodeError:
@@ -169,20 +170,14 @@ def _pb_outbound(answer: model.Outbound) -> pb.Outbound:
 def _pb_service(answer: model.ToService) -> pb.ServiceDestination:
     service = pb.ServiceDestination(
         service=_pb_service_port(answer.service),
-        routes=[_pb_route(route) for route in answer.routes],
+        routes=map(pb_route, answer.routes),
+        no_match_not_found=answer.no_match_not_found,
     )
     if budget := answer.retry_budget:
-        service.retry_budget.ratio_permille = budget.ratio_permille
-        service.retry_budget.min_retries_per_second = budget.min_retries_per_second
-        service.retry_budget.ttl_ms = budget.ttl_ms
+        service.retry_budget.CopyFrom(pb_budget(budget))
+    if breaker := answer.breaker:
+        service.breaker.CopyFrom(pb_breaker(breaker))
     return service
-
-
-def _pb_route(route: model.Route) -> pb.Route:
-    matches = []
-    if route.method or route.path_regex:
-        matches.append(pb.RouteMatch(method=route.method, path_regex=route.path_regex))
-    return pb.Route(name=route.name, matches=matches, request_timeout_ms=route.timeout_ms, retryable=route.retryable)
 
 
 def _pb_endpoint(endpoint: model.Endpoint) -> pb.Endpoint:

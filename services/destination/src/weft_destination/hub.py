@@ -13,7 +13,7 @@ from typing import Protocol
 from weft_destination import encode
 from weft_destination.diff import diff
 from weft_destination.index import Index
-from weft_destination.model import Answer, Dependency, Endpoints, Target, dependencies
+from weft_destination.model import Answer, Dependency, Endpoints, OutboundTarget, Target, dependencies
 
 DELTA_FROM = 100
 """Endpoint sets larger than this are told as deltas where the watcher holds a version still remembered."""
@@ -23,6 +23,9 @@ REMEMBERED = 8
 
 SETTLE_SECONDS = 0.02
 """A topic told a moment ago waits this long, so that a burst of changes is told once."""
+
+SETTLE_FACTOR = 10
+"""And so many times as long as telling it took: a huge set that changes all the time leaves time for others."""
 
 AT_ONCE = 200
 """Watchers woken before other work has its turn."""
@@ -38,25 +41,28 @@ class Watcher(Protocol):
 class Topic:
     """A watched target: its newest answer, the version and bytes of it, and a few older answers for deltas."""
 
-    __slots__ = ("_answer", "_deltas", "_full", "_past", "target", "told", "version", "watchers")
+    __slots__ = ("_answer", "_deltas", "_full", "_past", "settled", "target", "version", "watchers")
 
     def __init__(self, target: Target, answer: Answer) -> None:
         self.target = target
         self.watchers: dict[Watcher, None] = {}
-        self.told = 0.0
-        """Loop time of the last change."""
+        self.settled = 0.0
+        """Loop time from which on it may be told again."""
         self._past: OrderedDict[str, Endpoints] = OrderedDict()
         self._deltas: dict[str, bytes] = {}
         self._answer = answer
         self.version, self._full = encode.snapshot(target, answer)
 
-    def update(self, answer: Answer) -> bool:
-        """Takes a new answer; False when it says the same."""
+    def update(self, answer: Answer, twin: "Topic | None" = None) -> bool:
+        """Takes a new answer; False when it says the same. `twin` may have encoded the same answer already."""
         if answer == self._answer:
             return False
         before, version = self._answer, self.version
         self._answer = answer
-        self.version, self._full = encode.snapshot(self.target, answer)
+        if twin and _same_place(twin.target, self.target) and twin._answer == answer:
+            self.version, self._full = twin.version, twin._full
+        else:
+            self.version, self._full = encode.snapshot(self.target, answer)
         self._remember(version, before)
         return True
 
@@ -79,6 +85,13 @@ class Topic:
         worth_it = len(change) * 2 < len(now.endpoints)
         self._deltas[version] = encode.delta(self.target, version, self.version, change) if worth_it else self._full
         return self._deltas[version]
+
+
+def _same_place(one: Target, other: Target) -> bool:
+    """The same address, for clients of whichever namespace: proxies know it by the same words."""
+    if not isinstance(one, OutboundTarget) or not isinstance(other, OutboundTarget):
+        return False
+    return (one.ip, one.port) == (other.ip, other.port)
 
 
 class Hub:
@@ -136,9 +149,11 @@ class Hub:
         now = asyncio.get_running_loop().time()
         for changed in self._index.take_changed():
             self._unsettled.update(self._by_dependency.get(changed, {}))
-        for topic in [topic for topic in self._unsettled if topic.told + SETTLE_SECONDS <= now]:
+        before: Topic | None = None
+        for topic in [topic for topic in self._unsettled if topic.settled <= now]:
             del self._unsettled[topic]
-            self._refresh(topic, now)
+            self._refresh(topic, before)
+            before = topic
         if self._unsettled and not self._settling:
             self._settling = True
             asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settle)
@@ -147,9 +162,11 @@ class Hub:
         self._settling = False
         self.facts_changed()
 
-    def _refresh(self, topic: Topic, now: float) -> None:
-        if topic.update(self._index.answer(topic.target)):
-            topic.told = now
+    def _refresh(self, topic: Topic, twin: Topic | None) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        if topic.update(self._index.answer(topic.target), twin):
+            topic.settled = began + SETTLE_SECONDS + SETTLE_FACTOR * (clock() - began)
             self._tell(topic, iter(list(topic.watchers)))
 
     def _tell(self, topic: Topic, watchers: Iterator[Watcher]) -> None:

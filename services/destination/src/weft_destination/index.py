@@ -1,79 +1,17 @@
 """The newest facts of a cluster, and the answers that follow from them. Pure: the same facts give the same answers,
 in whatever order they came."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Iterator
 
 from weft_destination import model
+from weft_destination.gateway.store import Gateway
 from weft_destination.model import Dependency, Key, on_address, on_pod, on_policies, on_service, plain_ip
 from weft_destination.policy.model import Call, Namespace, Policy, Service
 from weft_destination.policy.state import Policies, route_calls
+from weft_destination.precedence import destination
 from weft_destination.protocols import by_number
-
-
-class Fact(Protocol):
-    """Something with a namespace and a name."""
-
-    @property
-    def key(self) -> Key:
-        """Namespace and name."""
-
-
-F = TypeVar("F", bound=Fact)
-
-
-class Table(Generic[F]):
-    """All facts of one kind, changed by the three verbs; equal facts change nothing."""
-
-    def __init__(self, changed: Callable[[F | None, F | None], None]) -> None:
-        self.rows: dict[Key, F] = {}
-        self._changed = changed
-
-    def apply(self, fact: F) -> None:
-        """A fact is new or changed."""
-        before = self.rows.get(fact.key)
-        if before != fact:
-            self.rows[fact.key] = fact
-            self._changed(before, fact)
-
-    def delete(self, key: Key) -> None:
-        """The fact with this key is gone."""
-        if before := self.rows.pop(key, None):
-            self._changed(before, None)
-
-    def reset(self, facts: Iterable[F]) -> None:
-        """These are all there are; others are gone."""
-        gone = set(self.rows)
-        for fact in facts:
-            gone.discard(fact.key)
-            self.apply(fact)
-        for key in gone:
-            self.delete(key)
-
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class _Groups(Generic[K, V]):
-    """A few values for each key; mostly one, so a tuple, which is far smaller than a set."""
-
-    def __init__(self) -> None:
-        self._values: dict[K, tuple[V, ...]] = {}
-
-    def __getitem__(self, key: K) -> tuple[V, ...]:
-        return self._values.get(key, ())
-
-    def add(self, key: K, value: V) -> None:
-        """Adds a value to the key's."""
-        self._values[key] = (*self[key], value)
-
-    def discard(self, key: K, value: V) -> None:
-        """Takes it out again."""
-        if rest := tuple(other for other in self[key] if other != value):
-            self._values[key] = rest
-        else:
-            self._values.pop(key, None)
+from weft_destination.route import Match
+from weft_destination.tables import Fact, Groups, Table
 
 
 class Index:
@@ -87,13 +25,14 @@ class Index:
         self.slices: Table[model.Slice] = Table(self._slice_changed)
         self.pods: Table[model.Pod] = Table(self._pod_changed)
         self.profiles: Table[model.Profile] = Table(self._profile_changed)
+        self.gateway = Gateway(self.services.rows, self._touch_service_at)
         self.policies: Table[Policy] = Table(self._policy_changed)
         self.namespaces: Table[Namespace] = Table(self._namespace_changed)
         self.access = Policies(self._service_access, self._route_calls, default_access)
-        self._services_by_ip: _Groups[bytes, Key] = _Groups()
-        self._pods_by_ip: _Groups[bytes, Key] = _Groups()
-        self._slices_by_service: _Groups[Key, Key] = _Groups()
-        self._slices_by_pod: _Groups[Key, Key] = _Groups()
+        self._services_by_ip: Groups[bytes, Key] = Groups()
+        self._pods_by_ip: Groups[bytes, Key] = Groups()
+        self._slices_by_service: Groups[Key, Key] = Groups()
+        self._slices_by_pod: Groups[Key, Key] = Groups()
         self._changed: set[Dependency] = set()
 
     def take_changed(self) -> set[Dependency]:
@@ -116,20 +55,21 @@ class Index:
     def _outbound(self, ip: bytes, number: int, client: str) -> model.Outbound:
         for key in sorted(self._services_by_ip[ip]):
             if port := self.services.rows[key].port(number):
-                return self._to_service(key, port)
+                return self._to_service(key, port, client)
         owners = [self.pods.rows[key] for key in self._pods_by_ip[ip]]
         if not owners:
             return model.NotInMesh(by_number(number), self.access.egress(client))
         pod = max(owners, key=lambda pod: (pod.created, pod.key))
         return model.ToPod(_endpoint(ip, number, pod, ""), self._pod_protocol(pod, number))
 
-    def _to_service(self, key: Key, port: model.ServicePort) -> model.ToService:
-        profile = self.profiles.rows.get(key)
-        return model.ToService(
+    def _to_service(self, key: Key, port: model.ServicePort, client: str) -> model.ToService:
+        settings = self.services.rows[key].settings
+        return destination(
             model.EndpointsTarget(*key, port.port),
             self._service_protocol(key, port),
-            profile.routes if profile else (),
-            profile.retry_budget if profile else None,
+            self.gateway.routes(key, port.port, client, settings),
+            self.profiles.rows.get(key),
+            settings,
         )
 
     def _service_protocol(self, key: Key, port: model.ServicePort) -> model.Protocol:
@@ -199,6 +139,7 @@ class Index:
             for ip in after.cluster_ips:
                 self._services_by_ip.add(ip, after.key)
             self._touch_service(after)
+        self.gateway.service_changed(before, after)
         if (before and before.access) != (after and after.access):
             self._touch_named(before or after)
 
@@ -259,8 +200,11 @@ class Index:
 
     def _route_calls(self, key: Key, name: str) -> tuple[Call, ...] | None:
         profile = self.profiles.rows.get(key)
-        routes = profile.routes if profile else ()
-        return next((route_calls(route.method, route.path_regex) for route in routes if route.name == name), None)
+        route = next((route for route in profile.routes if route.name == name), None) if profile else None
+        if route is None:
+            return None
+        match = route.matches[0] if route.matches else Match()
+        return route_calls(match.method, match.value)
 
     def _policy_changed(self, before: Policy | None, after: Policy | None) -> None:
         if after:

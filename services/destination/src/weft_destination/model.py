@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from weft_destination.policy import model as policy
+from weft_destination.route import NO_SETTINGS, Breaker, RetryBudget, Route, Settings
 
 Key: TypeAlias = tuple[str, str]
 """Namespace and name."""
@@ -52,6 +53,9 @@ class Service:
     cluster_ips: tuple[bytes, ...]
     ports: tuple[ServicePort, ...]
     access: policy.Service | None = None
+    external: bool = False
+    """An ExternalName: a name of DNS, without endpoints of its own."""
+    settings: Settings = NO_SETTINGS
 
     def port(self, number: int) -> ServicePort | None:
         """The port with this number."""
@@ -111,26 +115,6 @@ class Pod:
     def identity_at(self, port: int) -> str:
         """The SPIFFE ID to expect at a port; empty where the proxy does not listen in."""
         return "" if port in self.not_intercepted else self.identity
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A class of requests of a Service; empty conditions match all."""
-
-    name: str
-    method: str = ""
-    path_regex: str = ""
-    timeout_ms: int = 0
-    retryable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RetryBudget:
-    """How many retries a client may add."""
-
-    ratio_permille: int = 200
-    min_retries_per_second: int = 10
-    ttl_ms: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +182,10 @@ class ToService:
     service: EndpointsTarget
     protocol: Protocol
     routes: tuple[Route, ...]
-    retry_budget: RetryBudget | None
+    retry_budget: RetryBudget | None = None
+    breaker: Breaker | None = None
+    no_match_not_found: bool = False
+    """Requests that no route matches are answered with 404; else they go to the Service."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from weft_kube.names import PATH_REGEX_MAX
 from weft_kube.paths import PATH_MAX, path_regex
 
-from weft_destination.model import Key, Profile, RetryBudget, Route
+from weft_destination.model import Key, Profile
+from weft_destination.route import Match, Path, RetryBudget, Route
 
 T = TypeVar("T")
 
@@ -67,10 +68,11 @@ def _route(where: str, raw: Any, faults: list[str]) -> Route | None:
     reader = _Reader(where, raw, faults)
     reader.require("name")
     condition = reader.part("condition")
+    method = condition.read("method", _method, "")
+    path = condition.read("path", _template, "") or condition.read("pathRegex", _regex, "")
     route = Route(
         name=reader.read("name", _name, ""),
-        method=condition.read("method", _method, ""),
-        path_regex=condition.read("path", _template, "") or condition.read("pathRegex", _regex, ""),
+        matches=(Match(Path.REGEX if path else Path.ANY, path, method),) if path or method else (),
         timeout_ms=reader.read("timeout", duration_ms, 0),
         retryable=reader.read("isRetryable", _bool, False),
     )

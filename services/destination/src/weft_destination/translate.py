@@ -48,7 +48,10 @@ def service(obj: objects.Service) -> model.Service:
     """A Service's TCP ports and addresses."""
     opaque = _annotated_ports(obj.metadata, names.OPAQUE_PORTS)
     ports = (_service_port(port, opaque) for port in obj.spec.ports if port.protocol == "TCP")
-    return model.Service(_key(obj), _packed_all(obj.spec.cluster_ips), tuple(ports), access=facts.service(obj))
+    external = obj.spec.type == "ExternalName"
+    return model.Service(
+        _key(obj), _packed_all(obj.spec.cluster_ips), tuple(ports), access=facts.service(obj), external=external
+    )
 
 
 def _service_port(port: objects.ServicePort, opaque: Ports | None) -> model.ServicePort:

@@ -11,28 +11,34 @@ from weft_kube.objects import ServiceProfile
 from weft_kube.watch import Reflector, Resource
 
 from weft_destination import index, model, translate
+from weft_destination.gateway import read
 from weft_destination.policy import facts
 from weft_destination.policy.model import Policy
 from weft_destination.policy.read import read_policy
 from weft_destination.profile import read_profile
+from weft_destination.tables import Fact, Table
 
 log = structlog.get_logger()
 
 O = TypeVar("O", bound=objects.Object)  # noqa: E741
-F = TypeVar("F", bound=index.Fact)
+F = TypeVar("F", bound=Fact)
 
 SERVICES = Resource("/api/v1/services", objects.Service)
 SLICES = Resource("/apis/discovery.k8s.io/v1/endpointslices", objects.EndpointSlice)
 PODS = Resource("/api/v1/pods", objects.Pod)
 NAMESPACES = Resource("/api/v1/namespaces", objects.Namespace)
 POLICIES = Resource("/apis/weft.dev/v1alpha1/accesspolicies", objects.AccessPolicy)
+GATEWAY = "/apis/gateway.networking.k8s.io"
+HTTP_ROUTES = Resource(f"{GATEWAY}/v1/httproutes", objects.GatewayRoute)
+GRPC_ROUTES = Resource(f"{GATEWAY}/v1/grpcroutes", objects.GatewayRoute)
+GRANTS = Resource(f"{GATEWAY}/v1beta1/referencegrants", objects.ReferenceGrant)
 PROFILES = Resource("/apis/weft.dev/v1alpha1/serviceprofiles", objects.ServiceProfile)
 
 
 class Feed(Generic[F]):
     """Passes the three verbs on to a table of the index, and says that something may have changed."""
 
-    def __init__(self, table: index.Table[F], changed: Callable[[], None]) -> None:
+    def __init__(self, table: Table[F], changed: Callable[[], None]) -> None:
         self._table = table
         self._changed = changed
 
@@ -55,7 +61,7 @@ class Feed(Generic[F]):
 class Profiles(Feed[model.Profile]):
     """A feed that tells each profile's faults once, and again when they change or the profile comes back."""
 
-    def __init__(self, table: index.Table[model.Profile], changed: Callable[[], None]) -> None:
+    def __init__(self, table: Table[model.Profile], changed: Callable[[], None]) -> None:
         super().__init__(table, changed)
         self._told: dict[model.Key, tuple[str, ...]] = {}
 
@@ -106,6 +112,15 @@ def reflectors(
             partial(policy, trust_domain=trust_domain),
             Feed(into.policies, changed),
             optional=True,
+        ),
+        "httproutes": _reflector(
+            api, "httproutes", HTTP_ROUTES, read.http_route, Feed(into.gateway.http_routes, changed), optional=True
+        ),
+        "grpcroutes": _reflector(
+            api, "grpcroutes", GRPC_ROUTES, read.grpc_route, Feed(into.gateway.grpc_routes, changed), optional=True
+        ),
+        "referencegrants": _reflector(
+            api, "referencegrants", GRANTS, read.grants, Feed(into.gateway.grants, changed), optional=True
         ),
     }
 

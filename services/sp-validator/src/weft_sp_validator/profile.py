@@ -7,9 +7,9 @@ from typing import Any
 
 from weft_kube.names import PATH_REGEX_MAX
 from weft_kube.paths import PATH_MAX, path_regex
+from weft_kube.pattern import PatternError, check_pattern
 
 from weft_sp_validator.overlap import Requests, Taken, requests_of
-from weft_sp_validator.pattern import PatternError, check_pattern
 from weft_sp_validator.rules import Fault, boolean, choice, each, kind, number, record, shown, span, text
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")

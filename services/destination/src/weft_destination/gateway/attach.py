@@ -1,12 +1,9 @@
-"""Which ports of which Services a route is attached to, and what stands against it."""
+"""Which ports of a Service a route is attached to, and what stands against it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from weft_destination.gateway.model import Parent, Service
-
-Key = tuple[str, str]
-Services = Mapping[Key, Service]
+from weft_destination.gateway.model import Parent
+from weft_destination.model import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +15,20 @@ class Attachment:
     message: str = ""
 
 
-def attach(parent: Parent, services: Services) -> Attachment:
+def attach(parent: Parent, service: Service | None) -> Attachment:
     """A Service that clients dial by its ClusterIP, narrowed by port number and port name."""
     full = f"Service {parent.namespace}/{parent.name}"
-    service = services.get((parent.namespace, parent.name))
     if service is None:
         return Attachment((), "NoMatchingParent", f"{full} does not exist")
-    if service.external or service.headless:
+    if service.external or not service.cluster_ips:
         sort = "of type ExternalName" if service.external else "headless"
         return Attachment((), "UnsupportedValue", f"{full} is {sort}: there is no ClusterIP to take requests from")
     ports = tuple(
-        number
-        for number, name in sorted(service.ports.items())
-        if parent.port in (0, number) and parent.section in ("", name)
+        sorted(
+            port.port for port in service.ports if parent.port in (0, port.port) and parent.section in ("", port.name)
+        )
     )
     if not ports:
         wanted = ", ".join(filter(None, (parent.section, str(parent.port or ""))))
-        return Attachment((), "NoMatchingParent", f"{full} has no port {wanted or 'at all'}")
+        return Attachment((), "NoMatchingParent", f"{full} has no TCP port {wanted or 'at all'}")
     return Attachment(ports)

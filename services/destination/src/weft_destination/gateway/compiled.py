@@ -1,95 +1,121 @@
-"""All routes together: ordered rules for each Service port and client, and the status of each route's parents."""
+"""The routes of one Service and one group of clients together: ordered rules for each port, and what each route's
+status says."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple, TypeAlias
 
-from weft_destination.gateway.attach import Attachment, Services, attach
-from weft_destination.gateway.model import Backend, Condition, Grant, Match, Parent, Redirect, Route, Rule
+from weft_destination.gateway.attach import Attachment, attach
+from weft_destination.gateway.model import BackendRef, Condition, Parent, Route, Rule
+from weft_destination.gateway.routes import Entry, dead_end, told
+from weft_destination.model import Key, Service
+from weft_destination.route import Route as ToldRoute
+from weft_destination.route import Settings
 
 MAX_MATCHES = 1024
-"""Of one Service port and client namespace: younger routes beyond are refused, or one team's could fill a proxy."""
+MAX_BYTES = 2**20
+"""Of one port and group of clients: younger routes beyond either are refused, or one team's could fill a proxy."""
 
 ORDER = ("GRPCRoute", "HTTPRoute")
-"""Of kinds attached to the same port, the first one holds."""
+"""Of kinds attached to the same port, the first one holds (GEP-1294)."""
+
+MAX_MESSAGE = 2000
+
+Services: TypeAlias = Mapping[Key, Service]
+Permits: TypeAlias = Callable[[Route, BackendRef], bool]
+"""Does a ReferenceGrant let the route name the backend?"""
 
 
-@dataclass(frozen=True, slots=True)
-class Frontend:
-    """A port that clients dial. `clients` is the namespace of consumer routes, "" for the producer's."""
+class Group(NamedTuple):
+    """A Service, and whose requests to it: those of a namespace by their own routes ("consumer"), or "", everybody's
+    others."""
 
-    namespace: str
-    name: str
-    port: int
+    service: Key
     clients: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A match and its rule; the first entry that matches a request decides."""
+def compile_group(group: Group, routes: Iterable[Route], services: Services, permits: Permits) -> "Compiled":
+    """The routes of a group, in whatever order they come.
 
-    match: Match
-    rule: Rule
-
-
-@dataclass(frozen=True, slots=True)
-class ParentStatus:
-    """What status.parents[] says of one parentRef."""
-
-    route: Route
-    parent: Parent
-    conditions: tuple[Condition, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The result."""
-
-    entries: Mapping[Frontend, tuple[Entry, ...]] = field(default_factory=dict)
-    statuses: tuple[ParentStatus, ...] = ()
-
-    def routes(self, namespace: str, name: str, port: int, client: str) -> tuple[Entry, ...] | None:
-        """For a client of this namespace: its own consumer routes, else the producer's; None when there are none."""
-        own = self.entries.get(Frontend(namespace, name, port, client))
-        return own if own is not None else self.entries.get(Frontend(namespace, name, port))
-
-
-def compile_routes(routes: Iterable[Route], services: Services, grants: Collection[Grant] | None = None) -> Table:
-    """Every route, in whatever order.
-
-    GEP-1294 wants no ReferenceGrant in a mesh; with `grants` given, backends in other namespaces need one.
+    A backend in another namespace than the route's needs a ReferenceGrant where the route moves requests of others:
+    they carry those clients' identities. A consumer's route moves only requests that its namespace could send itself.
     """
-    oldest = [_resolved(route, services, grants) for route in sorted(routes, key=lambda route: route.age)]
-    attached = {(id(route), parent): attach(parent, services) for route in oldest for parent in route.parents}
-    holders: defaultdict[Frontend, list[Route]] = defaultdict(list)
-    for route in sorted(oldest, key=lambda route: ORDER.index(route.kind)):
+    permitted = permits if not group.clients else lambda _route, _backend: True
+    service = services.get(group.service)
+    ports: defaultdict[int, _Port] = defaultdict(_Port)
+    for route in sorted(routes, key=lambda route: (ORDER.index(route.kind), route.age)):
         for parent in route.parents if not _broken(route) else ():
-            for port in attached[id(route), parent].ports:
-                frontend = _frontend(route, parent, port)
-                if route not in holders[frontend] and _fits(holders[frontend], route):
-                    holders[frontend].append(route)
-    entries = {frontend: _ordered(held) for frontend, held in holders.items()}
-    statuses = (
-        ParentStatus(route, parent, tuple(_conditions(route, parent, attached[id(route), parent], holders)))
-        for route in oldest
-        for parent in route.parents
-    )
-    return Table(entries, tuple(statuses))
+            for port in attach(parent, service).ports if parent.service == group.service else ():
+                ports[port].take(route)
+    return Compiled(service, ports, lambda route: _resolved(route, services, permitted))
 
 
-def _frontend(route: Route, parent: Parent, port: int) -> Frontend:
-    clients = "" if route.namespace == parent.namespace else route.namespace
-    return Frontend(parent.namespace, parent.name, port, clients)
+class Compiled:
+    """The result. Only what holds a port is looked at closely: a route beyond the limits costs next to nothing."""
+
+    def __init__(
+        self, service: Service | None, ports: "Mapping[int, _Port]", resolve: Callable[[Route], Route]
+    ) -> None:
+        self._service = service
+        self._ports = ports
+        self._resolve = resolve
+        held = {id(route): route for port in ports.values() for route in port.routes.values()}
+        resolved = {key: resolve(route) for key, route in held.items()}
+        self._entries = {port: held.ordered(resolved) for port, held in ports.items()}
+        self._told: dict[tuple[int, Settings], tuple[ToldRoute, ...]] = {}
+
+    def holds(self, port: int) -> bool:
+        """Do routes decide what becomes of requests to this port?"""
+        return port in self._entries
+
+    def told(self, port: int, defaults: Settings) -> tuple[ToldRoute, ...]:
+        """What proxies are told of a port: the same object for all who ask."""
+        key = port, defaults
+        if key not in self._told:
+            self._told[key] = tuple(told(self._entries[port], defaults))
+        return self._told[key]
+
+    def conditions(self, route: Route, parent: Parent) -> tuple[Condition, ...]:
+        """What the status of a route of this group says of a parent."""
+        attachment = attach(parent, self._service)
+        refused = [port for port in attachment.ports if id(route) not in self._ports[port].routes]
+        return tuple(_conditions(self._resolve(route), attachment, refused, self._ports))
 
 
-def _fits(held: list[Route], route: Route) -> bool:
-    if held and held[0].kind != route.kind:
-        return False
-    return sum(map(_matches, [*held, route])) <= MAX_MATCHES
+class _Port:
+    """The routes that hold a port, as far as there is room."""
+
+    def __init__(self) -> None:
+        self.routes: dict[int, Route] = {}
+        self.kind = ""
+        self._matches = 0
+        self._bytes = 0
+
+    def take(self, route: Route) -> None:
+        """Holds the route too, if it is of the kind that holds the port and there is room for it."""
+        matches = self._matches + sum(len(rule.matches) for rule in route.rules)
+        size = self._bytes + sum(map(_size, route.rules))
+        fits = matches <= MAX_MATCHES and size <= MAX_BYTES
+        if id(route) in self.routes or self.kind not in ("", route.kind) or not fits:
+            return
+        self.routes[id(route)] = route
+        self.kind, self._matches, self._bytes = route.kind, matches, size
+
+    def ordered(self, resolved: Mapping[int, Route]) -> tuple[Entry, ...]:
+        """By rank; of equals the oldest route's, then the earlier rule's: sorting is stable."""
+        entries = [
+            (ranked.rank, Entry(ranked.match, rule, route))
+            for route in map(resolved.__getitem__, self.routes)
+            for rule in route.rules
+            for ranked in rule.matches
+        ]
+        return tuple(entry for _, entry in sorted(entries, key=lambda one: one[0], reverse=True))
 
 
-def _matches(route: Route) -> int:
-    return sum(len(rule.matches) for rule in route.rules)
+def _size(rule: Rule) -> int:
+    """Bytes in an update, at most: a rule stands there with each of its matches, if others' come between."""
+    return rule.size * len(rule.matches) + sum(ranked.cost for ranked in rule.matches)
 
 
 def _broken(route: Route) -> bool:
@@ -97,99 +123,74 @@ def _broken(route: Route) -> bool:
     return all(rule.fault for rule in route.rules)
 
 
-def _ordered(held: list[Route]) -> tuple[Entry, ...]:
-    """By rank; of equals the oldest route's, then the earlier rule's: sorting is stable."""
-    entries = [
-        Entry(match, rule)
-        for route in sorted(held, key=lambda route: route.age)
-        for rule in route.rules
-        for match in rule.matches
-    ]
-    return tuple(sorted(entries, key=lambda entry: [-number for number in entry.match.rank]))
-
-
-def _resolved(route: Route, services: Services, grants: Collection[Grant] | None) -> Route:
+def _resolved(route: Route, services: Services, permits: Permits) -> Route:
     rules = (
-        replace(rule, backends=tuple(_checked(route, backend, services, grants) for backend in rule.backends))
+        replace(rule, backends=tuple(_checked(route, backend, services, permits) for backend in rule.backends))
         for rule in route.rules
     )
-    return replace(route, rules=tuple(map(_with_answer, rules)))
+    return replace(route, rules=tuple(rules))
 
 
-def _with_answer(rule: Rule) -> Rule:
-    """A rule that sends nothing anywhere answers 500, and says why."""
-    if rule.fault or any(isinstance(one, Redirect) for one in rule.filters) or any(b.weight for b in rule.backends):
-        return rule
-    why = "the weights of all backends are 0" if rule.backends else "no backendRefs and no redirect"
-    return replace(rule, backends=(*rule.backends, Backend("", "", 0, 1, fault=f"NoBackend: {why}")))
-
-
-def _checked(route: Route, backend: Backend, services: Services, grants: Collection[Grant] | None) -> Backend:
+def _checked(route: Route, backend: BackendRef, services: Services, permits: Permits) -> BackendRef:
     if backend.fault:
         return backend
     full = f"{backend.namespace}/{backend.name}"
     service = services.get((backend.namespace, backend.name))
-    if not _permitted(route, backend, grants):
+    if backend.namespace != route.namespace and not permits(route, backend):
         fault = f"RefNotPermitted: no ReferenceGrant of namespace {backend.namespace} lets the route name {full}"
     elif service is None or service.external:
         fault = f"BackendNotFound: there is no Service {full} with endpoints of its own"
-    elif backend.port not in service.ports:
-        known = ", ".join(map(str, sorted(service.ports)))
-        fault = f"BackendNotFound: Service {full} has no port {backend.port}; it has {known or 'none'}"
+    elif service.port(backend.port) is None:
+        known = ", ".join(str(port.port) for port in service.ports)
+        fault = f"BackendNotFound: Service {full} has no TCP port {backend.port}; it has {known or 'none'}"
     else:
         return backend
     return replace(backend, fault=fault)
 
 
-def _permitted(route: Route, backend: Backend, grants: Collection[Grant] | None) -> bool:
-    if grants is None or backend.namespace == route.namespace:
-        return True
-    wanted = (route.kind, route.namespace, backend.namespace)
-    return any(
-        (grant.kind, grant.from_namespace, grant.to_namespace) == wanted and grant.name in ("", backend.name)
-        for grant in grants
-    )
-
-
 def _conditions(
-    route: Route, parent: Parent, attachment: Attachment, holders: Mapping[Frontend, list[Route]]
-) -> Iterable[Condition]:
-    faults = [rule.fault for rule in route.rules if rule.fault]
-    yield _accepted(route, parent, attachment, holders, faults)
+    route: Route, attachment: Attachment, refused: list[int], ports: Mapping[int, _Port]
+) -> Iterator[Condition]:
+    accepted = _accepted(route, attachment, refused, ports)
+    yield accepted
     yield _resolved_refs(route)
-    if faults and not _broken(route):
-        message = f"{'; '.join(faults)}: requests of such a rule are answered with 500"
-        yield Condition("PartiallyInvalid", True, "UnsupportedValue", message)
+    if accepted.status and any(rule.fault for rule in route.rules):
+        dropped = "; ".join(_dropped(rule) for rule in route.rules if rule.fault)
+        yield Condition("PartiallyInvalid", True, "UnsupportedValue", dropped[:MAX_MESSAGE])
 
 
-def _accepted(
-    route: Route,
-    parent: Parent,
-    attachment: Attachment,
-    holders: Mapping[Frontend, list[Route]],
-    faults: list[str],
-) -> Condition:
+def _dropped(rule: Rule) -> str:
+    instead = "are answered with 500" if rule.matches else "fall to other rules"
+    return f"Dropped Rule {rule.name}, its requests {instead}: {rule.fault}"
+
+
+def _accepted(route: Route, attachment: Attachment, refused: list[int], ports: Mapping[int, _Port]) -> Condition:
     if not attachment.ports:
         return Condition("Accepted", False, attachment.reason, attachment.message)
     if _broken(route):
-        return Condition("Accepted", False, "UnsupportedValue", "; ".join(faults))
-    refused = [port for port in attachment.ports if route not in holders[_frontend(route, parent, port)]]
+        faults = "; ".join(rule.fault for rule in route.rules)
+        return Condition("Accepted", False, "UnsupportedValue", faults[:MAX_MESSAGE])
     if not refused:
         ignored = "hostnames are ignored: requests are told apart by ClusterIP and port" if route.hostnames else ""
         return Condition("Accepted", True, "Accepted", ignored)
-    held = holders[_frontend(route, parent, refused[0])]
-    other = held[0].kind != route.kind if held else False
-    cause = f"a {held[0].kind} holds" if other else f"more than {MAX_MATCHES} matches: older routes hold"
-    message = f"{cause} port {', '.join(map(str, refused))} of {parent.namespace}/{parent.name}"
+    reason, message = _refusal(route, refused, ports)
     if len(refused) < len(attachment.ports):
         return Condition("Accepted", True, "Accepted", f"not everywhere: {message}")
-    return Condition("Accepted", False, "Conflicted" if other else "TooManyMatches", message)
+    return Condition("Accepted", False, reason, message)
+
+
+def _refusal(route: Route, refused: list[int], ports: Mapping[int, _Port]) -> tuple[str, str]:
+    where = f"port {', '.join(map(str, refused))}"
+    other = ports[refused[0]].kind
+    if other not in ("", route.kind):
+        return "Conflicted", f"a {other} holds {where}"
+    return "TooManyMatches", f"with older routes more than {MAX_MATCHES} matches or {MAX_BYTES // 2**20} MiB on {where}"
 
 
 def _resolved_refs(route: Route) -> Condition:
     faults = [backend.fault for rule in route.rules for backend in rule.backends if backend.fault]
-    references = [fault for fault in faults if not fault.startswith("NoBackend")]
-    messages = "; ".join(dict.fromkeys(fault.partition(": ")[2] for fault in faults))
-    if references:
-        return Condition("ResolvedRefs", False, references[0].partition(":")[0], messages)
+    nowhere = [f"{rule.name}: {why}" for rule in route.rules if (why := dead_end(rule))]
+    messages = "; ".join(dict.fromkeys([*(fault.partition(": ")[2] for fault in faults), *nowhere]))[:MAX_MESSAGE]
+    if faults:
+        return Condition("ResolvedRefs", False, faults[0].partition(":")[0], messages)
     return Condition("ResolvedRefs", True, "ResolvedRefs", messages)

@@ -1,240 +1,218 @@
-"""HTTPRoute and GRPCRoute objects as values. What weft does not support becomes the fault of its rule, by its field."""
+"""HTTPRoute and GRPCRoute objects as values. What weft does not support becomes the fault of its rule, by its field.
+
+Whatever stands in an object, it is read: CRDs of other versions let through what those of this one do not.
+"""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from weft_destination.gateway.model import (
-    Backend,
-    Filter,
-    HeaderChange,
-    Match,
-    Parent,
-    Path,
-    PathChange,
-    Redirect,
-    Retry,
-    Rewrite,
-    Route,
-    Rule,
-    ValueMatch,
-)
+import msgspec
+from weft_kube.names import PATH_REGEX_MAX
+from weft_kube.objects import GatewayRoute, ReferenceGrant
+from weft_kube.pattern import PatternError, check_pattern
 
-Json = Mapping[str, Any]
-MAX_REGEX = 1024
-REDIRECTS = (301, 302, 303, 307, 308)
+from weft_destination.gateway.fields import Json, UnsupportedError, known, number, part, parts, text
+from weft_destination.gateway.filters import check_filters, read_filters
+from weft_destination.gateway.model import BackendRef, Grant, Grants, Parent, RankedMatch, Route, Rule
+from weft_destination.route import HeaderChange, Match, Path, Retry, ValueMatch
+
+MAX_WEIGHT = 1_000_000
+RANGE = 2**31
+STATE_BYTES = 130
+"""Of a compiled expression, for each of its states, at most."""
+
 _DURATION = re.compile(r"(?:\d{1,5}(?:h|m|s|ms)){1,4}")
 _UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
-_LOOK = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9]")
 _RULE = {"name", "matches", "filters", "backendRefs", "timeouts", "retry"}
 
-
-class UnsupportedError(ValueError):
-    """The field and why weft cannot do it."""
+ReadMatch = Callable[[Json], RankedMatch]
 
 
-def read_route(obj: Json) -> Route:
-    """A route. A rule that cannot be done as it says has its fault, and no other one suffers."""
-    meta, spec, kind = obj["metadata"], obj.get("spec") or {}, obj["kind"]
-    match = _http_match if kind == "HTTPRoute" else _grpc_match
-    namespace = meta.get("namespace", "")
-    rules = spec.get("rules") or ([{}] if kind == "GRPCRoute" else [{"matches": [{}]}])
+def http_route(obj: GatewayRoute) -> Route:
+    """An HTTPRoute; without rules it sends everything nowhere."""
+    return _route("HTTPRoute", obj, _http_match)
+
+
+def grpc_route(obj: GatewayRoute) -> Route:
+    """A GRPCRoute."""
+    return _route("GRPCRoute", obj, _grpc_match)
+
+
+def grants(obj: ReferenceGrant) -> Grants:
+    """Which routes a ReferenceGrant lets name which Services of its namespace."""
+    names = [to.name for to in obj.spec.to if (to.group, to.kind) == ("", "Service")]
+    froms = [one for one in obj.spec.from_ if one.group == "gateway.networking.k8s.io"]
+    return Grants(obj.key, frozenset(Grant(one.kind, one.namespace, name) for one in froms for name in names))
+
+
+def _route(kind: str, obj: GatewayRoute, match: ReadMatch) -> Route:
+    """A rule that cannot be done as it says has its fault, and no other one suffers."""
+    namespace, name = obj.key
+    rules = obj.spec.get("rules")
     return Route(
         kind=kind,
         namespace=namespace,
-        name=meta["name"],
-        created=meta.get("creationTimestamp") or "",
-        generation=meta.get("generation", 0),
-        parents=tuple(_parents(spec, namespace)),
-        hostnames=bool(spec.get("hostnames")),
-        rules=tuple(_rule(meta["name"], namespace, at, raw, match) for at, raw in enumerate(rules)),
+        name=name,
+        created=obj.metadata.creation_timestamp or "",
+        generation=obj.metadata.generation,
+        parents=tuple(dict.fromkeys(_parents(obj.spec, namespace))),
+        hostnames=bool(obj.spec.get("hostnames")),
+        rules=tuple(
+            _rule(name, namespace, at, raw, match)
+            for at, raw in enumerate(rules if isinstance(rules, list) and rules else [{}])
+        ),
     )
 
 
 def _parents(spec: Json, namespace: str) -> Iterator[Parent]:
-    for ref in spec.get("parentRefs") or ():
-        if (ref.get("group", "gateway.networking.k8s.io"), ref.get("kind", "Gateway")) == ("", "Service"):
-            yield Parent(
-                ref.get("namespace") or namespace, ref["name"], ref.get("port") or 0, ref.get("sectionName") or ""
+    refs = spec.get("parentRefs")
+    for ref in refs if isinstance(refs, list) else ():
+        try:
+            kind = text(ref, "group", "gateway.networking.k8s.io"), text(ref, "kind", "Gateway")
+            parent = Parent(
+                text(ref, "namespace") or namespace, text(ref, "name"), number(ref, "port"), text(ref, "sectionName")
             )
+        except UnsupportedError:
+            continue
+        if kind == ("", "Service"):
+            yield parent
 
 
-def _rule(route: str, namespace: str, at: int, raw: Json, match: Callable[[Json], Match]) -> Rule:
-    name = f"{route}/{raw.get('name') or at}"
-    # A fault's rule keeps its matches where they can be read: their requests must not fall to another rule.
+def _rule(route: str, namespace: str, at: int, raw: Json, match: ReadMatch) -> Rule:
+    """A faulty rule keeps its matches where they can be read: their requests must not fall to another rule."""
+    name, where = f"{route}/{at}", f"spec.rules[{at}]"
+    matches: tuple[RankedMatch, ...] = ()
     try:
-        matches = tuple(match(one) for one in raw.get("matches") or [{}])
+        name = f"{route}/{text(raw, 'name') or at}"
+        matches = tuple(_costed(match(one), one) for one in parts(raw, "matches") or [{}])
+        known(raw, _RULE)
+        filters, backends = tuple(read_filters(raw)), tuple(_backends(raw, namespace))
+        check_filters(filters, [one.match.path for one in matches], has_backends=bool(backends))
+        request, backend = _timeouts(raw)
+        size = len(msgspec.json.encode({name: value for name, value in raw.items() if name != "matches"}))
+        return Rule(name, matches, filters, backends, request, backend, _retry(raw), size=size)
     except UnsupportedError as error:
-        return Rule(name, (), fault=f"spec.rules[{at}]: {error}")
-    try:
-        _known(raw, _RULE)
-        rule = Rule(name, matches, tuple(_filters(raw)), tuple(_backends(raw, namespace)), *_timeouts(raw), _retry(raw))
-        _check_filters(rule)
-    except UnsupportedError as error:
-        return Rule(name, matches, fault=f"spec.rules[{at}]: {error}")
-    return rule
+        return Rule(name, matches, fault=f"{where}: {error}")
 
 
-def _http_match(raw: Json) -> Match:
-    _known(raw, {"path", "method", "headers", "queryParams"})
-    kind, value = _path(raw.get("path") or {"type": "PathPrefix", "value": "/"})
-    method = raw.get("method") or ""
+def _http_match(raw: Json) -> RankedMatch:
+    known(raw, {"path", "method", "headers", "queryParams"})
+    kind, value = _path(part(raw, "path") or {})
+    method = text(raw, "method")
     headers, queries = _values(raw, "headers", fold=True), _values(raw, "queryParams", fold=False)
     rank = (kind, len(value), bool(method), len(headers), len(queries))
-    return Match(rank, kind, value, method, headers, queries)
+    return _ranked(rank, Match(kind, value, method, headers, queries))
 
 
 def _path(raw: Json) -> tuple[Path, str]:
-    value = raw.get("value") or "/"
-    match raw.get("type") or "PathPrefix":
+    value = text(raw, "value") or "/"
+    match text(raw, "type", "PathPrefix"):
         case "PathPrefix":
             value = value.rstrip("/")
             return (Path.PREFIX, value) if value else (Path.ANY, "")
         case "Exact":
             return Path.EXACT, value
         case "RegularExpression":
-            return Path.REGEX, _regex("path", value)
+            return Path.REGEX, value
         case other:
             raise UnsupportedError(f"path type {other} is unknown")
 
 
-def _grpc_match(raw: Json) -> Match:
+def _grpc_match(raw: Json) -> RankedMatch:
     """Service and method are the path of gRPC: /service/method. Longer ones are asked first."""
-    _known(raw, {"method", "headers"})
-    method = raw.get("method") or {}
-    service, name = method.get("service") or "", method.get("method") or ""
+    known(raw, {"method", "headers"})
+    method = part(raw, "method") or {}
+    service, name = text(method, "service"), text(method, "method")
     headers = _values(raw, "headers", fold=True)
-    rank = (len(service), len(name), len(headers))
+    path, value = _grpc_path(text(method, "type", "Exact"), service, name)
+    return _ranked((len(service), len(name), len(headers)), Match(path, value, headers=headers))
+
+
+def _grpc_path(kind: str, service: str, name: str) -> tuple[Path, str]:
     if not service and not name:
-        return Match(rank, headers=headers)
-    if (method.get("type") or "Exact") == "RegularExpression":
+        return Path.ANY, ""
+    if kind == "RegularExpression":
         anything = "[^/]+"
-        pattern = f"/(?:{service or anything})/(?:{name or anything})"
-        return Match(rank, Path.REGEX, _regex("method", pattern), headers=headers)
+        return Path.REGEX, f"/(?:{service or anything})/(?:{name or anything})"
+    if kind != "Exact":
+        raise UnsupportedError(f"method type {kind} is unknown")
     if service and name:
-        return Match(rank, Path.EXACT, f"/{service}/{name}", headers=headers)
-    if service:
-        return Match(rank, Path.PREFIX, f"/{service}", headers=headers)
-    return Match(rank, Path.REGEX, f"/[^/]+/{re.escape(name)}", headers=headers)
+        return Path.EXACT, f"/{service}/{name}"
+    return (Path.PREFIX, f"/{service}") if service else (Path.REGEX, f"/[^/]+/{re.escape(name)}")
 
 
 def _values(raw: Json, field: str, *, fold: bool) -> tuple[ValueMatch, ...]:
     """Of names that are the same, only the first counts."""
     found: dict[str, ValueMatch] = {}
-    for one in raw.get(field) or ():
-        name = one["name"].lower() if fold else one["name"]
-        regex = (one.get("type") or "Exact") == "RegularExpression"
-        value = _regex(f"{field} {name}", one["value"]) if regex else one["value"]
-        found.setdefault(name, ValueMatch(name, value, regex))
+    for one in parts(raw, field):
+        name = text(one, "name").lower() if fold else text(one, "name")
+        regex = text(one, "type", "Exact") == "RegularExpression"
+        found.setdefault(name, ValueMatch(name, text(one, "value"), regex))
     return tuple(found.values())
 
 
-def _regex(field: str, pattern: str) -> str:
-    if len(pattern) > MAX_REGEX:
-        raise UnsupportedError(f"{field}: an expression of more than {MAX_REGEX} characters")
+def _costed(ranked: RankedMatch, raw: Json) -> RankedMatch:
+    return replace(ranked, cost=ranked.cost + len(msgspec.json.encode(raw)))
+
+
+def _ranked(rank: tuple[int, ...], match: Match) -> RankedMatch:
+    """Expressions are checked here, and what they will take in a proxy is counted."""
+    patterns = [("path", match.value)] if match.path == Path.REGEX else []
+    patterns += [(f"value of {one.name}", one.value) for one in (*match.headers, *match.queries) if one.regex]
+    return RankedMatch(rank, match, sum(STATE_BYTES * _states(what, pattern) for what, pattern in patterns))
+
+
+def _states(what: str, pattern: str) -> int:
+    if len(pattern) > PATH_REGEX_MAX:
+        raise UnsupportedError(f"{what}: an expression of more than {PATH_REGEX_MAX} characters")
     try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise UnsupportedError(f"{field}: {pattern!r} is no regular expression: {error}") from None
-    if _LOOK.search(pattern):
-        raise UnsupportedError(f"{field}: {pattern!r} looks around or back, which takes more than linear time")
-    return pattern
+        return check_pattern(pattern)
+    except PatternError as error:
+        raise UnsupportedError(f"{what} {pattern!r}: {error}") from None
 
 
-def _filters(raw: Json) -> Iterator[Filter]:
-    for one in raw.get("filters") or ():
-        match one.get("type"):
-            case "RequestHeaderModifier":
-                yield _headers(one["requestHeaderModifier"], response=False)
-            case "ResponseHeaderModifier":
-                yield _headers(one["responseHeaderModifier"], response=True)
-            case "RequestRedirect":
-                yield _redirect(one["requestRedirect"])
-            case "URLRewrite":
-                _known(one["urlRewrite"], {"hostname", "path"})
-                yield Rewrite(one["urlRewrite"].get("hostname") or "", _path_change(one["urlRewrite"]))
-            case other:
-                raise UnsupportedError(f"filter {other} is not supported")
+def _backends(raw: Json, namespace: str) -> Iterator[BackendRef]:
+    for ref in parts(raw, "backendRefs"):
+        known(ref, {"group", "kind", "namespace", "name", "port", "weight", "filters"})
+        name, filters = text(ref, "name"), tuple(read_filters(ref))
+        if not all(isinstance(one, HeaderChange) for one in filters):
+            raise UnsupportedError(f"backend {name}: a filter other than header modification")
+        kind = (text(ref, "group"), text(ref, "kind", "Service"))
+        fault = "" if kind == ("", "Service") else f"InvalidKind: {name} is a {kind[1]}, not a Service"
+        weight = number(ref, "weight", 1, MAX_WEIGHT)
+        yield BackendRef(text(ref, "namespace") or namespace, name, number(ref, "port"), weight, filters, fault)
 
 
-def _headers(raw: Json, *, response: bool) -> HeaderChange:
-    _known(raw, {"set", "add", "remove"})
-    pairs = {key: tuple((one["name"].lower(), one["value"]) for one in raw.get(key) or ()) for key in ("set", "add")}
-    return HeaderChange(response, pairs["set"], pairs["add"], tuple(name.lower() for name in raw.get("remove") or ()))
-
-
-def _redirect(raw: Json) -> Redirect:
-    _known(raw, {"scheme", "hostname", "path", "port", "statusCode"})
-    status = raw.get("statusCode") or 302
-    if status not in REDIRECTS:
-        raise UnsupportedError(f"a redirect with status {status}; there are {', '.join(map(str, REDIRECTS))}")
-    return Redirect(status, raw.get("scheme") or "", raw.get("hostname") or "", raw.get("port") or 0, _path_change(raw))
-
-
-def _path_change(raw: Json) -> PathChange | None:
-    path = raw.get("path")
-    if path is None:
-        return None
-    if path.get("type") == "ReplacePrefixMatch":
-        return PathChange(path.get("replacePrefixMatch") or "", prefix=True)
-    return PathChange(path.get("replaceFullPath") or "/", prefix=False)
-
-
-def _check_filters(rule: Rule) -> None:
-    kinds = [type(one) for one in rule.filters if not isinstance(one, HeaderChange)]
-    if len(kinds) > 1:
-        raise UnsupportedError("several of redirect and rewrite in one rule")
-    changes = (one.path for one in rule.filters if not isinstance(one, HeaderChange))
-    if any(change and change.prefix for change in changes) and {one.path for one in rule.matches} - {
-        Path.PREFIX,
-        Path.ANY,
-    }:
-        raise UnsupportedError("ReplacePrefixMatch without a match of type PathPrefix")
-    if Redirect in kinds and rule.backends:
-        raise UnsupportedError("a redirect and backendRefs in one rule")
-
-
-def _backends(raw: Json, namespace: str) -> Iterator[Backend]:
-    for ref in raw.get("backendRefs") or ():
-        _known(ref, {"group", "kind", "namespace", "name", "port", "weight", "filters"})
-        filters = tuple(_filters(ref))
-        changes = tuple(one for one in filters if isinstance(one, HeaderChange))
-        if len(changes) < len(filters):
-            raise UnsupportedError(f"backend {ref['name']}: a filter other than header modification")
-        kind = (ref.get("group") or "", ref.get("kind") or "Service")
-        fault = "" if kind == ("", "Service") else f"InvalidKind: {ref['name']} is a {kind[1]}, not a Service"
-        weight = 1 if ref.get("weight") is None else ref["weight"]
-        yield Backend(ref.get("namespace") or namespace, ref["name"], ref.get("port") or 0, weight, changes, fault)
-
-
-def _timeouts(raw: Json) -> tuple[int, int]:
-    timeouts = raw.get("timeouts") or {}
-    _known(timeouts, {"request", "backendRequest"})
-    request, backend = _milliseconds(timeouts.get("request")), _milliseconds(timeouts.get("backendRequest"))
-    if request and backend > request:
+def _timeouts(raw: Json) -> tuple[int | None, int | None]:
+    timeouts = part(raw, "timeouts") or {}
+    known(timeouts, {"request", "backendRequest"})
+    request, backend = _milliseconds(timeouts, "request"), _milliseconds(timeouts, "backendRequest")
+    if request and backend and backend > request:
         raise UnsupportedError("timeouts.backendRequest is longer than timeouts.request")
     return request, backend
 
 
 def _retry(raw: Json) -> Retry | None:
-    retry = raw.get("retry")
+    retry = part(raw, "retry")
     if retry is None:
         return None
-    _known(retry, {"codes", "attempts", "backoff"})
-    codes: Sequence[int] = retry.get("codes") or ()
-    return Retry(tuple(sorted(set(codes))), retry.get("attempts") or 1, _milliseconds(retry.get("backoff")))
+    known(retry, {"codes", "attempts", "backoff"})
+    codes = retry.get("codes") or []
+    if not isinstance(codes, list) or not all(isinstance(code, int) and 400 <= code <= 599 for code in codes):
+        raise UnsupportedError("retry.codes are not statuses from 400 to 599")
+    limit = number(retry, "attempts", 1, RANGE)
+    return Retry(tuple(sorted(set(codes))), limit=limit, backoff_ms=_milliseconds(retry, "backoff") or 0)
 
 
-def _milliseconds(text: str | None) -> int:
-    """A duration of GEP-2257, "1m30s"; 0 for none, and for "0s", which switches it off."""
-    if not text:
-        return 0
-    if not _DURATION.fullmatch(text):
-        raise UnsupportedError(f"{text!r} is no duration")
-    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)(ms|h|m|s)", text))
-
-
-def _known(raw: Json, fields: set[str]) -> None:
-    unknown = sorted(name for name, value in raw.items() if name not in fields and value is not None)
-    if unknown:
-        raise UnsupportedError(f"{', '.join(unknown)} is not supported")
+def _milliseconds(raw: Json, name: str) -> int | None:
+    """A duration of GEP-2257, "1m30s"; None when it is not said, 0 for "0s", which switches it off."""
+    given = text(raw, name)
+    if not given:
+        return None
+    if not _DURATION.fullmatch(given):
+        raise UnsupportedError(f"{given!r} is no duration")
+    total = sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"(\d+)(ms|h|m|s)", given))
+    if total >= RANGE:
+        raise UnsupportedError(f"{given!r} is longer than 596h")
+    return total

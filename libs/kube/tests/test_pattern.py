@@ -6,7 +6,7 @@ import warnings
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from weft_sp_validator.pattern import PatternError, check_pattern
+from weft_kube.pattern import PatternError, check_pattern
 
 SOUND = [
     "/",

@@ -1,0 +1,74 @@
+"""Filters of a rule or a backend: what becomes of a request and its response."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from weft_destination.gateway.fields import Json, UnsupportedError, known, number, part, parts, text, texts
+from weft_destination.route import Filter, HeaderChange, Path, PathChange, Redirect, Rewrite
+
+REDIRECTS = (301, 302, 303, 307, 308)
+SCHEMES = ("", "http", "https")
+PREFIXES = (Path.ANY, Path.PREFIX)
+
+
+def read_filters(raw: Json) -> Iterator[Filter]:
+    """Those that weft knows, in their order."""
+    for one in parts(raw, "filters"):
+        match text(one, "type"):
+            case "RequestHeaderModifier":
+                yield _headers(part(one, "requestHeaderModifier") or {}, response=False)
+            case "ResponseHeaderModifier":
+                yield _headers(part(one, "responseHeaderModifier") or {}, response=True)
+            case "RequestRedirect":
+                yield _redirect(part(one, "requestRedirect") or {})
+            case "URLRewrite":
+                yield _rewrite(part(one, "urlRewrite") or {})
+            case other:
+                raise UnsupportedError(f"filter {other} is not supported")
+
+
+def check_filters(filters: Sequence[Filter], paths: Collection[Path], *, has_backends: bool) -> None:
+    """What makes no sense together."""
+    others = [one for one in filters if not isinstance(one, HeaderChange)]
+    if len(others) > 1:
+        raise UnsupportedError("several of redirect and rewrite in one rule")
+    if any(one.path and one.path.prefix for one in others) and not all(path in PREFIXES for path in paths):
+        raise UnsupportedError("ReplacePrefixMatch without a match of type PathPrefix")
+    if has_backends and any(isinstance(one, Redirect) for one in others):
+        raise UnsupportedError("a redirect and backendRefs in one rule")
+
+
+def _headers(raw: Json, *, response: bool) -> HeaderChange:
+    known(raw, {"set", "add", "remove"})
+    pairs = {
+        key: tuple((text(one, "name").lower(), text(one, "value")) for one in parts(raw, key)) for key in ("set", "add")
+    }
+    return HeaderChange(response, pairs["set"], pairs["add"], tuple(name.lower() for name in texts(raw, "remove")))
+
+
+def _redirect(raw: Json) -> Redirect:
+    known(raw, {"scheme", "hostname", "path", "port", "statusCode"})
+    status, scheme = number(raw, "statusCode", 302), text(raw, "scheme")
+    if status not in REDIRECTS:
+        raise UnsupportedError(f"a redirect with status {status}; there are {', '.join(map(str, REDIRECTS))}")
+    if scheme not in SCHEMES:
+        raise UnsupportedError(f"a redirect to scheme {scheme}; there are http and https")
+    return Redirect(status, scheme, text(raw, "hostname"), number(raw, "port"), _path_change(raw))
+
+
+def _rewrite(raw: Json) -> Rewrite:
+    known(raw, {"hostname", "path"})
+    return Rewrite(text(raw, "hostname"), _path_change(raw))
+
+
+def _path_change(raw: Json) -> PathChange | None:
+    path = part(raw, "path")
+    if path is None:
+        return None
+    known(path, {"type", "replaceFullPath", "replacePrefixMatch"})
+    match text(path, "type"):
+        case "ReplacePrefixMatch":
+            return PathChange(text(path, "replacePrefixMatch"), prefix=True)
+        case "ReplaceFullPath":
+            return PathChange(text(path, "replaceFullPath") or "/", prefix=False)
+        case other:
+            raise UnsupportedError(f"path type {other} is unknown")

@@ -1,0 +1,58 @@
+"""Which object says what becomes of requests to a Service: an attached route, else its ServiceProfile, else its own
+annotations. Circuit breaking and the budget of routes that name none are always the annotations'."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from weft_destination.model import EndpointsTarget, Profile, Protocol, ToService
+from weft_destination.route import NO_SETTINGS, RetryBudget, Route, Settings
+
+ANNOTATIONS = "annotations of the Service"
+
+
+def destination(
+    target: EndpointsTarget,
+    protocol: Protocol,
+    attached: Sequence[Route] | None,
+    profile: Profile | None,
+    settings: Settings = NO_SETTINGS,
+) -> ToService:
+    """The whole answer for a port of a Service."""
+    budget = settings.budget or RetryBudget()
+    if attached is not None:
+        routes = tuple(attached)
+    elif profile:
+        routes = (*(_with_defaults(route, settings) for route in profile.routes), *_rest(settings))
+        budget = profile.retry_budget or budget
+    else:
+        routes = tuple(_rest(settings))
+    return ToService(
+        target,
+        protocol,
+        routes,
+        budget if any(route.retryable for route in routes) else None,
+        settings.breaker,
+        no_match_not_found=attached is not None,
+    )
+
+
+def _with_defaults(route: Route, settings: Settings) -> Route:
+    """A profile's route without timeouts has the annotations'; its retries are the profile's to say."""
+    timeout, backend_timeout = route.timeout_ms or settings.timeout_ms, settings.backend_timeout_ms
+    return replace(route, timeout_ms=timeout or 0, backend_timeout_ms=backend_timeout or 0)
+
+
+def _rest(settings: Settings) -> list[Route]:
+    """Requests that no route names."""
+    if settings.timeout_ms is None and settings.backend_timeout_ms is None and settings.retry is None:
+        return []
+    return [
+        Route(
+            "",
+            timeout_ms=settings.timeout_ms or 0,
+            retryable=settings.retry is not None,
+            backend_timeout_ms=settings.backend_timeout_ms or 0,
+            retry=settings.retry,
+            origin=ANNOTATIONS,
+        )
+    ]
