@@ -4,9 +4,9 @@ import io
 
 import msgspec
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from weft_testkit.listen import asking
 from weft_webhook.review import Request, Response
-from weft_webhook.server import MAX_BODY, Review, webhook_app
+from weft_webhook.server import MAX_BODY, Review, webhook_routes
 
 REVIEW = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u1", "name": "web"}}
 
@@ -19,7 +19,7 @@ def deep(levels: int) -> bytes:
 
 async def post(review: Review, body: bytes, *, fail_open: bool = False) -> tuple[int, bytes]:
     """Status and body of one review."""
-    async with TestClient(TestServer(webhook_app("/review", review, fail_open=fail_open))) as client:
+    async with asking(webhook_routes("/review", review, fail_open=fail_open), MAX_BODY) as client:
         response = await client.post("/review", data=io.BytesIO(body))
         return response.status, await response.read()
 
@@ -74,8 +74,8 @@ async def test_an_oversized_body_is_not_read() -> None:
 async def test_what_is_no_review_is_counted_and_the_next_one_served(body: bytes, status: int) -> None:
     """Each has a status; the server goes on."""
     counted: list[int] = []
-    app = webhook_app("/review", refuse, fail_open=False, on_malformed=lambda: counted.append(1))
-    async with TestClient(TestServer(app)) as client:
+    routes = webhook_routes("/review", refuse, fail_open=False, on_malformed=lambda: counted.append(1))
+    async with asking(routes, MAX_BODY) as client:
         answer = await client.post("/review", data=io.BytesIO(body))
         again = await client.post("/review", data=msgspec.json.encode(REVIEW))
         assert (answer.status, again.status, len(counted)) == (status, 200, int(status != 200))

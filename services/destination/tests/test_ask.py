@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 from weft_destination import model
-from weft_destination.ask import askable
+from weft_destination.ask import MAX_BODY, askable
 from weft_destination.index import Index
 from weft_destination.policy import model as policy
 from weft_destination.policy.read import read_policy
+from weft_http.routes import Routes
+from weft_testkit.listen import asking
 
 Json = dict[str, Any]
 
@@ -29,8 +29,7 @@ async def ask(body: Any) -> tuple[int, Any]:
     for one in (pod("menu-1", policy.Pod()), pod("db-1", None)):
         index.pods.apply(one)
     index.policies.apply(read_policy(("shop", "menu"), LETS_CART_IN, "cluster.local"))
-    app = askable(web.Application(), index, "cluster.local")
-    async with TestClient(TestServer(app)) as client:
+    async with asking(askable(Routes(), index, "cluster.local"), MAX_BODY) as client:
         response = await client.post("/debug/access", json=body)
         return response.status, await (response.json() if response.status == 200 else response.text())
 

@@ -3,17 +3,18 @@
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from weft_destination import encode, model
 from weft_destination.hub import Hub
 from weft_destination.index import Index
-from weft_destination.inspect import _from_loopback, inspected, plain
+from weft_destination.inspect import inspected, plain
 from weft_destination.metrics import Metrics
 from weft_destination.model import Protocol
 from weft_destination.policy import model as policy
 from weft_destination.policy.read import read_policy
 from weft_destination.stream import Stream
+from weft_http.message import Headers, Refused, Request
+from weft_http.routes import Routes
+from weft_testkit.listen import asking
 
 WEB = model.EndpointsTarget("ns", "web", 80)
 
@@ -37,7 +38,7 @@ def index() -> Index:
 
 async def get(path: str, hub: Hub, *streams: Stream) -> tuple[int, Any]:
     """Status and body of a path."""
-    async with TestClient(TestServer(inspected(web.Application(), hub, streams))) as client:
+    async with asking(inspected(Routes(), hub, streams)) as client:
         response = await client.get(path)
         return response.status, await (response.json() if response.status == 200 else response.text())
 
@@ -80,19 +81,18 @@ async def test_nonsense_is_refused(path: str) -> None:
     assert (status, text.endswith(("is no port\n", "is no address\n"))) == (400, True)
 
 
-@pytest.mark.parametrize(("path", "answered"), [("/debug/streams", False), ("/metrics", True)])
-async def test_only_the_pods_own_loopback_looks_in(path: str, answered: bool) -> None:
-    """It names every pod of the cluster; a neighbour on the network gets metrics and nothing else."""
-
-    async def handler(_: web.Request) -> web.StreamResponse:
-        return web.Response()
-
-    request = make_mocked_request("GET", path).clone(remote="10.0.0.7")
+@pytest.mark.parametrize("path", ["/debug/streams", "/debug/endpoints/ns/web/80", "/debug/outbound/10.96.0.1/80"])
+@pytest.mark.parametrize(
+    ("remote", "status"), [("10.0.0.7", 403), ("::ffff:10.0.0.7", 403), ("127.0.0.1", 200), ("::1", 200)]
+)
+async def test_only_the_pods_own_loopback_looks_in(path: str, remote: str, status: int) -> None:
+    """It names every pod of the cluster: a neighbour on the network gets nothing of it."""
+    routes = inspected(Routes(), Hub(index()), [])
     try:
-        status = (await _from_loopback(request, handler)).status
-    except web.HTTPForbidden as refusal:
-        status = refusal.status
-    assert status == (200 if answered else 403)
+        found = (await routes(Request("GET", path, Headers(), remote))).status
+    except Refused as refusal:
+        found = refusal.status
+    assert found == status
 
 
 def test_model_values_read_as_words() -> None:

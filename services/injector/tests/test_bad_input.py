@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -17,7 +16,8 @@ from weft_injector.review import Reviewer
 from weft_kube.api import Cluster, KubeApi
 from weft_kube.objects import Meta
 from weft_sidecar.template import Template
-from weft_webhook.server import webhook_app
+from weft_testkit.listen import asking
+from weft_webhook.server import MAX_BODY, webhook_routes
 
 Json = dict[str, Any]
 SHOP = Meta("shop", labels={"weft.dev/inject": "enabled"})
@@ -37,8 +37,8 @@ async def answer(template: Template, obj: Any) -> Json:
         reviewer = Reviewer(template, owners, recorder, metrics, known=lambda _: SHOP, fetch=fetch)
         request = {"uid": "r1", "operation": "CREATE", "namespace": "shop", "object": obj}
         body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-        app = webhook_app(PATH, reviewer.review, fail_open=False, on_malformed=metrics.malformed.inc)
-        async with TestClient(TestServer(app)) as client:
+        routes = webhook_routes(PATH, reviewer.review, fail_open=False, on_malformed=metrics.malformed.inc)
+        async with asking(routes, MAX_BODY) as client:
             response = await client.post(PATH, data=io.BytesIO(msgspec.json.encode(body)))
             assert response.status == 200
             found: Json = (await response.json())["response"]

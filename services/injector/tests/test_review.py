@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 from weft_injector.app import PATH
 from weft_injector.events import Recorder
@@ -19,8 +19,9 @@ from weft_kube.api import KubeApi
 from weft_kube.objects import Meta
 from weft_sidecar.template import Template
 from weft_testkit.fake_kube import FakeKube
+from weft_testkit.listen import asking
 from weft_testkit.wait import until
-from weft_webhook.server import webhook_app
+from weft_webhook.server import MAX_BODY, webhook_routes
 
 Json = dict[str, Any]
 EVENTS = "/api/v1/namespaces/shop/events"
@@ -32,7 +33,7 @@ class Injector:
 
     kube: FakeKube
     registry: CollectorRegistry
-    client: TestClient[Any, Any]
+    client: ClientSession
     known: dict[str, Meta]
     """What the watch has seen."""
 
@@ -74,8 +75,8 @@ async def injector(template: Template) -> AsyncIterator[Injector]:
         recorder = Recorder(api, owners, metrics)
         reviewer = Reviewer(template, owners, recorder, metrics, known=known.get, fetch=fetch)
         writing = tasks.create_task(recorder.run())
-        server = TestServer(webhook_app(PATH, reviewer.review, fail_open=True))
-        async with TestClient(server) as client:
+        routes = webhook_routes(PATH, reviewer.review, fail_open=True)
+        async with asking(routes, MAX_BODY) as client:
             yield Injector(kube, registry, client, known)
         writing.cancel()
 

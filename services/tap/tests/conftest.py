@@ -10,12 +10,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from grpc import aio
 from weft_api.tap.v1 import tap_pb2, tap_pb2_grpc
+from weft_http.server import serving
 from weft_kube.api import KubeApi
 from weft_kube.objects import Pod
 from weft_kube.watch import Reflector, Resource
@@ -198,15 +198,10 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         reflector = Reflector(api, Resource("/api/v1/pods", Pod), pods)
         connect = connector(Address("127.0.0.1", listener.sockets[0].getsockname()[1]))
         app = application(Taps(api, authority, pods, connect, Metrics("test")))
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
         await _background(stack, certificate.run, authority.run, reflector.run)
         for ready in (certificate.ready, authority.ready, reflector.state.synced):
             await ready.wait()
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=certificate.context).start()
-        made = Lab(
-            f"https://127.0.0.1:{runner.addresses[0][1]}", kube, proxy, tunnel, signer, tmp_path, authority, pods
-        )
+        port = await stack.enter_async_context(serving(app, "127.0.0.1", 0, ssl=certificate.context))
+        made = Lab(f"https://127.0.0.1:{port}", kube, proxy, tunnel, signer, tmp_path, authority, pods)
         kube.on_request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", made.review)
         yield made

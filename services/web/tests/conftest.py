@@ -10,6 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from weft_http.routes import Routes
+from weft_http.server import serving
 from weft_kube.api import KubeApi
 from weft_kube.workloads import KINDS
 from weft_testkit.fake_kube import FakeKube
@@ -120,6 +122,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         base = await listen(app, stack)
         exposed = application(views, api, Static(tmp_path), Metrics("1.2.3"), access=Access(api, "weft"))
         exposed_url = await listen(exposed, stack)
-        admin_url = await listen(admin(web.Application(), catalog, "weft"), stack)
+        port = await stack.enter_async_context(serving(admin(Routes(), catalog, "weft"), "127.0.0.1", 0))
+        admin_url = f"http://127.0.0.1:{port}"
         session = await stack.enter_async_context(aiohttp.ClientSession(base))
         yield Lab(kube, fake, catalog, session, admin_url, exposed_url, tmp_path)

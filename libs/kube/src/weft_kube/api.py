@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode
 
-import aiohttp
 import msgspec
+from weft_http.client import Answer, Client
 
 T = TypeVar("T")
 
@@ -46,23 +47,16 @@ class KubeApi:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._session: aiohttp.ClientSession | None = None
+        self._client: Client | None = None
 
     async def __aenter__(self) -> Self:
-        context: ssl.SSLContext | bool = True
-        if self._cluster.ca_file:
-            context = await asyncio.to_thread(ssl.create_default_context, cafile=str(self._cluster.ca_file))
-        self._session = aiohttp.ClientSession(
-            self._cluster.url,
-            connector=aiohttp.TCPConnector(ssl=context, limit=0),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-            read_bufsize=2**21,
-        )
+        ca_file = self._cluster.ca_file
+        self._client = Client(self._cluster.url, ssl.create_default_context(cafile=ca_file) if ca_file else None)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session:
-            await self._session.close()
+        if self._client:
+            self._client.close()
 
     def _headers(self, content_type: str | None) -> dict[str, str]:
         headers = {"Accept": "application/json"}
@@ -80,13 +74,14 @@ class KubeApi:
         params: dict[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An open response, checked; ApiError when the server refuses."""
-        if self._session is None:
+    ) -> AsyncIterator[Answer]:
+        """An open response, checked; ApiError when the server refuses, OSError when it cannot be asked."""
+        if self._client is None:
             raise RuntimeError("KubeApi is used outside its `async with`")
-        data = None if body is None else msgspec.json.encode(body)
-        headers = self._headers(content_type if data is not None else None)
-        async with self._session.request(method, path, params=params, data=data, headers=headers) as response:
+        target = quote(path, safe="/%:@") + (f"?{urlencode(params)}" if params else "")
+        data = b"" if body is None else msgspec.json.encode(body)
+        headers = self._headers(content_type if data else None)
+        async with self._client.request(method, target, headers, data) as response:
             if response.status >= 400:
                 raise _error(response.status, await response.read())
             yield response

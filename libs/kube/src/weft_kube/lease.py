@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from weft_kube.api import ApiError, KubeApi
@@ -21,7 +20,7 @@ REQUEST_SECONDS = 4.0
 DEADLINE = 2 / 3
 """A holder that could not renew for this part of the duration stops, well before another one may start."""
 
-_FAILURES = (ApiError, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError)
+_FAILURES = (ApiError, OSError, TimeoutError, msgspec.DecodeError)
 
 
 class _Meta(msgspec.Struct, rename="camel"):

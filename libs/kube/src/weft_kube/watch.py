@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-import aiohttp
 import msgspec
 
 from weft_kube.api import ApiError, KubeApi
@@ -128,7 +127,7 @@ _LIST = msgspec.json.Decoder(_List)
 _EVENT = msgspec.json.Decoder(_Event)
 _VERSIONED = msgspec.json.Decoder(_Versioned)
 
-_FAILURES = (ApiError, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, RecursionError)
+_FAILURES = (ApiError, OSError, TimeoutError, msgspec.DecodeError, RecursionError)
 
 
 def pause(attempt: int) -> float:
@@ -257,7 +256,7 @@ class Reflector(Generic[T]):
     async def _read(self, params: dict[str, str], silence: asyncio.Timeout) -> None:
         clock = asyncio.get_running_loop().time
         async with self._api.stream("GET", self._resource.path, params) as response:
-            while (line := await response.content.readuntil(b"\n", max_size=LINE)).endswith(b"\n"):
+            async for line in response.lines(LINE):
                 silence.reschedule(clock() + self._idle_seconds)
                 self._handle(line)
 

@@ -4,38 +4,38 @@ import inspect
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiohttp import web
+from weft_http.message import Refused
+from weft_http.message import Request as HttpRequest
+from weft_http.message import Response as HttpResponse
+from weft_http.routes import Routes
 
 from weft_webhook.review import Request, Response, ReviewError, decode, encode
 
 MAX_BODY = 4 * 2**20
-"""etcd takes objects up to 1.5 MB, and an update's review holds two."""
+"""Of the server that serves the routes: etcd takes objects up to 1.5 MB, and an update's review holds two."""
 
 Review = Callable[[Request], Response | Awaitable[Response]]
 
 
-def webhook_app(
+def webhook_routes(
     path: str, review: Review, *, fail_open: bool, on_malformed: Callable[[], object] = lambda: None
-) -> web.Application:
-    """An application that answers POSTs to `path` with what `review` decides.
+) -> Routes:
+    """Answers POSTs to `path` with what `review` decides.
 
     A body that is no review is answered 400, one that is too large 413; each is told to `on_malformed`. A review that
     raises is logged, and allows the object with a warning (`fail_open`) or refuses it with code 500.
     """
     log = structlog.get_logger()
 
-    async def handle(http: web.Request) -> web.Response:
+    async def handle(http: HttpRequest) -> HttpResponse:
         try:
-            body = await http.read()
-            request = decode(body)
-        except (ReviewError, web.HTTPRequestEntityTooLarge) as error:
+            request = decode(http.body())
+        except (ReviewError, Refused) as error:
             on_malformed()
-            log.warning("review refused", reason=str(error), bytes=http.content_length)
-            if isinstance(error, web.HTTPRequestEntityTooLarge):
-                raise
-            return web.Response(status=400, text=f"{error}\n")
+            log.warning("review refused", reason=str(error), bytes=http.headers.get("content-length"))
+            raise error if isinstance(error, Refused) else Refused(400, f"{error}\n") from None
         response = await _decide(request)
-        return web.Response(body=encode(request.uid, response), content_type="application/json")
+        return HttpResponse(encode(request.uid, response), content_type="application/json")
 
     async def _decide(request: Request) -> Response:
         try:
@@ -46,9 +46,9 @@ def webhook_app(
             log.exception("review failed", uid=request.uid, allowed=fail_open, **facts)
             return _failed(error, fail_open=fail_open)
 
-    app = web.Application(client_max_size=MAX_BODY)
-    app.router.add_post(path, handle)
-    return app
+    routes = Routes()
+    routes.add("POST", path, handle)
+    return routes
 
 
 def _failed(error: Exception, *, fail_open: bool) -> Response:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 import structlog
 from weft_kube.api import ApiError, KubeApi
@@ -76,7 +75,7 @@ class ServingCertificate:
         while True:
             try:
                 await self.check()
-            except (ApiError, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
+            except (ApiError, OSError, TimeoutError, msgspec.DecodeError) as error:
                 self._log.warning("serving certificate not checked", reason=str(error) or type(error).__name__)
             await self._sleep(CHECK_SECONDS if self.ready.is_set() and self._complete else RETRY_SECONDS)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from weft_kube.api import Cluster, KubeApi
 from weft_kube.watch import WatchState
-from weft_runtime.admin import admin_app, serve_http
+from weft_runtime.admin import admin_routes, serve_http
 from weft_runtime.run import until
 
-from weft_destination.ask import askable
+from weft_destination.ask import MAX_BODY, askable
 from weft_destination.config import Config
 from weft_destination.hub import Hub
 from weft_destination.index import Index
@@ -34,13 +34,13 @@ async def serve_cluster(cluster: Cluster, config: Config, stop: asyncio.Event) -
         metrics = Metrics(states)
         server = Server(hub, metrics, config.trust_domain, allow_anonymous=config.allow_anonymous)
         conditions = {f"the list of {kind}": state.synced for kind, state in states.items()}
-        admin = admin_app(metrics.registry, conditions | {"the server": server.started})
+        admin = admin_routes(metrics.registry, conditions | {"the server": server.started})
         debugged = askable(inspected(admin, hub, server.streams), index, config.trust_domain)
         await until(
             stop,
             servers=[
                 _serve_when_synced(server, config, states.values(), stop),
-                serve_http(debugged, config.admin_listen, stop),
+                serve_http(debugged, config.admin_listen, stop, max_body=MAX_BODY),
             ],
             watches=[reflector.run() for reflector in watches.values()],
         )

@@ -20,8 +20,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from weft_http.message import Refused, Request, Response
+from weft_http.routes import Routes
 from weft_kube.names import spiffe_id
+from weft_runtime.admin import from_loopback
 
 from weft_destination.index import Index
 from weft_destination.model import Inbound, InboundTarget, Protocol
@@ -33,6 +35,8 @@ from weft_destination.policy.state import Policies
 Json = dict[str, Any]
 
 MAX_CALLS = 20_000
+MAX_BODY = 2**20
+"""Of a question, in bytes; the server keeps to it."""
 
 
 class Call(msgspec.Struct):
@@ -56,21 +60,21 @@ class Question(msgspec.Struct):
     drafts: list[Json] = []
 
 
-def askable(app: web.Application, index: Index, trust_domain: str) -> web.Application:
-    """The application with /debug/access."""
+def askable(routes: Routes, index: Index, trust_domain: str) -> Routes:
+    """The routes with /debug/access."""
 
-    async def ask(request: web.Request) -> web.Response:
+    async def ask(request: Request) -> Response:
         try:
-            question = msgspec.json.decode(await request.read(), type=Question)
+            question = msgspec.json.decode(request.body(), type=Question)
         except msgspec.MsgspecError as error:
-            raise web.HTTPBadRequest(text=f"{error}\n") from None
+            raise Refused(400, f"{error}\n") from None
         if len(question.calls) > MAX_CALLS:
-            raise web.HTTPBadRequest(text=f"{len(question.calls)} calls; at most {MAX_CALLS} are judged at once\n")
+            raise Refused(400, f"{len(question.calls)} calls; at most {MAX_CALLS} are judged at once\n")
         body = msgspec.json.encode(answered(question, index, trust_domain))
-        return web.Response(body=body, content_type="application/json")
+        return Response(body, content_type="application/json")
 
-    app.add_routes([web.post("/debug/access", ask)])
-    return app
+    routes.add("POST", "/debug/access", from_loopback(ask))
+    return routes
 
 
 def answered(question: Question, index: Index, trust_domain: str) -> Json:

@@ -18,11 +18,13 @@ import enum
 import ipaddress
 import re
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from weft_http.message import Refused, Request, Response
+from weft_http.routes import Routes
+from weft_runtime.admin import from_loopback
 
 from weft_destination import encode, model
 from weft_destination.hub import Hub
@@ -31,36 +33,31 @@ from weft_destination.stream import Stream
 Json = dict[str, Any]
 
 
-def inspected(app: web.Application, hub: Hub, streams: Collection[Stream]) -> web.Application:
-    """The application with /debug."""
+def inspected(routes: Routes, hub: Hub, streams: Collection[Stream]) -> Routes:
+    """The routes with /debug."""
 
-    async def endpoints(request: web.Request) -> web.Response:
-        where = request.match_info
+    async def endpoints(request: Request) -> Response:
+        where = request.params
         return _json(described(model.EndpointsTarget(where["namespace"], where["name"], _port(where)), hub, streams))
 
-    async def outbound(request: web.Request) -> web.Response:
-        where = request.match_info
+    async def outbound(request: Request) -> Response:
+        where = request.params
         target = model.OutboundTarget(_packed(where["ip"]), _port(where), request.query.get("client", ""))
         return _json(described(target, hub, streams))
 
-    async def inbound(request: web.Request) -> web.Response:
-        where = request.match_info
+    async def inbound(request: Request) -> Response:
+        where = request.params
         return _json(described(model.InboundTarget(where["namespace"], where["pod"], _port(where)), hub, streams))
 
-    async def all_streams(_: web.Request) -> web.Response:
+    async def all_streams(_: Request) -> Response:
         now = time.monotonic()
         return _json({"streams": [_row(stream, now) for stream in streams]})
 
-    app.middlewares.append(_from_loopback)
-    app.add_routes(
-        [
-            web.get("/debug/endpoints/{namespace}/{name}/{port}", endpoints),
-            web.get("/debug/outbound/{ip}/{port}", outbound),
-            web.get("/debug/inbound/{namespace}/{pod}/{port}", inbound),
-            web.get("/debug/streams", all_streams),
-        ]
-    )
-    return app
+    routes.add("GET", "/debug/endpoints/{namespace}/{name}/{port}", from_loopback(endpoints))
+    routes.add("GET", "/debug/outbound/{ip}/{port}", from_loopback(outbound))
+    routes.add("GET", "/debug/inbound/{namespace}/{pod}/{port}", from_loopback(inbound))
+    routes.add("GET", "/debug/streams", from_loopback(all_streams))
+    return routes
 
 
 def described(target: model.Target, hub: Hub, streams: Collection[Stream]) -> Json:
@@ -98,27 +95,18 @@ def _row(stream: Stream, now: float) -> Json:
     }
 
 
-def _json(body: Json) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+def _json(body: Json) -> Response:
+    return Response(msgspec.json.encode(body), content_type="application/json")
 
 
-def _port(where: Any) -> int:
+def _port(where: Mapping[str, str]) -> int:
     if re.fullmatch("[0-9]{1,5}", where["port"]) and 1 <= int(where["port"]) <= 65535:
         return int(where["port"])
-    raise web.HTTPBadRequest(text=f"{where['port']} is no port\n")
+    raise Refused(400, f"{where['port']} is no port\n")
 
 
 def _packed(ip: str) -> bytes:
     try:
         return ipaddress.ip_address(ip).packed
     except ValueError:
-        raise web.HTTPBadRequest(text=f"{ip} is no address\n") from None
-
-
-@web.middleware
-async def _from_loopback(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    if request.path.startswith("/debug/") and not ipaddress.ip_address(request.remote or "::").is_loopback:
-        raise web.HTTPForbidden(text="only from the pod's own loopback: kubectl port-forward\n")
-    return await handler(request)
+        raise Refused(400, f"{ip} is no address\n") from None

@@ -1,7 +1,6 @@
 """What a request to Kubernetes may fail with."""
 
-import aiohttp
 import msgspec
 from weft_kube.api import ApiError
 
-FAILURES = (ApiError, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError)
+FAILURES = (ApiError, OSError, TimeoutError, msgspec.DecodeError)

@@ -5,7 +5,6 @@ import base64
 import re
 from dataclasses import dataclass
 
-import aiohttp
 import msgspec
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.names import TOKEN_AUDIENCE
@@ -97,5 +96,5 @@ async def review(api: KubeApi, token: str) -> ServiceAccount:
         return account(msgspec.json.decode(answer, type=_TokenReview).status)
     except TimeoutError:
         raise ReviewUnavailableError(f"Kubernetes gave no TokenReview within {REVIEW_SECONDS:g} s") from None
-    except (ApiError, aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
+    except (ApiError, OSError, msgspec.DecodeError) as error:
         raise ReviewUnavailableError(f"Kubernetes gave no TokenReview: {error}") from None

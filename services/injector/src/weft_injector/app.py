@@ -12,7 +12,7 @@ from weft_runtime.admin import serve_admin, serve_http
 from weft_runtime.run import until
 from weft_sidecar.template import Template
 from weft_webhook.ca_bundle import mutating_webhook
-from weft_webhook.server import webhook_app
+from weft_webhook.server import MAX_BODY, webhook_routes
 from weft_webhook.serving import ServingCertificate
 
 from weft_injector.config import Config
@@ -56,12 +56,12 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
     reviewer = Reviewer(template, owners, recorder, metrics, known=namespaces.get, fetch=fetch)
     certificate = ServingCertificate(api, "injector", [mutating_webhook("weft-injector")], namespace=config.namespace)
     metrics.certificate_expiry.set_function(lambda: certificate.expiry)
-    app = webhook_app(PATH, reviewer.review, fail_open=config.fail_open, on_malformed=metrics.malformed.inc)
+    routes = webhook_routes(PATH, reviewer.review, fail_open=config.fail_open, on_malformed=metrics.malformed.inc)
     conditions = {"namespaces": reflector.state.synced, "certificate": certificate.ready}
     await until(
         stop,
         servers=[
-            serve_http(app, config.listen, stop, certificate.context),
+            serve_http(routes, config.listen, stop, certificate.context, MAX_BODY),
             serve_admin(registry, conditions, config.admin_listen, stop),
         ],
         watches=[reflector.run(), certificate.run(), recorder.run()],

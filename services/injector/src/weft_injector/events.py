@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import structlog
 from weft_kube.api import ApiError, KubeApi
 
@@ -76,7 +75,7 @@ class Recorder:
             try:
                 await self._write(note)
                 self._metrics.events.labels("written").inc()
-            except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+            except (ApiError, OSError, TimeoutError) as error:
                 self._metrics.events.labels("failed").inc()
                 structlog.get_logger().warning("event not written", reason=note.reason, error=str(error))
 

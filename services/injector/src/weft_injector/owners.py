@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-import aiohttp
 import structlog
 from weft_kube.api import ApiError, KubeApi
 from weft_sidecar.patch import Workload
@@ -32,7 +31,7 @@ class Owners:
             return workload_of(metadata)
         try:
             top = await self.top(namespace, controller)
-        except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+        except (ApiError, OSError, TimeoutError) as error:
             structlog.get_logger().warning("owner not found", namespace=namespace, job=controller.name, error=error)
             return workload_of(metadata)
         return Workload(top.kind.lower(), top.name)

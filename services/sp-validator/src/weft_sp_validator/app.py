@@ -7,7 +7,7 @@ from weft_kube.api import Cluster, KubeApi
 from weft_runtime.admin import serve_admin, serve_http
 from weft_runtime.run import until
 from weft_webhook.ca_bundle import validating_webhook
-from weft_webhook.server import webhook_app
+from weft_webhook.server import MAX_BODY, webhook_routes
 from weft_webhook.serving import ServingCertificate
 
 from weft_sp_validator.config import Config
@@ -31,11 +31,11 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
     certificate = ServingCertificate(api, "sp-validator", bundles, namespace=config.namespace)
     metrics.certificate_expiry.set_function(lambda: certificate.expiry)
     # An object that could not be checked is not let in: its author sees why, and nothing else waits for it.
-    app = webhook_app(PATH, Reviewer(metrics).review, fail_open=False, on_malformed=metrics.malformed.inc)
+    routes = webhook_routes(PATH, Reviewer(metrics).review, fail_open=False, on_malformed=metrics.malformed.inc)
     await until(
         stop,
         servers=[
-            serve_http(app, config.listen, stop, certificate.context),
+            serve_http(routes, config.listen, stop, certificate.context, MAX_BODY),
             serve_admin(registry, {"certificate": certificate.ready}, config.admin_listen, stop),
         ],
         watches=[certificate.run()],

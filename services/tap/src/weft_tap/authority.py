@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 
-import aiohttp
 import msgspec
 import structlog
 from weft_kube.api import ApiError, KubeApi
@@ -36,7 +35,7 @@ class Authority:
         while True:
             try:
                 await self.check()
-            except (ApiError, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            except (ApiError, OSError, TimeoutError, ValueError) as error:
                 log.warning("request header CA not read", reason=str(error))
             await asyncio.sleep(CHECK_SECONDS if self.ready.is_set() else RETRY_SECONDS)
 

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
-from aiohttp import web
-from aiohttp.typedefs import Handler
+from weft_http.message import Refused, Request, Response, Send
+from weft_http.routes import Handler, Routes
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.workloads import Kind, parse_kind
 
@@ -37,53 +38,46 @@ class Taps:
     connect: Connect
     metrics: Metrics
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: Request) -> Response:
         """Authenticates, authorises, then streams until the client leaves or the limit is reached."""
         who = self._caller(request)
-        subject = _subject(request.match_info)
+        subject = _subject(request.params)
         await authorize(self.api, who, subject)
         session = Session(subject, parse(request.query, subject.namespace), self.pods, self.connect)
         found = self.pods.of(subject)
         if not found.targets and not found.unmeshed:
             raise Fault(404, f"no running pod belongs to {subject.kind.name} {subject.name!r} in {subject.namespace}")
         log.info("tap started", user=who.user, namespace=subject.namespace, kind=subject.kind.name, name=subject.name)
+        headers = {"Cache-Control": "no-store"}
+        return Response(partial(self._stream, who, session), content_type="application/x-ndjson", headers=headers)
+
+    async def _stream(self, who: Caller, session: Session, send: Send) -> None:
         try:
             with self.metrics.active.track_inprogress():
-                return await _stream(request, session)
+                async with asyncio.TaskGroup() as tasks:
+                    running = tasks.create_task(session.run())
+                    async for lines in session.lines():
+                        await send(lines)
+                    running.cancel()
         finally:
             self.metrics.events.inc(session.sent)
             log.info("tap ended", user=who.user, events=session.sent)
 
-    def _caller(self, request: web.Request) -> Caller:
+    def _caller(self, request: Request) -> Caller:
         config = self.authority.config
         if config is None:
             raise Fault(503, "tap does not know yet whom the API server's certificate is from")
-        certificate = request.transport.get_extra_info("peercert") if request.transport else None
-        return caller(config, common_name(certificate), request.headers, request.headers)
+        return caller(config, common_name(request.certificate), request.headers, request.headers)
 
 
-def application(taps: Taps) -> web.Application:
+def application(taps: Taps) -> Handler:
     """All of tap's HTTP."""
-    app = web.Application(middlewares=[_faults(taps.metrics)])
+    routes = Routes()
     for path, document in DOCUMENTS.items():
-        app.router.add_get(path, _constant(document))
-    app.router.add_get(WATCH, taps.handle)
-    app.router.add_get("/healthz", _constant({"status": "ok"}))
-    return app
-
-
-async def _stream(request: web.Request, session: Session) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
-    await response.prepare(request)
-    async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(session.run())
-        try:
-            async for lines in session.lines():
-                await response.write(lines)
-        except ConnectionError:
-            pass  # the client has left
-        running.cancel()
-    return response
+        routes.add("GET", path, _constant(document))
+    routes.add("GET", WATCH, taps.handle)
+    routes.add("GET", "/healthz", _constant({"status": "ok"}))
+    return _faults(routes, taps.metrics)
 
 
 def _subject(place: Mapping[str, str]) -> Subject:
@@ -96,31 +90,30 @@ def _subject(place: Mapping[str, str]) -> Subject:
     return Subject(place["namespace"], kind, place["name"])
 
 
-def _faults(metrics: Metrics) -> Any:
-    """Middleware: refusals as Status objects, counted."""
+def _faults(handler: Handler, metrics: Metrics) -> Handler:
+    """The handler, whose refusals become Status objects, counted."""
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def answered(request: Request) -> Response:
         try:
             return await handler(request)
         except Fault as fault:
             metrics.refused.labels(str(fault.code)).inc()
             return _json(fault.code, fault.status())
-        except web.HTTPException as error:
-            return _json(error.status, Fault(error.status, f"{error.reason}: {request.path}").status())
+        except Refused as error:
+            return _json(error.status, Fault(error.status, f"{error.text.strip()}: {request.path}").status())
         except ApiError as error:
             log.warning("access not reviewed", reason=str(error))
             return _json(503, Fault(503, f"the API server could not say whether you may: {error}").status())
 
-    return middleware
+    return answered
 
 
 def _constant(document: dict[str, Any]) -> Handler:
-    async def handler(_: web.Request) -> web.Response:
+    async def handler(_: Request) -> Response:
         return _json(200, document)
 
     return handler
 
 
-def _json(code: int, body: dict[str, Any]) -> web.Response:
-    return web.Response(status=code, body=msgspec.json.encode(body), content_type="application/json")
+def _json(code: int, body: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(body), code, "application/json")

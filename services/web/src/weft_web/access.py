@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import msgspec
 from aiohttp import web
 from weft_kube.api import ApiError, KubeApi
@@ -139,7 +138,7 @@ class Access:
             return held[1]
         try:
             answer = msgspec.json.decode(await self._api.create(path, body), type=kind)
-        except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (ApiError, OSError, TimeoutError) as error:
             raise Fault(503, "kubernetes_unreachable", f"Kubernetes cannot be asked: {error}", "try again") from error
         if len(self._held) >= KEPT:
             self._held.clear()

@@ -10,7 +10,7 @@ from weft_kube.metrics import WatchCollector
 from weft_kube.objects import Object, Pod
 from weft_kube.watch import Reflector, Resource
 from weft_kube.workloads import KINDS
-from weft_runtime.admin import admin_app, serve_http
+from weft_runtime.admin import admin_routes, serve_http
 from weft_runtime.run import until
 
 from weft_web.access import Access
@@ -21,6 +21,7 @@ from weft_web.metrics import Metrics
 from weft_web.model import Version
 from weft_web.prometheus import Prometheus
 from weft_web.server import admin, application
+from weft_web.server import serve as serve_pages
 from weft_web.static import Static
 from weft_web.views import Views
 
@@ -44,14 +45,10 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         access = Access(api, config.namespace) if config.authenticate else None
         app = application(views, api, Static(config.static), metrics, hosts=config.allowed_hosts, access=access)
         conditions = {kind: state.synced for kind, state in states.items()}
+        admin_server = admin(admin_routes(metrics.registry, conditions), catalog, config.namespace)
         await until(
             stop,
-            servers=[
-                serve_http(
-                    admin(admin_app(metrics.registry, conditions), catalog, config.namespace), config.admin_listen, stop
-                ),
-                serve_http(app, config.listen, stop),
-            ],
+            servers=[serve_http(admin_server, config.admin_listen, stop), serve_pages(app, config.listen, stop)],
             watches=[reflector.run() for reflector in reflectors.values()],
         )
 

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 import msgspec
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.names import TRUST_BUNDLE, TRUST_BUNDLE_KEY, spiffe_id
@@ -72,7 +71,7 @@ async def _anchors(api: KubeApi, mesh: str) -> tuple[list[Anchor], str]:
     try:
         bundle = await api.get(f"/api/v1/namespaces/{mesh}/configmaps/{TRUST_BUNDLE}", _Bundle)
         return anchors(bundle.data.get(TRUST_BUNDLE_KEY, "")), ""
-    except (ApiError, aiohttp.ClientError, OSError, ssl.SSLError) as error:
+    except (ApiError, OSError, ssl.SSLError) as error:
         return [], f"the trust bundle cannot be read: {str(error) or type(error).__name__}"
 
 

@@ -7,7 +7,10 @@ from contextlib import suppress
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from weft_http.message import Refused, Request, Response
+from weft_http.routes import Routes
 from weft_kube.api import KubeApi
+from weft_runtime.config import Address
 
 from weft_web.access import Access
 from weft_web.catalog import Catalog
@@ -50,17 +53,32 @@ def application(
     return app
 
 
-def admin(app: web.Application, catalog: Catalog, namespace: str) -> web.Application:
+async def serve(app: web.Application, listen: Address, stop: asyncio.Event) -> None:
+    """Serves until `stop`, then finishes what is in flight (up to 10 s).
+
+    A handler whose client has gone is cancelled: streams without news would never notice.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=10, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, listen.host, listen.port).start()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def admin(routes: Routes, catalog: Catalog, namespace: str) -> Routes:
     """Adds to the admin server what Prometheus asks for its targets."""
 
-    async def targets(request: web.Request) -> web.Response:
-        job = JOBS.get(request.match_info["job"])
+    async def targets(request: Request) -> Response:
+        job = JOBS.get(request.params["job"])
         if job is None:
-            raise web.HTTPNotFound(text=f"known are {', '.join(JOBS)}\n")
-        return _json(200, msgspec.json.encode(job(catalog.pod_store.objects.values(), namespace)))
+            raise Refused(404, f"known are {', '.join(JOBS)}\n")
+        body = msgspec.json.encode(job(catalog.pod_store.objects.values(), namespace))
+        return Response(body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
-    app.router.add_get("/targets/{job}", targets)
-    return app
+    routes.add("GET", "/targets/{job}", targets)
+    return routes
 
 
 class Streams:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Mapping
 
-import aiohttp
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.workloads import parse_kind
 
@@ -10,6 +9,8 @@ from weft_web.faults import Fault, bad_parameter
 from weft_web.question import name_of
 
 GROUP = "/apis/tap.weft.dev/v1alpha1"
+LINE = 2**20
+"""Longest event taken, in bytes."""
 
 
 def tap_path(query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
@@ -33,12 +34,12 @@ async def tap_lines(api: KubeApi, query: Mapping[str, str]) -> AsyncIterator[byt
     path, filters = tap_path(query)
     try:
         async with api.stream("GET", path, filters) as response:
-            async for line in response.content:
+            async for line in response.lines(LINE):
                 if line.strip():
                     yield line.strip()
     except ApiError as error:
         raise Fault(error.status, "tap_refused", str(error), _hint(error.status)) from error
-    except (aiohttp.ClientError, OSError) as error:
+    except OSError as error:
         cause = f"Kubernetes cannot be asked: {str(error) or type(error).__name__}"
         raise Fault(503, "tap_unreachable", cause, _hint(503)) from error
 
