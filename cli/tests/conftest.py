@@ -102,11 +102,21 @@ def answers() -> Answers:
 
 
 @pytest.fixture
-def web(answers: Answers) -> Iterator[Connect]:
+def asked() -> list[Any]:
+    """What was posted to web."""
+    return []
+
+
+@pytest.fixture
+def web(answers: Answers, asked: list[Any]) -> Iterator[Connect]:
     """A server in the place of web; gives connections to it."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.do_GET()
 
         def do_GET(self) -> None:
             status, body = answers.get(self.path, (404, {"error": {"code": "none", "message": self.path}}))

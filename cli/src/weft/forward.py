@@ -61,7 +61,18 @@ def ready_pod(kube: "Kube", component: str) -> str | None:
 
 def get_json(open_socket: Connect, path: str, name: str) -> tuple[int, Any]:
     """Status and JSON of one GET; `name` says in a failure who did not answer."""
-    status, body = get(open_socket, path, name, accept="application/json")
+    return _parsed(name, *get(open_socket, path, name, accept="application/json"))
+
+
+def post_json(open_socket: Connect, path: str, body: Any, name: str) -> tuple[int, Any]:
+    """The same of one POST."""
+    headers = {"Accept": "application/json", "Content-Type": "application/json"}
+    return _parsed(name, *_exchange(open_socket, path, name, headers, json.dumps(body).encode()))
+
+
+def _parsed(name: str, status: int, body: bytes) -> tuple[int, Any]:
+    if status >= 400 and not body.startswith(b"{"):
+        return status, {"error": {"message": body.decode(errors="replace").strip()}}
     try:
         return status, json.loads(body)
     except ValueError as error:
@@ -70,9 +81,15 @@ def get_json(open_socket: Connect, path: str, name: str) -> tuple[int, Any]:
 
 def get(open_socket: Connect, path: str, name: str, accept: str = "text/plain") -> tuple[int, bytes]:
     """Status and body of one GET."""
+    return _exchange(open_socket, path, name, {"Accept": accept})
+
+
+def _exchange(
+    open_socket: Connect, path: str, name: str, headers: dict[str, str], body: bytes | None = None
+) -> tuple[int, bytes]:
     connection = ForwardedHTTP(open_socket)
     try:
-        connection.request("GET", path, headers={"Accept": accept})
+        connection.request("GET" if body is None else "POST", path, body, headers)
         response = connection.getresponse()
         return response.status, response.read()
     except (OSError, http.client.HTTPException) as error:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import click
 
 from weft.commands.about import completion, version
+from weft.commands.authz import authz
 from weft.commands.check import check
 from weft.commands.diagnostics import diagnostics
 from weft.commands.explain import explain
@@ -58,8 +59,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    check, why, install, upgrade, prune, uninstall, inject, uninject, profile, viz, identity, diagnostics, explain,
-    version, completion,
+    check, why, install, upgrade, prune, uninstall, inject, uninject, profile, viz, authz, identity, diagnostics,
+    explain, version, completion,
 )  # fmt: skip
 
 for command in COMMANDS:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from dataclasses import replace
 from pathlib import Path as File
 from typing import Any
 
@@ -98,6 +99,7 @@ CALLS = st.builds(
             (Path.ANY, ""),
             (Path.EXACT, "/a"),
             (Path.EXACT, "/a/b"),
+            (Path.EXACT, "/a/"),
             (Path.PREFIX, "/a"),
             (Path.PREFIX, "/"),
             (Path.TEMPLATE, "/a/{}"),
@@ -205,6 +207,11 @@ def _what(one: Policy, rule: Rule, attempt: Attempt) -> bool:
 
 
 def _path(call: Call, path: str, deny: bool) -> bool:
+    if deny:
+        call, path = (
+            replace(call, path=call.path.rstrip("/") or "/"),
+            path.rstrip("/") or "/" if "//" not in path else path,
+        )
     pattern = {
         Path.ANY: ".*",
         Path.EXACT: re.escape(call.path),
@@ -213,7 +220,7 @@ def _path(call: Call, path: str, deny: bool) -> bool:
     }[call.kind]
     if call.kind is not Path.ANY and ("//" in path or "%" in path):
         return deny
-    return bool(re.fullmatch(pattern, path) or (deny and re.fullmatch(pattern, path.rstrip("/"))))
+    return bool(re.fullmatch(pattern, path))
 
 
 @given(policies(), st.sampled_from(sorted(CHOICES)), st.sampled_from([HTTP, RAW]), ATTEMPTS)

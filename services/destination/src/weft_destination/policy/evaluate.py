@@ -113,13 +113,14 @@ def _leads_to(call: Call, path: str | None, *, deny: bool) -> bool:
         return True
     if path is None:
         return deny
-    if deny and path != "/":
-        path = path.removesuffix("/")
+    wanted = call.path
+    if deny:
+        path, wanted = path.rstrip("/") or "/", wanted.rstrip("/") or "/"
     if call.kind is Path.EXACT:
-        return path == call.path
+        return path == wanted
     if call.kind is Path.PREFIX:
-        return path == call.path or path.startswith(call.path.rstrip("/") + "/")
-    return _fits(call.path.split("/"), path.split("/"))
+        return path == wanted or path.startswith(wanted.rstrip("/") + "/")
+    return _fits(wanted.split("/"), path.split("/"))
 
 
 def _fits(template: list[str], path: list[str]) -> bool:

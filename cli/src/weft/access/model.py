@@ -1,0 +1,80 @@
+"""Calls that were observed, and workloads that were called. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+PROBE_ROUTE = "[probe]"
+"""Requests of the kubelet, which are allowed anyway."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A workload with proxies, one of its pods, and the ports that its containers declare."""
+
+    namespace: str
+    kind: str
+    name: str
+    pod: str
+    ports: tuple[int, ...]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What metrics and tap call it."""
+        return self.kind, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What somebody called. Metrics know no port, and of requests neither method nor path; tap knows all of it."""
+
+    workload: tuple[str, str]
+    client: str
+    """A SPIFFE ID; empty for who has none."""
+    http: bool
+    port: int = 0
+    method: str = ""
+    path: str = ""
+    grpc: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a draft would do to a call that was seen so often; `allowed` is None where it depends on the request."""
+
+    call: Call
+    count: int
+    allowed: bool | None
+    by: str
+
+
+def settled(outcomes: list[Outcome]) -> list[Outcome]:
+    """Without what tap saw of clients whose requests all fare alike: metrics count these already."""
+    alike = {
+        (one.call.workload, one.call.client)
+        for one in outcomes
+        if one.call.http and not one.call.method and one.allowed is not None
+    }
+    return [one for one in outcomes if not one.call.method or (one.call.workload, one.call.client) not in alike]
+
+
+def account(identity: str) -> str:
+    """ "shop/cart" for the SPIFFE ID of an account, the ID itself for others, "nobody" for none."""
+    namespace, found, name = identity.partition("/ns/")[2].partition("/sa/")
+    return f"{namespace}/{name}" if found else identity or "nobody"
+
+
+def questions(call: Call, workload: Workload) -> list[Json]:
+    """The call as destination judges it, once for each port that it may have been for."""
+    base = {"namespace": workload.namespace, "pod": workload.pod, "identity": call.client}
+    request = {"method": call.method, "path": call.path, "any_request": call.http and not call.method}
+    return [{**base, "port": port, **request} for port in ((call.port,) if call.port else workload.ports)]
+
+
+def combined(call: Call, count: int, verdicts: list[Json]) -> Outcome:
+    """One outcome of those at all ports."""
+    outcomes = {verdict["allowed"] for verdict in verdicts}
+    against = [verdict["by"] for verdict in verdicts if verdict["allowed"] is not True]
+    allowed = outcomes.pop() if len(outcomes) == 1 else None
+    return Outcome(call, count, allowed, (against or [verdicts[0]["by"]])[0])

@@ -1,0 +1,83 @@
+"""Who called whom lately: counts from web's public API, single requests from tap."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from weft.access.model import PROBE_ROUTE, Call, Workload
+from weft.names import PROXY_CONTAINER, PROXY_VERSION, WORKLOAD, WORKLOAD_KIND
+
+if TYPE_CHECKING:
+    from weft.client import Client
+    from weft.cluster import Kube, Object
+
+KINDS = ("deployment", "statefulset", "daemonset")
+Event = dict[str, Any]
+
+
+def workloads(kube: "Kube", namespace: str) -> list[Workload]:
+    """All workloads of a namespace that have pods with a proxy."""
+    pods = kube.list(f"/api/v1/namespaces/{namespace}/pods", labelSelector=PROXY_VERSION)
+    found: dict[tuple[str, str], Workload] = {}
+    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
+        if (pod.get("status") or {}).get("phase") in ("Pending", "Running"):
+            one = workload_of(pod)
+            found.setdefault(one.key, one)
+    return list(found.values())
+
+
+def workload_of(pod: "Object") -> Workload:
+    """The workload of a pod with a proxy."""
+    meta = pod["metadata"]
+    labels = meta.get("labels") or {}
+    kind, name = labels.get(WORKLOAD_KIND, "pod"), labels.get(WORKLOAD, meta["name"])
+    return Workload(meta["namespace"], kind, name, meta["name"], tuple(_ports(pod["spec"])))
+
+
+def _ports(spec: "Object") -> list[int]:
+    containers = [*spec["containers"], *(spec.get("initContainers") or [])]
+    own = [one for one in containers if one["name"] != PROXY_CONTAINER]
+    declared = [port for one in own for port in one.get("ports") or [] if port.get("protocol", "TCP") == "TCP"]
+    return sorted({int(port["containerPort"]) for port in declared})
+
+
+def counted(web: "Client", namespace: str, seconds: float) -> Counter[Call]:
+    """Requests, and connections that are none, over the last `seconds`."""
+    calls: Counter[Call] = Counter()
+    window = f"{round(seconds)}s"
+    for kind in KINDS:
+        answer = web.inbound(kind, namespace=namespace, window=window)
+        for row in answer["rows"]:
+            if row["route"] != PROBE_ROUTE and row["rps"]:
+                call = Call((kind, row["dst"]["name"]), row["client_id"], http=True)
+                calls[call] += max(1, round(row["rps"] * answer["window_seconds"]))
+        for edge in web.edges(kind, namespace=namespace, window=window)["rows"]:
+            if edge["rps"] is None and (edge["dst"]["namespace"], edge["dst"]["kind"]) == (namespace, kind):
+                calls[Call((kind, edge["dst"]["name"]), edge["client_id"], http=False)] += max(
+                    1, round(edge["tcp_open_connections"] or 0)
+                )
+    return calls
+
+
+def tapped(kube: "Kube", namespace: str, seconds: float) -> Counter[Call]:
+    """Requests that came in during the next `seconds`."""
+    from weft import taps
+    from weft.resources import Resource
+
+    calls: Counter[Call] = Counter()
+    where = taps.path(namespace, Resource("namespace", namespace))
+    for event in taps.events(kube, where, {"direction": "inbound", "max_rps": "10000"}, seconds):
+        if event and event.get("method") not in (None, "", "TCP") and event.get("route") != PROBE_ROUTE:
+            calls[_request(event)] += 1
+    return calls
+
+
+def _request(event: Event) -> Call:
+    return Call(
+        (event.get("dst_workload_kind", ""), event.get("dst_workload", "")),
+        event.get("peer_identity", ""),
+        http=True,
+        port=int(event.get("destination", "").rpartition(":")[2] or 0),
+        method=event["method"],
+        path=event["path"].partition("?")[0],
+        grpc=event.get("grpc_status", -1) != -1,
+    )

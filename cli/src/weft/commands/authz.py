@@ -1,0 +1,291 @@
+"""`weft authz`: who may call whom, why, and what a policy would change before it does."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from weft import durations
+from weft.errors import Failure
+from weft.options import Group, Target, output_option, pass_target
+
+if TYPE_CHECKING:
+    from weft.access.model import Call, Outcome, Workload
+    from weft.cluster import Kube
+
+Json = dict[str, Any]
+BATCH = 10_000
+"""Calls that are judged by one question."""
+
+window_option = click.option(
+    "--window", callback=durations.option, default="1h", metavar="TIME", help="Calls of the last (default: 1h; to 6h)."
+)
+duration_option = click.option(
+    "--duration", callback=durations.option, default="10s", metavar="TIME", help="Tap so long (default: 10s; 0s: not)."
+)
+
+
+@click.group(cls=Group)
+def authz() -> None:
+    """See who may call whom, and what a policy would change."""
+
+
+@authz.command("list")
+@click.argument("resource", nargs=-1, required=True, metavar="TYPE/NAME")
+@output_option("table", "json")
+@pass_target
+def list_(target: Target, resource: tuple[str, ...], output: str) -> None:
+    """List who may call a workload, as its proxies have been told.
+
+    `weft authz list deploy/menu`: the rules of each port in the order in which they are asked; the first that
+    matches a call decides. MODE audit: it only tells what it would deny.
+    """
+    from weft import resources
+    from weft.views import access, table
+
+    kube = target.connect()
+    workload = _workload(kube, target.namespace_or_default(kube), resources.named(resource))
+    where = f"/debug/inbound/{workload.namespace}/{workload.pod}"
+    found = [(port, _get(kube, f"{where}/{port}")) for port in workload.ports]
+    if output == "json":
+        click.echo(table.document({"pod": workload.pod, "ports": {str(port): one["state"] for port, one in found}}))
+        return
+    click.echo(access.rules_table([(port, one["state"]["access"]) for port, one in found]))
+
+
+@authz.command("can")
+@click.option("--from", "caller", required=True, metavar="WHO", help="sa/NAME, TYPE/NAME, spiffe://…, address, nobody.")
+@click.option("--from-namespace", metavar="NAME", help="Namespace of --from (default: -n).")
+@click.option("--to", "callee", required=True, metavar="TYPE/NAME", help="Whom: deploy/menu, svc/menu, po/menu-1.")
+@click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="The container's port, if it has several.")
+@click.argument("method", required=False)
+@click.argument("path", required=False)
+@output_option("table", "json")
+@pass_target
+def can(target: Target, /, output: str, method: str | None, path: str | None, **ends: Any) -> None:
+    """Say if a call is allowed, and by which rule.
+
+    `weft authz can --from sa/counter --to deploy/menu GET /menu`; without METHOD and PATH a connection that is not
+    HTTP. The exit code is 0 for yes, 1 for no.
+    """
+    from weft import resources
+    from weft.views import access, table
+
+    if method and not (path or "").startswith("/"):
+        raise Failure(f"{method} of which path?", "Write METHOD PATH, for example GET /menu.")
+    kube = target.connect()
+    namespace = target.namespace_or_default(kube)
+    workload = _workload(kube, namespace, resources.named([ends["callee"]]))
+    caller = _caller(kube, ends["from_namespace"] or namespace, ends["caller"])
+    port = ends["port"] or _only_port(workload)
+    request = {"method": (method or "").upper(), "path": path or ""}
+    call = {"namespace": workload.namespace, "pod": workload.pod, "port": port, **request, **caller}
+    (verdict,) = _ask(kube, [call], [])["verdicts"]
+    if verdict is None:
+        raise Failure(f"destination knows no proxy of pod {workload.pod}", "See `weft diagnostics proxies`.")
+    click.echo(table.document(verdict) if output == "json" else access.verdict(port, verdict))
+    raise SystemExit(0 if verdict["enforced"]["allowed"] else 1)
+
+
+@authz.command("suggest")
+@click.argument("resource", nargs=-1, metavar="TYPE/NAME")
+@window_option
+@duration_option
+@pass_target
+def suggest(target: Target, resource: tuple[str, ...], window: float, duration: float) -> None:
+    """Print the least policies that allow what was observed.
+
+    `weft authz suggest -n shop > shop.yaml`, for each workload that was called: its clients from metrics, with
+    methods and paths as far as tap sees them now, and the count of calls behind each line. All are in audit: apply
+    them, and see with `weft viz stat` and tap what they would deny. Who calls rarely may be missing.
+    """
+    from weft import resources
+    from weft.access.suggest import documents, policy
+
+    kube = target.connect()
+    namespace = target.namespace_or_default(kube)
+    chosen = resources.named(resource) if resource else None
+    counted, tapped = _observed(kube, namespace, window, duration)
+    policies = []
+    for kind, name in sorted({call.workload for call in (*counted, *tapped)}):
+        if chosen and (chosen.kind, chosen.name) != (kind, name):
+            continue
+        of = [{call: n for call, n in calls.items() if call.workload == (kind, name)} for calls in (counted, tapped)]
+        if labels := _labels(kube, namespace, kind, name):
+            policies.append(policy(namespace, name, labels, *of))
+    if not policies:
+        raise Failure(f"nobody called {chosen or f'namespace {namespace}'}", "Look back longer with --window.")
+    click.echo(documents(policies, f"Observed: {window:.0f} s of metrics, {duration:.0f} s of tap."), nl=False)
+
+
+@authz.command("simulate")
+@click.option("-f", "--filename", required=True, metavar="FILE|-", help="AccessPolicies, as YAML.")
+@window_option
+@duration_option
+@output_option("table", "json")
+@pass_target
+def simulate(target: Target, filename: str, window: float, duration: float, output: str) -> None:
+    """Say which observed calls a draft would have denied.
+
+    `weft authz simulate -f draft.yaml`: metrics tell who called whom and how often, tap the requests of a moment; the
+    control plane judges each as if the drafts were enforced beside all that is. "some denied": it depends on the
+    request or the port, which metrics do not tell.
+    """
+    from weft.access.model import settled
+    from weft.views import access, table
+
+    kube = target.connect()
+    drafts = _drafts(filename, target.namespace_or_default(kube))
+    outcomes: list[Outcome] = []
+    unjudged = 0
+    for namespace in sorted({draft["metadata"]["namespace"] for draft in drafts}):
+        found, missed = _judged(kube, namespace, drafts, window, duration)
+        outcomes, unjudged = outcomes + found, unjudged + missed
+    outcomes = settled(outcomes)
+    denied = [one for one in outcomes if one.allowed is not True]
+    denied.sort(key=lambda one: (one.allowed is None, -one.count, one.call.client))
+    if output == "json":
+        rows = [access.outcome_json(one) for one in denied]
+        click.echo(table.document({"calls": sum(one.count for one in outcomes), "denied": rows, "unjudged": unjudged}))
+        return
+    if denied:
+        click.echo(access.outcomes_table(denied))
+    _summary(outcomes, unjudged)
+
+
+def _summary(outcomes: "list[Outcome]", unjudged: int) -> None:
+    counts = {allowed: sum(one.count for one in outcomes if one.allowed is allowed) for allowed in (True, False, None)}
+    text = f"of {sum(counts.values()):,} calls {counts[False]:,} would be denied, {counts[None]:,} perhaps"
+    more = f"; {unjudged:,} could not be judged: their pods are gone, or declare no ports" if unjudged else ""
+    click.echo(text + more, err=True)
+
+
+def _judged(
+    kube: "Kube", namespace: str, drafts: list[Json], window: float, duration: float
+) -> "tuple[list[Outcome], int]":
+    """What becomes of each call that was observed, and how many could not be judged."""
+    from weft.access.model import combined, questions
+    from weft.access.observe import workloads
+
+    known = {one.key: one for one in workloads(kube, namespace)}
+    counted, tapped = _observed(kube, namespace, window, duration)
+    observed = counted + tapped
+    asked = {call: questions(call, known[call.workload]) for call in observed if call.workload in known}
+    verdicts = _verdicts(kube, [one for of in asked.values() for one in of], drafts)
+    judged = {call: [one for one in islice(verdicts, len(of)) if one] for call, of in asked.items()}
+    outcomes = [combined(call, observed[call], [one["drafted"] for one in of]) for call, of in judged.items() if of]
+    return outcomes, observed.total() - sum(one.count for one in outcomes)
+
+
+def _verdicts(kube: "Kube", calls: list[Json], drafts: list[Json]) -> Iterator[Json | None]:
+    for first in range(0, len(calls), BATCH):
+        answer = _ask(kube, calls[first : first + BATCH], drafts)
+        if answer["faults"]:
+            raise Failure("; ".join(answer["faults"]), "Correct the draft: `kubectl apply --dry-run=server` says more.")
+        yield from answer["verdicts"]
+
+
+def _observed(kube: "Kube", namespace: str, window: float, duration: float) -> "tuple[Counter[Call], Counter[Call]]":
+    from weft.access.observe import counted, tapped
+    from weft.client import Client
+    from weft.forward import to_component
+    from weft.names import PORT_WEB
+
+    calls = counted(Client(to_component(kube, "web", PORT_WEB)), namespace, window)
+    return calls, tapped(kube, namespace, duration) if duration else Counter()
+
+
+def _drafts(filename: str, namespace: str) -> list[Json]:
+    import yaml
+
+    from weft import sources
+
+    found: list[Json] = []
+    for name, text in sources.read(filename):
+        try:
+            found += [one for one in yaml.safe_load_all(text) if isinstance(one, dict)]
+        except yaml.YAMLError as error:
+            raise Failure(f"{name} is no YAML: {error}", "Correct it.") from error
+    drafts = [one for one in found if one.get("kind") == "AccessPolicy"]
+    if not drafts:
+        raise Failure(f"{filename} holds no AccessPolicy", "Give a file with at least one.")
+    for draft in drafts:
+        meta = draft.setdefault("metadata", {})
+        meta.setdefault("namespace", namespace)
+    return drafts
+
+
+def _workload(kube: "Kube", namespace: str, resource: Any) -> "Workload":
+    from weft.access.observe import workload_of
+    from weft.names import PROXY_VERSION
+    from weft.pods import pods_of
+
+    pods = [pod for pod in pods_of(kube, namespace, resource) if PROXY_VERSION in (pod["metadata"].get("labels") or {})]
+    if not pods:
+        raise Failure(f"no pod of {resource} in namespace {namespace} has a proxy", "See `weft inject --help`.")
+    found = workload_of(pods[0])
+    if not found.ports:
+        raise Failure(f"pod {found.pod} declares no ports", "Declare them in its containers' `ports`.")
+    return found
+
+
+def _only_port(workload: "Workload") -> int:
+    if len(workload.ports) > 1:
+        ports = ", ".join(map(str, workload.ports))
+        raise Failure(f"{workload.kind}/{workload.name} has several ports: {ports}", "Name one by --port.")
+    return workload.ports[0]
+
+
+def _caller(kube: "Kube", namespace: str, text: str) -> Json:
+    import ipaddress
+
+    from weft import resources
+    from weft.pods import pods_of
+
+    if text.startswith("spiffe://"):
+        return {"identity": text}
+    if text == "nobody":
+        return {}
+    if text.startswith(("sa/", "serviceaccount/")):
+        return {"account": f"{namespace}/{text.partition('/')[2]}"}
+    try:
+        return {"ip": str(ipaddress.ip_address(text))}
+    except ValueError:
+        resource = resources.named([text])
+    pods = pods_of(kube, namespace, resource)
+    if not pods:
+        raise Failure(f"{resource} has no pods, so no account is known", "Name the account: --from sa/NAME.")
+    return {"account": f"{namespace}/{pods[0]['spec'].get('serviceAccountName', 'default')}"}
+
+
+def _labels(kube: "Kube", namespace: str, kind: str, name: str) -> dict[str, str]:
+    """What tells the pods of a workload from others; empty when it is gone."""
+    from weft.pods import path
+    from weft.resources import Resource
+
+    found = kube.find(path(Resource(kind, name), namespace)) or {}
+    labels = ((found.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    return dict(labels)
+
+
+def _get(kube: "Kube", path: str) -> Json:
+    from weft.forward import get_json, to_component
+    from weft.names import PORT_SERVICE_ADMIN
+
+    return _answer(path, *get_json(to_component(kube, "destination", PORT_SERVICE_ADMIN), path, "destination"))
+
+
+def _ask(kube: "Kube", calls: list[Json], drafts: list[Json]) -> Json:
+    from weft.forward import post_json, to_component
+    from weft.names import PORT_SERVICE_ADMIN
+
+    path, body = "/debug/access", {"calls": calls, "drafts": drafts}
+    return _answer(path, *post_json(to_component(kube, "destination", PORT_SERVICE_ADMIN), path, body, "destination"))
+
+
+def _answer(path: str, status: int, answer: Any) -> Json:
+    if status >= 400:
+        raise Failure(f"destination answered {status} to {path}", "See `weft check`: is it of this CLI's version?")
+    return dict(answer)

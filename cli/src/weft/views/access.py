@@ -1,0 +1,108 @@
+"""Who may call, and what drafts would deny, as tables. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from weft.access.model import Outcome, account
+from weft.views.table import NONE, table
+
+Json = dict[str, Any]
+
+
+def rules_table(ports: Iterable[tuple[int, Json | None]]) -> str:
+    """The rules of each port in the order in which they are asked; the last line of a port is its default."""
+    rows = [row for port, access in ports for row in _port(port, access)]
+    return table(["PORT", "ACTION", "MODE", "BY", "FROM", "TO"], rows, left=6)
+
+
+def _port(port: int, access: Json | None) -> Iterable[list[str]]:
+    if not access:
+        yield [str(port), "allow", "enforce", "no policy", "anyone", "everything"]
+        return
+    enforced, audited = access["enforced"], access["audited"]
+    in_force = enforced["rules"] if enforced else []
+    for rule in (audited or enforced or {"rules": []})["rules"]:
+        yield _rule(port, rule, "enforce" if rule in in_force else "audit")
+    yield _default(port, enforced, "enforce")
+    if audited and audited["default"] != (enforced or {"default": "anyone"})["default"]:
+        yield _default(port, audited, "audit")
+    for limit in access["limits"]:
+        per = "each client" if limit["per_client"] else "all together"
+        row = _rule(port, limit | {"deny": False}, "enforce")
+        yield [row[0], f"{limit['requests_per_second']}/s {per}", *row[2:]]
+
+
+def _rule(port: int, rule: Json, mode: str) -> list[str]:
+    who = ", ".join(map(client, rule["clients"])) or "anyone"
+    what = ", ".join(map(call, rule["calls"])) or "everything"
+    return [str(port), "deny" if rule["deny"] else "allow", mode, rule["name"], who, what]
+
+
+def _default(port: int, decision: Json | None, mode: str) -> list[str]:
+    default = decision["default"] if decision else "anyone"
+    name = f"default: {decision['default_name']}" if decision else "default"
+    if default == "deny":
+        return [str(port), "deny", mode, name, "all others", "everything"]
+    who = "anyone" if default == "anyone" else "with identity"
+    return [str(port), "allow", mode, name, who, "everything"]
+
+
+def client(one: Json) -> str:
+    """Who, in words."""
+    if one["network"]:
+        return f"{one['network']['ip']}/{one['network']['prefix_length']}"
+    if one["identity"]:
+        return account(one["identity"])
+    return f"ns {one['namespace']}" if one["namespace"] else "with identity"
+
+
+def call(one: Json) -> str:
+    """What, in words."""
+    path = one["path"] if one["kind"] != "prefix" else f"{one['path'].rstrip('/')}/…"
+    return " ".join(filter(None, (one["method"], path.replace("{}", "{…}"))))
+
+
+def outcomes_table(outcomes: Iterable[Outcome]) -> str:
+    """What a draft would deny, the most frequent first."""
+    rows = [
+        [
+            "denied" if one.allowed is False else "some denied",
+            account(one.call.client),
+            "/".join(one.call.workload),
+            _request(one),
+            one.by,
+            f"{one.count:,}",
+        ]
+        for one in outcomes
+    ]
+    return table(["WOULD BE", "FROM", "TO", "CALL", "BY", "CALLS"], rows, left=5)
+
+
+def _request(one: Outcome) -> str:
+    if one.call.method:
+        return f"{one.call.method} {one.call.path}"
+    return "requests" if one.call.http else "connections"
+
+
+def verdict(port: int, one: Json) -> str:
+    """An answer in a sentence."""
+    enforced, audited = one["enforced"], one["audited"]
+    said = "yes" if enforced["allowed"] else "no"
+    told = audited["by"] if enforced["allowed"] and not audited["allowed"] else ""
+    extra = f"; would be denied by {told}, were policies in audit enforced" if told else ""
+    return f"{said:<4} port {port}: {enforced['by'] or 'no policy is in force: anyone may call'}{extra}"
+
+
+def outcome_json(one: Outcome) -> Json:
+    """An outcome as -o json has it."""
+    return {
+        "workload": "/".join(one.call.workload),
+        "client": one.call.client,
+        "port": one.call.port or None,
+        "method": one.call.method,
+        "path": one.call.path,
+        "http": one.call.http,
+        "calls": one.count,
+        "allowed": one.allowed,
+        "by": one.by or NONE,
+    }

@@ -1,0 +1,213 @@
+"""authz: who may call, why, what was observed, and what a draft would deny of it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from weft import taps
+from weft.access.model import Call, combined
+from weft_testkit.fake_kube import FakeKube
+from weft_testkit.objects import pod
+
+Json = dict[str, Any]
+Same = Callable[[str, str], None]
+
+COUNTER = "spiffe://cluster.local/ns/teahouse/sa/counter"
+EVE = "spiffe://cluster.local/ns/dev/sa/eve"
+YES = {"allowed": True, "by": "teahouse/menu"}
+NO = {"allowed": False, "by": "policy teahouse/menu"}
+SOME = {"allowed": None, "by": "teahouse/menu"}
+ANY = {"identity": "", "namespace": "", "network": None, "authenticated": False}
+RULE = {
+    "name": "teahouse/menu",
+    "deny": False,
+    "clients": [ANY | {"identity": COUNTER}, ANY | {"network": {"ip": "10.9.0.0", "prefix_length": 16, "ports": []}}],
+    "calls": [
+        {"method": "", "kind": "exact", "path": "/teahouse.v1.Menu/List"},
+        {"method": "GET", "kind": "template", "path": "/teas/{}"},
+        {"method": "GET", "kind": "prefix", "path": "/static"},
+    ],
+}
+DENY = {"name": "teahouse/draft", "deny": True, "clients": [ANY | {"namespace": "dev"}], "calls": []}
+LIMIT = {"name": "teahouse/limit", "clients": [], "calls": [], "requests_per_second": 5, "burst": 0, "per_client": True}
+DECISION = {"rules": [RULE], "default": "deny", "default_name": "policy teahouse/menu"}
+ACCESS = {"enforced": DECISION, "audited": DECISION | {"rules": [DENY, RULE]}, "limits": [LIMIT]}
+DRAFT = """
+apiVersion: weft.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: menu}
+spec: {rules: [{from: [{serviceAccount: {name: counter}}]}]}
+"""
+
+
+@pytest.fixture
+def menu(kube: FakeKube, monkeypatch: pytest.MonkeyPatch, forwarded: None) -> FakeKube:
+    """Deployment menu with a pod that has a proxy and two ports, and its account; nobody taps anything."""
+    labels = {"weft.dev/proxy-version": "0.1.0", "weft.dev/workload-kind": "deployment", "weft.dev/workload": "menu"}
+    one = pod("teahouse", "menu-1", "10.1.0.1", service_account="menu", labels=labels | {"app": "menu"})
+    one["spec"]["containers"][0]["ports"] = [{"containerPort": 9090}, {"containerPort": 9091}]
+    kube.put(one)
+    selector = {"matchLabels": {"app": "menu"}}
+    meta = {"name": "menu", "namespace": "teahouse"}
+    kube.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {"selector": selector}})
+    monkeypatch.setattr(taps, "events", lambda *_: iter(()))
+    return kube
+
+
+@pytest.mark.usefixtures("menu")
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_rules_are_listed_as_they_are_asked(weft: Any, answers: Any, same: Same, output: str) -> None:
+    """For each port, drafts marked, the default last; a port without policies says so."""
+    answers["/debug/inbound/teahouse/menu-1/9090"] = (200, {"state": {"protocol": "detect", "access": ACCESS}})
+    answers["/debug/inbound/teahouse/menu-1/9091"] = (200, {"state": {"protocol": "detect", "access": None}})
+    result = weft("authz", "list", "deploy/menu", "-o", output)
+
+    assert result.exit_code == 0, result.stderr
+    same(f"authz-list-{output}.txt", result.stdout)
+
+
+@pytest.mark.usefixtures("menu")
+@pytest.mark.parametrize(
+    ("enforced", "audited", "code", "said"),
+    [
+        (YES, YES, 0, "yes  port 9090: teahouse/menu\n"),
+        (NO, NO, 1, "no   port 9090: policy teahouse/menu\n"),
+        ({"allowed": True, "by": ""}, YES, 0, "yes  port 9090: no policy is in force: anyone may call\n"),
+        (YES, NO, 0, "yes  port 9090: teahouse/menu; would be denied by policy teahouse/menu, "
+                     "were policies in audit enforced\n"),
+    ],
+)  # fmt: skip
+def test_a_call_is_judged(weft: Any, answers: Any, enforced: Json, audited: Json, *, code: int, said: str) -> None:
+    """Yes or no, the rule or default that decides, and an exit code for scripts."""
+    answers["/debug/access"] = (200, {"verdicts": [{"enforced": enforced, "audited": audited}], "faults": []})
+    result = weft("authz", "can", "--from", "sa/counter", "--to", "deploy/menu", "--port", "9090", "GET", "/teas/1")
+
+    assert (result.exit_code, result.stdout) == (code, said)
+
+
+@pytest.mark.usefixtures("menu")
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("sa/counter",), {"account": "teahouse/counter"}),
+        (("sa/eve", "--from-namespace", "dev"), {"account": "dev/eve"}),
+        (("deploy/menu",), {"account": "teahouse/menu"}),
+        ((EVE,), {"identity": EVE}),
+        (("10.9.0.1",), {"ip": "10.9.0.1"}),
+        (("nobody",), {}),
+    ],
+)
+def test_callers_are_named_in_many_ways(weft: Any, answers: Any, asked: Any, arguments: Any, expected: Json) -> None:
+    """By account, by workload, by identity, by address, or as nobody; without a request: a connection."""
+    answers["/debug/access"] = (200, {"verdicts": [{"enforced": YES, "audited": YES}], "faults": []})
+    result = weft("authz", "can", "--from", *arguments, "--to", "po/menu-1", "--port", "9090")
+
+    call = {"namespace": "teahouse", "pod": "menu-1", "port": 9090, "method": "", "path": ""}
+    assert (result.exit_code, asked) == (0, [{"calls": [call | expected], "drafts": []}])
+
+
+@pytest.mark.usefixtures("menu")
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--to", "deploy/menu"), "weft: deployment/menu has several ports: 9090, 9091. Name one by --port.\n"),
+        (("--to", "deploy/menu", "GET"), "weft: GET of which path?. Write METHOD PATH, for example GET /menu.\n"),
+        (("--to", "deploy/gone"), "weft: there is no deployment/gone in namespace teahouse. Name another"),
+    ],
+)
+def test_a_question_that_is_not_whole(weft: Any, arguments: Any, expected: str) -> None:
+    """One line says what is missing."""
+    result = weft("authz", "can", "--from", "sa/counter", *arguments)
+
+    assert (result.exit_code, result.stderr[: len(expected)]) == (1, expected)
+
+
+def observed(answers: Any, window: str = "3600s") -> None:
+    """An hour in which counter and eve called menu, and a stranger and counter held connections."""
+    ref = {"namespace": "teahouse", "kind": "deployment", "name": "menu"}
+    row = {"dst": ref, "route": "", "tls": "true", "success": 1.0, "latency_seconds": None}
+    rows = [
+        row | {"client_id": COUNTER, "rps": 2.0},
+        row | {"client_id": EVE, "rps": 0.01},
+        row | {"client_id": "", "route": "[probe]", "rps": 1.0},
+    ]
+    edge = {"src": ref, "dst": ref, "server_id": "", "tls": "", "reason": "", "rps": None, "success": None}
+    edges = [edge | {"client_id": "", "tcp_open_connections": 3}]
+    for kind in ("deployment", "statefulset", "daemonset"):
+        mine = kind == "deployment"
+        found = {"window_seconds": 3600.0, "rows": rows if mine else [], "warnings": []}
+        answers[f"/api/v1/inbound?kind={kind}&namespace=teahouse&window={window}"] = (200, found)
+        found = found | {"rows": edges if mine else []}
+        answers[f"/api/v1/edges?kind={kind}&namespace=teahouse&window={window}"] = (200, found)
+
+
+def tap(*requests: tuple[str, str, str, int]) -> Callable[..., Iterator[Json]]:
+    """Events of these clients, methods, paths and gRPC statuses."""
+    base = {"dst_workload_kind": "deployment", "dst_workload": "menu", "destination": "10.1.0.1:9090"}
+    keys = ("peer_identity", "method", "path", "grpc_status")
+    return lambda *_: iter([base | dict(zip(keys, request, strict=True)) for request in requests])
+
+
+REQUESTS = (
+    (COUNTER, "POST", "/teahouse.v1.Menu/List", 0),
+    (COUNTER, "GET", "/teas/17?full=1", -1),
+    (COUNTER, "GET", "/teas/18", -1),
+)
+
+
+@pytest.mark.usefixtures("menu")
+def test_the_least_policy_is_suggested(weft: Any, answers: Any, same: Same, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients by metrics, requests by tap, each with its count; who is not in the mesh is left to the reader."""
+    observed(answers)
+    monkeypatch.setattr(taps, "events", tap(*REQUESTS))
+    result = weft("authz", "suggest")
+
+    assert result.exit_code == 0, result.stderr
+    same("authz-suggest.txt", result.stdout)
+
+
+@pytest.mark.usefixtures("menu")
+def test_nothing_to_suggest(weft: Any, answers: Any) -> None:
+    """A workload that nobody called."""
+    observed(answers)
+    result = weft("authz", "suggest", "deploy/kettle", "--duration", "0s")
+
+    assert result.stderr == "weft: nobody called deployment/kettle. Look back longer with --window.\n"
+
+
+@pytest.mark.usefixtures("menu")
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_draft_is_simulated(
+    weft: Any, answers: Any, asked: Any, same: Same, *, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    """Each observed call is judged at the ports that it may have been for, with the drafts in force."""
+    observed(answers)
+    monkeypatch.setattr(taps, "events", tap(*REQUESTS))
+    drafted = [YES, SOME, NO, NO, NO, NO, NO, YES, YES]
+    answers["/debug/access"] = (200, {"verdicts": [{"drafted": one} for one in drafted], "faults": []})
+    result = weft("authz", "simulate", "-f", "-", "-o", output, input=DRAFT)
+
+    assert result.exit_code == 0, result.stderr
+    same(f"authz-simulate-{output}.txt", result.stdout)
+    assert result.stderr == ("" if output == "json" else "of 7,242 calls 40 would be denied, 7,200 perhaps\n")
+    assert [one["port"] for one in asked[0]["calls"]] == [9090, 9091] * 3 + [9090] * 3
+    assert asked[0]["drafts"][0]["metadata"] == {"name": "menu", "namespace": "teahouse"}
+
+
+@pytest.mark.usefixtures("menu")
+def test_a_broken_draft_is_not_simulated(weft: Any, answers: Any) -> None:
+    """What is wrong with it is told."""
+    observed(answers)
+    answers["/debug/access"] = (200, {"verdicts": [], "faults": ["teahouse/menu: spec.rules is empty"]})
+    result = weft("authz", "simulate", "-f", "-", "--duration", "0s", input=DRAFT)
+    none = weft("authz", "simulate", "-f", "-", input="kind: Pod")
+
+    assert result.stderr.startswith("weft: teahouse/menu: spec.rules is empty. Correct the draft")
+    assert none.stderr == "weft: - holds no AccessPolicy. Give a file with at least one.\n"
+
+
+def test_ports_that_differ_leave_it_open() -> None:
+    """Metrics do not know the port: allowed at one and denied at another is neither."""
+    outcome = combined(Call(("deployment", "menu"), EVE, http=False), 3, [YES, NO])
+
+    assert (outcome.allowed, outcome.by) == (None, "policy teahouse/menu")
