@@ -72,6 +72,12 @@ ERRORS = {
         "The request breaks the rules of HTTP: its body's framing, more than one Host header, a host that cannot be.",
         "Look at the client that sent it: `weft viz tap` shows who it is.",
     ),
+    "E113": Explanation(
+        "route cannot be followed",
+        "The request's route leads nowhere: a backend that does not exist or may not be referred to, a filter that "
+        "makes no sense. What follows the code says which.",
+        "Look at the conditions in the route's status (`kubectl describe httproute NAME`) and correct it.",
+    ),
 }
 """By code; the header `weft-error` and `weft_proxy_errors_total` carry it."""
 

@@ -5,6 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use prost::Message;
 use weft_api::discovery::{Update, update::State};
 use weft_proxy::discovery::{Destination, Discovery, Outbound, ServicePort};
+use weft_proxy::route::Table;
 
 /// Targets that somebody asks for: updates for others are dropped unread.
 const ADDRESS: &str = "10.0.0.1:80";
@@ -24,7 +25,8 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(State::Outbound(_)) = update.state {
         let outbound = futures(discovery.outbound(address));
         if let Destination::Service(service) = &outbound.destination {
-            service.routes.iter().for_each(|route| _ = route.matches("GET", "/a/b?c"));
+            let request = http::Request::get("/a/b?c").header("d", "e").body(()).unwrap();
+            Table::new(service.routes.clone()).find(&request.into_parts().0);
         }
     }
 });

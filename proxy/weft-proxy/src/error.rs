@@ -19,6 +19,8 @@ pub enum Code {
     Lost,
     /// The request itself is at fault.
     Request,
+    /// The route cannot be followed as it is written.
+    Route,
     /// A policy of this pod does not let the client do this.
     Denied,
     /// The client comes too often.
@@ -30,7 +32,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 16] = [
+    pub const ALL: [Code; 17] = [
         Code::NoRoute,
         Code::Unknown,
         Code::Connect,
@@ -43,6 +45,7 @@ impl Code {
         Code::Overloaded,
         Code::Lost,
         Code::Request,
+        Code::Route,
         Code::Denied,
         Code::Limited,
         Code::NoPolicy,
@@ -63,6 +66,7 @@ impl Code {
             Code::Overloaded => "E110",
             Code::Lost => "E111",
             Code::Request => "E112",
+            Code::Route => "E113",
             Code::Denied => "E114",
             Code::Limited => "E115",
             Code::NoPolicy => "E116",
@@ -77,6 +81,8 @@ impl Code {
                 http::StatusCode::SERVICE_UNAVAILABLE
             }
             Code::Timeout => http::StatusCode::GATEWAY_TIMEOUT,
+            Code::NoRoute => http::StatusCode::NOT_FOUND,
+            Code::Route => http::StatusCode::INTERNAL_SERVER_ERROR,
             Code::Request => http::StatusCode::BAD_REQUEST,
             Code::Denied | Code::Egress => http::StatusCode::FORBIDDEN,
             Code::Limited => http::StatusCode::TOO_MANY_REQUESTS,
@@ -84,14 +90,15 @@ impl Code {
         }
     }
 
-    /// The gRPC status of such a response: INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED, RESOURCE_EXHAUSTED
-    /// or UNAVAILABLE.
+    /// The gRPC status of such a response: INVALID_ARGUMENT, DEADLINE_EXCEEDED, PERMISSION_DENIED, RESOURCE_EXHAUSTED,
+    /// UNIMPLEMENTED or UNAVAILABLE.
     pub fn grpc_status(self) -> u16 {
         match self {
             Code::Request => 3,
             Code::Timeout => 4,
             Code::Denied | Code::Egress => 7,
             Code::Limited => 8,
+            Code::NoRoute => 12,
             _ => 14,
         }
     }

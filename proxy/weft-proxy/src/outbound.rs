@@ -9,8 +9,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::balance::Waited;
 use crate::balance::node::{InFlight, Node};
-use crate::balance::{Balancer, Waited};
 use crate::connect;
 use crate::copy;
 use crate::detect::{self, Found, Kind, Patience, SILENCE};
@@ -21,14 +21,16 @@ use crate::http::{respond, server};
 use crate::identity::ALPN_TCP;
 use crate::io::Io;
 use crate::metrics::Tls;
-use crate::route::Target;
+use crate::route::{Target, Upstream};
 use crate::socket;
 use crate::worker::Worker;
 
+mod attempts;
 pub mod request;
+mod retry;
 
 /// Attempts to reach an endpoint before the client is told.
-pub const MAX_ATTEMPTS: u32 = 6;
+const MAX_ATTEMPTS: u32 = 6;
 /// Between attempts when all endpoints were tried; doubled each time. A rollout has new ones by then.
 const PAUSE: Duration = Duration::from_millis(25);
 /// What a server says first is read into so much.
@@ -186,48 +188,47 @@ async fn serve_silent(
 }
 
 /// A raw connection to an endpoint; those that cannot be reached are passed over.
-pub async fn connect_any(
-    worker: &Worker,
-    target: &Target,
-    tls: Option<Tls>,
-) -> Result<(Rc<Node>, Io), Error> {
+async fn connect_any(worker: &Worker, target: &Target, tls: Option<Tls>) -> Result<(Rc<Node>, Io), Error> {
     let plan = target.plan(worker).await;
-    let balancer = plan.connection(&worker.lots);
+    let upstream = plan.connection();
     let mut tried = Vec::new();
     for attempt in 1.. {
-        let node = next(worker, &plan.name, &balancer, &mut tried, attempt).await?;
+        let node = next(worker, upstream, &mut tried, pause(attempt)).await?;
         match connect::open(worker, &node, ALPN_TCP, tls).await {
             Ok(io) => return Ok((node, io)),
             Err(error) if attempt >= MAX_ATTEMPTS => return Err(error),
             Err(_) => tried.push(node),
         }
     }
-    Err(no_endpoints(&plan.name))
+    Err(no_endpoints(&upstream.name))
 }
 
-/// The endpoint for an attempt; when all were tried, after a pause or a change from the beginning.
-pub async fn next(
+/// Before an attempt when all endpoints were tried.
+fn pause(attempt: u32) -> Duration {
+    PAUSE * 2u32.pow(attempt.saturating_sub(2).min(MAX_ATTEMPTS))
+}
+
+/// The endpoint for an attempt; when all were tried, after the pause or a change from the beginning.
+async fn next(
     worker: &Worker,
-    name: &str,
-    balancer: &Balancer,
+    upstream: &Upstream,
     tried: &mut Vec<Rc<Node>>,
-    attempt: u32,
+    pause: Duration,
 ) -> Result<Rc<Node>, Error> {
-    match balancer.pick(&worker.lots, tried) {
+    match upstream.balancer.pick(&worker.lots, tried) {
         Some(node) => Ok(node),
-        None => Box::pin(next_later(worker, name, balancer, tried, attempt)).await,
+        None => Box::pin(next_later(worker, upstream, tried, pause)).await,
     }
 }
 
 async fn next_later(
     worker: &Worker,
-    name: &str,
-    balancer: &Balancer,
+    Upstream { name, balancer, .. }: &Upstream,
     tried: &mut Vec<Rc<Node>>,
-    attempt: u32,
+    pause: Duration,
 ) -> Result<Rc<Node>, Error> {
     if !tried.is_empty() {
-        balancer.changed(PAUSE * 2u32.saturating_pow(attempt.saturating_sub(2))).await;
+        balancer.changed(pause).await;
         tried.clear();
     }
     match balancer.wait(worker.shared.config.queue).await {
@@ -237,6 +238,6 @@ async fn next_later(
     }
 }
 
-pub fn no_endpoints(name: &str) -> Error {
+fn no_endpoints(name: &str) -> Error {
     Error::new(Code::NoEndpoints, format!("no ready endpoints of {name}"))
 }

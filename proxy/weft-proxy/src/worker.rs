@@ -85,7 +85,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     pub lots: Lots,
     targets: RefCell<HashMap<SocketAddr, Rc<Target>>>,
-    balancers: RefCell<HashMap<ServicePort, Rc<Balancer>>>,
+    /// By whose endpoints, and by the Service that is dialled: its breaker holds for them.
+    balancers: RefCell<HashMap<(ServicePort, ServicePort), Rc<Balancer>>>,
     apps: RefCell<HashMap<SocketAddr, Rc<Node>>>,
     callers: RefCell<HashMap<(Tls, Option<Arc<str>>), Rc<Requests>>>,
     probes: OnceCell<Rc<Requests>>,
@@ -135,9 +136,14 @@ impl Worker {
         }
     }
 
-    /// The endpoints of a Service port; asked of discovery once.
-    pub async fn balancer(&self, service: &ServicePort) -> Result<Rc<Balancer>, Error> {
-        if let Some(known) = self.balancers.borrow().get(service) {
+    /// The endpoints of a Service port, for requests to `dialled`; asked of discovery once.
+    pub async fn balancer(
+        &self,
+        service: &ServicePort,
+        dialled: &ServicePort,
+    ) -> Result<Rc<Balancer>, Error> {
+        let key = (service.clone(), dialled.clone());
+        if let Some(known) = self.balancers.borrow().get(&key) {
             return Ok(known.clone());
         }
         let updates = self.shared.discovery.endpoints(service).await.map_err(unknown)?;
@@ -148,7 +154,7 @@ impl Worker {
         };
         let group = Group::new(Breaker::default(), self.shared.metrics.service(&dst));
         let made = Rc::new(Balancer::new(updates, self.shared.own_ips.clone(), group));
-        Ok(self.balancers.borrow_mut().entry(service.clone()).or_insert(made).clone())
+        Ok(self.balancers.borrow_mut().entry(key).or_insert(made).clone())
     }
 
     /// The application of the own pod at `addr`.

@@ -122,6 +122,24 @@ async fn the_last_endpoint_is_not_left_out() {
     assert_eq!(vec![500, 500, 500, 500, 500, 200], statuses);
 }
 
+/// Other numbers for the breaker hold from now on, for endpoints that are in use already.
+#[tokio::test]
+async fn breakers_change_while_in_use() {
+    let mesh = Mesh::start();
+    let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+    app(&api, usize::MAX).await;
+    mesh.service_of(api::Protocol::Http1, breaking(0), vec![api.endpoint()]);
+    post(&web, 20).await;
+    assert_eq!(0.0, web.metric("weft_breaker_trips_total", &[]));
+    mesh.service_of(api::Protocol::Http1, breaking(3), vec![api.endpoint()]);
+    web.settled(async || {
+        post(&web, 1).await;
+        web.metric("weft_breaker_trips_total", &["reason=\"failures\""]) == 1.0
+    })
+    .await;
+    assert_eq!(1.0, web.metric("weft_tcp_opened_total", &["direction=\"outbound\""]));
+}
+
 /// Between the last old endpoint and the first new one requests wait.
 #[tokio::test]
 async fn requests_wait_for_the_next_endpoint() {

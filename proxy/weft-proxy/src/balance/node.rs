@@ -1,6 +1,7 @@
 //! An endpoint as one worker sees it: its load, its connections, its counters, its breaker.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +40,9 @@ pub struct Node {
     breaker: Breaker,
     /// None: the own application, which there is no way around.
     group: Option<Rc<Group>>,
-    requests: RefCell<Vec<(Option<Arc<str>>, Rc<Requests>)>>,
+    requests: OnceCell<Rc<Requests>>,
+    /// Of requests by a route, of which there may be many.
+    routed: RefCell<HashMap<Arc<str>, Rc<Requests>>>,
     connections: OnceCell<Connections>,
 }
 
@@ -60,7 +63,8 @@ impl Node {
             dials: Semaphore::new(MAX_DIALS),
             breaker: Breaker::new(now),
             group,
-            requests: RefCell::default(),
+            requests: OnceCell::new(),
+            routed: RefCell::default(),
             connections: OnceCell::new(),
         }
     }
@@ -84,13 +88,13 @@ impl Node {
 
     /// Counters for requests by `route`, looked up once.
     pub fn requests(&self, route: Option<&Arc<str>>, metrics: &Metrics) -> Rc<Requests> {
-        let mut known = self.requests.borrow_mut();
-        if let Some((_, found)) = known.iter().find(|(name, _)| name.as_ref() == route) {
+        let make = |route: &str| Rc::new(metrics.requests(&self.peer(self.tls), route));
+        let Some(route) = route else { return self.requests.get_or_init(|| make("")).clone() };
+        let mut known = self.routed.borrow_mut();
+        if let Some(found) = known.get(route) {
             return found.clone();
         }
-        let made = Rc::new(metrics.requests(&self.peer(self.tls), route.map_or("", |r| r)));
-        known.push((route.cloned(), made.clone()));
-        made
+        known.entry(route.clone()).or_insert(make(route)).clone()
     }
 
     pub fn connections(&self, metrics: &Metrics) -> &Connections {

@@ -18,8 +18,9 @@ use weft_api::discovery as api;
 
 use cache::{Applied, Cache, Reader};
 pub use model::{
-    Breaker, Destination, DstLabels, Endpoint, EndpointSet, Inbound, Outbound, Protocol, RetryBudget, Route,
-    RouteMatch, ServiceDestination, ServicePort, WeightedBackend,
+    Breaker, Destination, DstLabels, Endpoint, EndpointSet, Filter, Goal, HeaderChange, Inbound, Instead,
+    Outbound, PathChange, PathMatch, Pattern, Protocol, Redirect, ResponseClass, Retry, RetryBudget, Rewrite,
+    Route, RouteMatch, ServiceDestination, ServicePort, ValueMatch, WeightedBackend,
 };
 use translate::Target;
 

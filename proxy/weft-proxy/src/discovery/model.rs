@@ -4,12 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::bytes::Regex;
+pub use routes::{
+    Filter, Goal, HeaderChange, Instead, PathChange, PathMatch, Pattern, Redirect, ResponseClass, Retry,
+    RetryBudget, Rewrite, Route, RouteMatch, ValueMatch, WeightedBackend,
+};
+
+mod routes;
 
 use crate::policy::Access;
 
 /// A port of a Service, the key of an endpoint set.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServicePort {
     pub namespace: Arc<str>,
     pub name: Arc<str>,
@@ -67,60 +72,12 @@ pub enum Destination {
 #[derive(Clone, Debug)]
 pub struct ServiceDestination {
     pub service: ServicePort,
-    /// In order of precedence; none matching: `service` itself.
+    /// In order of precedence; none matching: `service` itself, or 404 if `no_match_not_found`.
     pub routes: Arc<[Route]>,
+    pub no_match_not_found: bool,
     /// Shared by all routes that retry; absent: no retries.
     pub retry_budget: Option<RetryBudget>,
     pub breaker: Breaker,
-}
-
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// Value of the `route` label.
-    pub name: Arc<str>,
-    /// Any of them; none: matches all requests.
-    pub matches: Vec<RouteMatch>,
-    /// Of the whole exchange.
-    pub request_timeout: Option<Duration>,
-    pub retryable: bool,
-    /// None: the service itself.
-    pub backends: Vec<WeightedBackend>,
-}
-
-impl Route {
-    /// `path` is without query.
-    pub fn matches(&self, method: &str, path: &str) -> bool {
-        self.matches.is_empty() || self.matches.iter().any(|m| m.matches(method, path))
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct RouteMatch {
-    /// None: any.
-    pub method: Option<String>,
-    /// Over the whole path, anchored at both ends; none: any.
-    pub path: Option<Regex>,
-}
-
-impl RouteMatch {
-    pub fn matches(&self, method: &str, path: &str) -> bool {
-        self.method.as_deref().is_none_or(|m| m == method)
-            && self.path.as_ref().is_none_or(|p| p.is_match(path.as_bytes()))
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WeightedBackend {
-    pub service: ServicePort,
-    pub weight: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetryBudget {
-    /// Retries may add this share of the original requests, in thousandths.
-    pub ratio_permille: u32,
-    pub min_retries_per_second: u32,
-    pub ttl: Duration,
 }
 
 /// When endpoints are left out.

@@ -5,17 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::bytes::{Regex, RegexBuilder};
 use weft_api::discovery as api;
 
 use super::model::{
-    Breaker, Destination, DstLabels, Endpoint, Inbound, Outbound, Protocol, RetryBudget, Route, RouteMatch,
-    ServiceDestination, ServicePort, WeightedBackend,
+    Breaker, Destination, DstLabels, Endpoint, Inbound, Outbound, Protocol, RetryBudget, ServiceDestination,
+    ServicePort,
 };
 use crate::policy::{self, Access};
 
-/// Compiled size that one path expression may have.
-const REGEX_LIMIT: usize = 256 * 1024;
+mod routes;
 
 /// What can be watched; the key of every update.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -110,7 +108,8 @@ fn service_destination(message: api::ServiceDestination) -> Option<ServiceDestin
     let ms = |ms: u32| Duration::from_millis(ms.into());
     Some(ServiceDestination {
         service: decode_service(&message.service?)?,
-        routes: message.routes.into_iter().filter_map(route).collect(),
+        routes: message.routes.into_iter().filter_map(routes::route).collect(),
+        no_match_not_found: message.no_match_not_found,
         retry_budget: message.retry_budget.map(|budget| RetryBudget {
             ratio_permille: budget.ratio_permille,
             min_retries_per_second: budget.min_retries_per_second,
@@ -133,36 +132,6 @@ fn breaker(message: api::Breaker) -> Breaker {
         window: ms(message.window_ms, default.window),
         min_requests: if message.min_requests > 0 { message.min_requests } else { default.min_requests },
     }
-}
-
-/// A route whose expression does not compile is left out whole: without the expression it would match too much.
-fn route(message: api::Route) -> Option<Route> {
-    let matches: Result<Vec<_>, regex::Error> = message.matches.iter().map(route_match).collect();
-    let matches =
-        matches.inspect_err(|error| tracing::warn!(route = message.name, %error, "route left out")).ok()?;
-    let backends = message.backends.into_iter().filter_map(|backend| {
-        Some(WeightedBackend { service: decode_service(&backend.service?)?, weight: backend.weight })
-    });
-    Some(Route {
-        name: message.name.into(),
-        matches,
-        request_timeout: (message.request_timeout_ms > 0)
-            .then(|| Duration::from_millis(message.request_timeout_ms.into())),
-        retryable: message.retryable,
-        backends: backends.collect(),
-    })
-}
-
-fn route_match(message: &api::RouteMatch) -> Result<RouteMatch, regex::Error> {
-    let path = (!message.path_regex.is_empty()).then(|| whole(&message.path_regex)).transpose()?;
-    let method = (!message.method.is_empty()).then(|| message.method.clone());
-    Ok(RouteMatch { method, path })
-}
-
-/// Paths are ASCII (other characters are percent-encoded), so classes are ASCII's: a Unicode `\w` takes 52 KB,
-/// this one 96 bytes. sp-validator lets in only what fits the limit.
-fn whole(expression: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(&format!("^(?:{expression})$")).unicode(false).size_limit(REGEX_LIMIT).build()
 }
 
 /// Endpoints of one Service share few identities and zones: each is stored once.
@@ -217,30 +186,5 @@ mod tests {
     fn an_address_of_no_known_length_is_no_address() {
         assert_eq!(None, decode_address(&api::SocketAddress { ip: vec![1, 2, 3], port: 80 }));
         assert_eq!(None, decode_address(&api::SocketAddress { ip: vec![1, 2, 3, 4], port: 65536 }));
-    }
-
-    #[test]
-    fn path_expressions_match_the_whole_path() {
-        let message =
-            api::RouteMatch { method: "GET".into(), path_regex: "/a|/b/[^/]+".into(), ..Default::default() };
-        let rule = route_match(&message).unwrap();
-        assert!(rule.matches("GET", "/a") && rule.matches("GET", "/b/1"));
-        assert!(!rule.matches("GET", "/a/x") && !rule.matches("POST", "/a"));
-    }
-
-    #[test]
-    fn a_route_with_a_broken_expression_is_left_out_and_the_others_stay() {
-        let matching = |regex: &str| api::Route {
-            name: regex.into(),
-            matches: vec![api::RouteMatch { path_regex: regex.into(), ..Default::default() }],
-            ..Default::default()
-        };
-        let message = api::ServiceDestination {
-            service: Some(api::ServicePort { namespace: "shop".into(), name: "web".into(), port: 80 }),
-            routes: vec![matching("("), matching("/ok")],
-            ..Default::default()
-        };
-        let routes = service_destination(message).unwrap().routes;
-        assert_eq!(vec!["/ok"], routes.iter().map(|r| &*r.name).collect::<Vec<_>>());
     }
 }

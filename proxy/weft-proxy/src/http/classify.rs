@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
+use crate::discovery::ResponseClass;
 use crate::tap::Outcome;
 
 /// How an exchange came to its end.
@@ -16,10 +17,14 @@ pub enum End {
 }
 
 /// Success or failure; `grpc` is none for other than gRPC, and inside it the status if one came.
-pub fn classify(status: u16, grpc: Option<Option<u16>>, end: End) -> Outcome {
+/// `classes`: of the route; they do not judge gRPC, which has statuses of its own.
+pub fn classify(status: u16, grpc: Option<Option<u16>>, end: End, classes: &[ResponseClass]) -> Outcome {
+    let class = classes.iter().filter(|_| grpc.is_none()).find(|c| (c.min..=c.max).contains(&status));
     match (end, grpc) {
         (End::Cancelled, _) => Outcome::Cancelled,
         (End::Broken, _) => Outcome::Failure,
+        _ if class.is_some_and(|class| class.failure) => Outcome::Failure,
+        _ if class.is_some() => Outcome::Success,
         _ if status >= 500 => Outcome::Failure,
         (_, Some(None | Some(2 | 4 | 13 | 14 | 15))) => Outcome::Failure,
         _ => Outcome::Success,
@@ -27,9 +32,10 @@ pub fn classify(status: u16, grpc: Option<Option<u16>>, end: End) -> Outcome {
 }
 
 /// Whether the head of a response is one of a failure already. gRPC may say so only in its trailers.
-pub fn fails<B>(response: &http::Response<B>, grpc: bool) -> bool {
+pub fn fails<B>(response: &http::Response<B>, grpc: bool, classes: &[ResponseClass]) -> bool {
     let said = grpc.then(|| grpc_status(response.headers())).flatten().map(Some);
-    classify(response.status().as_u16(), said, End::Complete) == Outcome::Failure
+    let classes = if grpc { &[] } else { classes };
+    classify(response.status().as_u16(), said, End::Complete, classes) == Outcome::Failure
 }
 
 pub fn is_grpc(headers: &HeaderMap) -> bool {
@@ -51,24 +57,40 @@ mod tests {
     fn http_fails_from_500() {
         for (status, expected) in [(200, Outcome::Success), (404, Outcome::Success), (500, Outcome::Failure)]
         {
-            assert_eq!(expected, classify(status, None, End::Complete));
+            assert_eq!(expected, classify(status, None, End::Complete, &[]));
         }
     }
 
     /// Of gRPC's statuses those are failures that the server answers for, and so is a missing one.
     #[test]
     fn grpc_fails_by_status() {
-        let failures: Vec<_> =
-            (0..=16).filter(|s| classify(200, Some(Some(*s)), End::Complete) == Outcome::Failure).collect();
+        let failures: Vec<_> = (0..=16)
+            .filter(|s| classify(200, Some(Some(*s)), End::Complete, &[]) == Outcome::Failure)
+            .collect();
         assert_eq!(vec![2, 4, 13, 14, 15], failures);
-        assert_eq!(Outcome::Failure, classify(200, Some(None), End::Complete));
+        assert_eq!(Outcome::Failure, classify(200, Some(None), End::Complete, &[]));
     }
 
     /// A client that leaves is neither success nor failure, whatever the status was.
     #[test]
     fn leaving_is_cancelling() {
-        assert_eq!(Outcome::Cancelled, classify(500, None, End::Cancelled));
-        assert_eq!(Outcome::Failure, classify(200, None, End::Broken));
+        assert_eq!(Outcome::Cancelled, classify(500, None, End::Cancelled, &[]));
+        assert_eq!(Outcome::Failure, classify(200, None, End::Broken, &[]));
+    }
+
+    /// The first class that a status is in decides, and gRPC is judged by its own status.
+    #[test]
+    fn classes_of_a_route_come_first() {
+        let class = |min, max, failure| ResponseClass { min, max, failure };
+        let classes = [class(404, 404, true), class(400, 503, false)];
+        let failures: Vec<_> = [200, 404, 405, 503, 504]
+            .into_iter()
+            .filter(|s| classify(*s, None, End::Complete, &classes) == Outcome::Failure)
+            .collect();
+        assert_eq!(vec![404, 504], failures);
+        let all = [class(200, 599, false)];
+        assert_eq!(Outcome::Failure, classify(200, Some(Some(14)), End::Complete, &all));
+        assert_eq!(Outcome::Failure, classify(200, None, End::Broken, &all));
     }
 
     /// Nonsense in `grpc-status` makes no label of its own.

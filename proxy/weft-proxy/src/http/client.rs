@@ -75,6 +75,9 @@ impl Lease {
     }
 }
 
+/// What came of sending.
+pub type Sent = (Response<Incoming>, Lease);
+
 // What is rare is boxed: the future of every request would have room for it.
 
 /// Sends `request`; the error says by its code whether the application can have seen it.
@@ -83,7 +86,7 @@ pub async fn send(
     node: &Rc<Node>,
     wire: Wire,
     request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Lease), Error> {
+) -> Result<Sent, Error> {
     let in_flight = InFlight::new(node.clone());
     match wire {
         Wire::Http1 => send1(worker, in_flight, request).await,
@@ -95,7 +98,7 @@ async fn send1(
     worker: &Worker,
     in_flight: InFlight,
     mut request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Lease), Error> {
+) -> Result<Sent, Error> {
     let node = in_flight.0.clone();
     for _ in 0..MAX_STALE {
         let mut sender = match node.pool.http1() {
@@ -117,7 +120,7 @@ async fn send2(
     worker: &Worker,
     in_flight: InFlight,
     mut request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Lease), Error> {
+) -> Result<Sent, Error> {
     let node = in_flight.0.clone();
     for _ in 0..MAX_STALE {
         let (mut sender, active) = match node.pool.http2() {

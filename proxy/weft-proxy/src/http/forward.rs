@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 
+use http::header::{HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -81,9 +82,29 @@ pub fn pass_on_upgrade(mut response: Response<Incoming>, mut record: Record, lea
 }
 
 /// The client gets the proxy's own response.
-pub fn fail(error: &Error, mut record: Record) -> Response<Body> {
+pub fn fail(error: &Error, record: Record) -> Response<Body> {
     tracing::debug!(%error, uri = %record.head.uri, "failed");
     let response = respond::error(error, record.is_grpc());
+    refuse(response, error, record)
+}
+
+/// The client gets what its route says instead of a server's response.
+pub fn answer(status: StatusCode, error: &Error, record: Record) -> Response<Body> {
+    let response = respond::answer(status, error, record.is_grpc());
+    refuse(response, error, record)
+}
+
+/// The client is sent elsewhere.
+pub fn redirect(status: StatusCode, location: HeaderValue, mut record: Record) -> Response<Body> {
+    let mut response = Response::new(Body::Fixed(None));
+    *response.status_mut() = status;
+    response.headers_mut().insert(LOCATION, location);
+    record.head(&response);
+    record.finish(End::Complete);
+    response
+}
+
+fn refuse(response: Response<Body>, error: &Error, mut record: Record) -> Response<Body> {
     record.failed(error);
     record.head(&response);
     let gone = record.fault() == Some(Fault::Gone);

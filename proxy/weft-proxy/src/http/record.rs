@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::body::{Fault, Source};
 use super::classify::{End, classify, grpc_status, is_grpc};
 use crate::balance::node::Node;
-use crate::discovery::DstLabels;
+use crate::discovery::{DstLabels, ResponseClass};
 use crate::error::{Code, Error};
 use crate::metrics::{PROBE, Requests, Tls};
 use crate::tap::{Direction, Exchange, Outcome};
@@ -41,6 +41,8 @@ pub struct Record {
     pub busy: Option<Busy>,
     /// The endpoint that the outcome says something about.
     pub node: Option<Rc<Node>>,
+    /// How its route judges responses; none: by the one classifier.
+    pub classes: Option<Arc<[ResponseClass]>>,
     pub started: Instant,
     latency: Option<Duration>,
     status: Option<StatusCode>,
@@ -64,6 +66,7 @@ impl Record {
             source,
             busy: None,
             node: None,
+            classes: None,
             started: Instant::now(),
             latency: None,
             status: None,
@@ -78,6 +81,10 @@ impl Record {
 
     pub fn is_grpc(&self) -> bool {
         self.grpc
+    }
+
+    pub fn classes(&self) -> &[ResponseClass] {
+        self.classes.as_deref().unwrap_or_default()
     }
 
     /// The head of the response is there.
@@ -138,7 +145,7 @@ impl Record {
             return;
         }
         let status = self.status.map_or(0, |s| s.as_u16());
-        let outcome = classify(status, self.grpc.then_some(self.grpc_status), end);
+        let outcome = classify(status, self.grpc.then_some(self.grpc_status), end, self.classes());
         let grpc_status = self.grpc_status.filter(|_| self.grpc);
         if let Some(node) = self.node.take().filter(|_| outcome != Outcome::Cancelled) {
             let success = outcome == Outcome::Success;

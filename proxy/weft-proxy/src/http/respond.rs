@@ -10,27 +10,51 @@ use crate::error::Error;
 
 /// `grpc`: gRPC clients read no HTTP status, they get trailers only.
 pub fn error(error: &Error, grpc: bool) -> Response<Body> {
+    told(error, error.code.status(), grpc.then(|| error.code.grpc_status()))
+}
+
+/// The same with the status that a route asks for.
+pub fn answer(status: StatusCode, error: &Error, grpc: bool) -> Response<Body> {
+    told(error, status, grpc.then(|| equivalent(status)))
+}
+
+/// As gRPC maps HTTP's statuses, but 500 is UNAVAILABLE: of what cannot be followed the application saw nothing.
+fn equivalent(status: StatusCode) -> u16 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 500 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
+}
+
+fn told(error: &Error, status: StatusCode, grpc_status: Option<u16>) -> Response<Body> {
     let text = error.to_string();
-    let mut response = if grpc { trailers_only(error, &text) } else { plain(error, &text) };
+    let mut response = match grpc_status {
+        Some(grpc_status) => trailers_only(grpc_status, &text),
+        None => plain(status, &text),
+    };
     if let Ok(value) = HeaderValue::from_str(&one_line(&text)) {
         response.headers_mut().insert(ERROR, value);
     }
     response
 }
 
-fn plain(error: &Error, text: &str) -> Response<Body> {
+fn plain(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(Body::Fixed(Some(Bytes::from(format!("weft: {text}\n")))));
-    *response.status_mut() = error.code.status();
+    *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 
-fn trailers_only(error: &Error, text: &str) -> Response<Body> {
+fn trailers_only(grpc_status: u16, text: &str) -> Response<Body> {
     let mut response = Response::new(Body::Fixed(None));
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-status", HeaderValue::from(error.code.grpc_status()));
+    headers.insert("grpc-status", HeaderValue::from(grpc_status));
     if let Ok(message) = HeaderValue::from_str(&percent_encode(text)) {
         headers.insert("grpc-message", message);
     }
@@ -73,5 +97,15 @@ mod tests {
             (response.status(), response.headers()["grpc-status"].to_str().unwrap())
         );
         assert_eq!("E105 100%25 too late%E2%80%A6", response.headers()["grpc-message"]);
+    }
+
+    /// A route's own answer has the status that it asks for, or what gRPC has for it.
+    #[test]
+    fn routes_answer_with_their_status() {
+        let told = Error::new(Code::Route, "svc/x does not exist");
+        let grpc = |status| answer(status, &told, true).headers()["grpc-status"].to_str().unwrap().to_owned();
+        assert_eq!(StatusCode::BAD_GATEWAY, answer(StatusCode::BAD_GATEWAY, &told, false).status());
+        let statuses = [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::NOT_FOUND];
+        assert_eq!(["14", "12"], statuses.map(grpc).each_ref().map(String::as_str));
     }
 }

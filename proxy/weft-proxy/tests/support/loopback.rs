@@ -111,8 +111,15 @@ impl Mesh {
     }
 
     pub fn endpoints(&self, endpoints: Vec<api::Endpoint>) {
+        self.backend("api", endpoints);
+    }
+
+    /// Another Service of the same namespace, as a route names it.
+    pub fn backend(&self, name: &str, endpoints: Vec<api::Endpoint>) -> api::ServicePort {
+        let service = api::ServicePort { name: name.into(), ..service_port() };
         let endpoints = api::Endpoints { endpoints, exists: true };
-        self.put(Target::Endpoints(service_port()), State::Endpoints(endpoints));
+        self.put(Target::Endpoints(service.clone()), State::Endpoints(endpoints));
+        service
     }
 
     /// A pod at `127.0.0.<host>` with the identity of `account`; it dials `SERVICE`.
@@ -198,6 +205,16 @@ impl Pod {
         let fits =
             |line: &&str| line.starts_with(&format!("{name}{{")) && labels.iter().all(|l| line.contains(l));
         text.lines().filter(fits).map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// Waits until a change has reached this proxy.
+    pub async fn settled(&self, reached: impl AsyncFn() -> bool) {
+        let settled = async {
+            while !reached().await {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(SOON, settled).await.expect("the change in time");
     }
 
     /// Waits until the series have the value: a request is counted shortly after its client has the response.

@@ -35,6 +35,7 @@ CODES = {
     "E110": "too many requests were waiting",
     "E111": "the connection was lost",
     "E112": "the request was malformed",
+    "E113": "the route cannot be followed",
 }
 _MESH_CODES = ("E102", "E106")
 """Errors that are the mesh's own affair, whatever the workload does."""

@@ -1,0 +1,123 @@
+//! Sending one request: to an endpoint, and again elsewhere when it surely did not arrive or its route retries.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::request::Parts;
+use http::{Method, Request, Version};
+use tokio::time::{Sleep, sleep};
+
+use super::request::Conn;
+use super::retry::{Retries, Verdict};
+use super::{MAX_ATTEMPTS, next, no_endpoints};
+use crate::balance::node::Node;
+use crate::error::{Code, Error};
+use crate::http::body::RequestBody;
+use crate::http::client::{self, Sent, Wire};
+use crate::http::record::{Record, Subject};
+use crate::http::{forward, headers};
+use crate::route::{Chosen, Upstream};
+use crate::tap::Direction;
+
+pub type Deadline = Option<Pin<Box<Sleep>>>;
+
+const TRY_LATE: &str = "no response within the time that the route allows for one try";
+
+/// The response, and until when it has to be whole.
+pub async fn attempts(
+    conn: &Conn,
+    chosen: Chosen<'_>,
+    upstream: &Upstream,
+    record: &mut Record,
+    head: Parts,
+) -> Result<(Sent, Deadline), Error> {
+    let (mut head, mut tried) = (Some(head), Vec::new());
+    let mut retries = Retries::new(&chosen, record.started);
+    let limit = MAX_ATTEMPTS.saturating_add(retries.max());
+    for attempt in 1..=limit {
+        let node = next(&conn.worker, upstream, &mut tried, retries.pause(attempt)).await?;
+        record.subject = towards(conn, &chosen, &node);
+        record.node = Some(node.clone());
+        let head = head.take().unwrap_or_else(|| forward::copy_head(&record.head));
+        let Some(body) = forward::body(record) else { break };
+        let mut deadline = chosen.rule.and_then(|rule| rule.try_timeout).map(|limit| Box::pin(sleep(limit)));
+        let sent = send(conn, chosen, upstream, &node, head, body);
+        let sent = in_time(sent, deadline.as_mut(), TRY_LATE).await;
+        let error = match retries.judge(sent, record, &node, attempt == limit) {
+            Verdict::Done(done) => return done.map(|sent| (sent, deadline)),
+            Verdict::Again(error) => error,
+        };
+        tracing::debug!(%error, attempt, "again");
+        retries.back_off().await;
+        tried.push(node);
+    }
+    Err(no_endpoints(&upstream.name))
+}
+
+pub async fn in_time<T>(
+    work: impl Future<Output = Result<T, Error>>,
+    deadline: Option<&mut Pin<Box<Sleep>>>,
+    late: &'static str,
+) -> Result<T, Error> {
+    let Some(deadline) = deadline else { return work.await };
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = deadline => Err(Error::new(Code::Timeout, late)),
+    }
+}
+
+pub fn sooner(one: Deadline, other: Deadline) -> Deadline {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if one.deadline() <= other.deadline() { one } else { other }),
+        (one, other) => one.or(other),
+    }
+}
+
+async fn send(
+    conn: &Conn,
+    chosen: Chosen<'_>,
+    upstream: &Upstream,
+    node: &Rc<Node>,
+    mut head: Parts,
+    body: RequestBody,
+) -> Result<Sent, Error> {
+    headers::check_host(&head)?;
+    chosen.change_request(upstream, &mut head)?;
+    let wire = prepare(&mut head, conn, node)?;
+    let started = Instant::now();
+    let sent = client::send(&conn.worker, node, wire, Request::from_parts(head, body)).await?;
+    node.load.observe(started.elapsed(), Instant::now());
+    Ok(sent)
+}
+
+/// Between proxies all HTTP is HTTP/2; other servers are spoken to as the application speaks.
+fn prepare(head: &mut Parts, conn: &Conn, node: &Node) -> Result<Wire, Error> {
+    if head.version >= Version::HTTP_2 && head.method == Method::CONNECT {
+        return Err(Error::new(Code::Protocol, "CONNECT over HTTP/2 is not supported"));
+    }
+    if node.identity().is_some() {
+        headers::into_mesh(head, conn.target.dst)?;
+        return Ok(Wire::Http2);
+    }
+    if head.version < Version::HTTP_2 {
+        return Ok(Wire::Http1);
+    }
+    headers::absolute(head, conn.target.dst)?;
+    Ok(Wire::Http2)
+}
+
+/// The subject of a request that goes to `node`.
+pub fn towards(conn: &Conn, chosen: &Chosen<'_>, node: &Node) -> Subject {
+    Subject {
+        direction: Direction::Outbound,
+        source: conn.source,
+        destination: node.endpoint.addr,
+        tls: node.tls,
+        identity: node.identity().cloned(),
+        dst: node.labels().clone(),
+        route: chosen.route().cloned(),
+        requests: node.requests(chosen.route(), &conn.worker.shared.metrics),
+    }
+}
