@@ -11,7 +11,8 @@ import pytest
 import traffic
 from lab import eventually, get, kubectl
 from scenarios import SCENARIOS, Length
-from weft_webhook.pair import LIFETIME, new_pair
+from weft_webhook.issue import new_pair
+from weft_webhook.pair import LIFETIME
 
 SHORT = Length(away=20, rollouts=3, kills=2)
 

@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from weft_kube.api import KubeApi
 from weft_testkit.fake_kube import FakeKube
 from weft_webhook.ca_bundle import api_service, mutating_webhook
-from weft_webhook.pair import LIFETIME, new_pair, read_pair
+from weft_webhook.child import IssueError, settle
+from weft_webhook.issue import new_pair, read_pair, settled
+from weft_webhook.pair import LIFETIME, Question, Settled
 from weft_webhook.serving import SETTLE_SECONDS, ServingCertificate
 
 SECRET = "/api/v1/namespaces/weft/secrets/weft-injector-tls"
@@ -71,13 +74,19 @@ async def handshake(context: ssl.SSLContext, trusted: bytes) -> bytes | None:
 Make = Callable[[], ServingCertificate]
 
 
+async def here(question: Question) -> Settled:
+    """Settled in this process, which is faster."""
+    return settled(question)
+
+
 @asynccontextmanager
 async def replicas(clock: Clock) -> AsyncIterator[tuple[FakeKube, Make]]:
     """A cluster with the configuration, and a maker of replicas."""
     async with FakeKube() as kube, KubeApi(kube.cluster) as api:
         kube.put(configuration())
         bundles = [mutating_webhook("weft-injector")]
-        yield kube, lambda: ServingCertificate(api, "injector", bundles, now=clock.now, sleep=clock.sleep)
+        more = {"now": clock.now, "sleep": clock.sleep, "settle": here}
+        yield kube, lambda: ServingCertificate(api, "injector", bundles, **more)
 
 
 async def test_the_first_check_creates_publishes_and_serves() -> None:
@@ -160,6 +169,28 @@ async def test_an_expired_certificate_is_repaired_without_a_restart() -> None:
         assert stored(kube)["tls.crt"] != expired["tls.crt"]
         assert await handshake(serving.context, published(kube)[0])
         assert serving.expiry > clock.time.timestamp()
+
+
+async def test_a_process_of_its_own_says_the_same() -> None:
+    """A new pair when there is none, the Secret's own while it is sound, another one for what is broken."""
+    now = datetime.now(UTC)
+    new = await settle(Question("tap", ["tap.weft.svc"], now, None))
+    kept = await settle(Question("tap", ["tap.weft.svc"], now, new.pair.data()))
+    replaced = await settle(Question("tap", ["tap.weft.svc"], now, {"tls.crt": b"hello"}))
+    assert (new.made, kept, replaced.made, replaced.fault) == (
+        True,
+        Settled(new.pair, False),
+        True,
+        "'ca.crt' is missing",
+    )
+    assert read_pair(new.pair.data()) == new.pair
+
+
+async def test_a_process_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told and tried again like any other."""
+    monkeypatch.setattr("weft_webhook.child.sys.executable", "/bin/false")
+    with pytest.raises(IssueError, match="ended with 1"):
+        await settle(Question("tap", [], datetime.now(UTC), None))
 
 
 async def test_an_api_service_has_one_bundle() -> None:

@@ -14,7 +14,8 @@ import structlog
 from weft_kube.api import ApiError, KubeApi
 
 from weft_webhook.ca_bundle import CaBundle
-from weft_webhook.pair import Pair, new_pair, read_pair
+from weft_webhook.child import settle
+from weft_webhook.pair import Pair, Question, Settled
 
 CHECK_SECONDS = 30.0
 RETRY_SECONDS = 1.0
@@ -49,6 +50,7 @@ class ServingCertificate:
         namespace: str = "weft",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        settle: Callable[[Question], Awaitable[Settled]] = settle,
     ) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -61,6 +63,7 @@ class ServingCertificate:
         self._hosts = [f"{name}.{namespace}{suffix}" for suffix in (".svc", ".svc.cluster.local", "")]
         self._now = now
         self._sleep = sleep
+        self._settle = settle
         self._loaded: Pair | None = None
         self._complete = False
         self._log = structlog.get_logger().bind(secret=self._secret)
@@ -104,20 +107,22 @@ class ServingCertificate:
         except ApiError as error:
             if error.status != 404:
                 raise
-            return await self._write("POST", self._collection, new_pair(self._name, self._hosts, self._now()))
-        old = self._read(secret)
-        if old and not old.due(self._now()):
-            return old
-        fresh = new_pair(self._name, self._hosts, self._now(), old)
+            settled = await self._settle(Question(self._name, self._hosts, self._now(), None))
+            return await self._write("POST", self._collection, settled.pair)
+        if served := self._served(secret.data):
+            return served
+        settled = await self._settle(Question(self._name, self._hosts, self._now(), secret.data))
+        if not settled.made:
+            return settled.pair
+        if settled.fault:
+            self._log.warning("serving certificate replaced", reason=settled.fault)
         path = f"{self._collection}/{self._secret}"
-        return await self._write("PUT", path, fresh, secret.metadata.resource_version)
+        return await self._write("PUT", path, settled.pair, secret.metadata.resource_version)
 
-    def _read(self, secret: _Secret) -> Pair | None:
-        try:
-            return read_pair(secret.data)
-        except ValueError as error:
-            self._log.warning("serving certificate replaced", reason=str(error))
-            return None
+    def _served(self, data: dict[str, bytes]) -> Pair | None:
+        """The pair in use, if it is the Secret's and not due: nothing is to be found out."""
+        same = self._loaded is not None and self._loaded.data() == data and not self._loaded.due(self._now())
+        return self._loaded if same else None
 
     async def _write(self, method: str, path: str, pair: Pair, version: str = "") -> Pair:
         """The pair now in the Secret: ours, or after a conflict the one of the replica that was faster."""
