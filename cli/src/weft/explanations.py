@@ -78,6 +78,26 @@ ERRORS = {
         "makes no sense. What follows the code says which.",
         "Look at the conditions in the route's status (`kubectl describe httproute NAME`) and correct it.",
     ),
+    "E114": Explanation(
+        "denied",
+        "An AccessPolicy, or the default of the namespace or cluster, does not let this client make this call.",
+        "See who decides: `weft authz can --from sa/CLIENT --to deploy/SERVER GET /path`.",
+    ),
+    "E115": Explanation(
+        "rate limited",
+        "The client, or all clients together, made more requests than an AccessPolicy's rateLimit allows.",
+        "Wait as long as Retry-After says; `weft authz list deploy/SERVER` names the limit.",
+    ),
+    "E116": Explanation(
+        "policy unknown",
+        "Nobody has told the server's proxy yet who may call this port, so nobody may.",
+        "Look if destination is ready: `weft check`.",
+    ),
+    "E117": Explanation(
+        "egress denied",
+        "What the application called lies outside the mesh, and no AccessPolicy of its namespace allows it there.",
+        "Add host or network to spec.egress.allow, or set its mode to audit while you find out what is needed.",
+    ),
 }
 """By code; the header `weft-error` and `weft_proxy_errors_total` carry it."""
 
