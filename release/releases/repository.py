@@ -1,0 +1,74 @@
+"""The repository: git, files, and the contracts as protoc reads them."""
+
+import subprocess
+import tempfile
+import tomllib
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from grpc_tools import protoc
+
+from releases import versions
+from releases.touched import Built, built, reasons
+from releases.units import Unit
+
+RELEASED = Path("proto/released.binpb")
+CRATES = ("proxy/weft-proxy", "proxy/init", "proxy/api")
+
+
+class Repository:
+    """A checkout."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def git(self, *arguments: str) -> str:
+        """What git prints; CalledProcessError when it fails."""
+        done = subprocess.run(["git", "-C", str(self.root), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def text(self, path: str, commit: str = "") -> str:
+        """A file of the checkout, or of a commit."""
+        return self.git("show", f"{commit}:{path}") if commit else (self.root / path).read_text()
+
+    def version(self, unit: Unit) -> str:
+        """The unit's version in the checkout."""
+        return versions.in_manifest(self.text(unit.manifest))
+
+    def last_tag(self, unit: Unit) -> str:
+        """The tag of the unit's newest release that this checkout comes after; empty before the first."""
+        tags = self.git("tag", "--merged", "HEAD", "--list", unit.tag("*")).split()
+        return max(tags, key=lambda tag: versions.parsed(tag.rpartition("/v")[2]), default="")
+
+    def changed(self, commit: str) -> list[str]:
+        """Files that differ between a commit and the checkout, new ones too."""
+        new = self.git("ls-files", "--others", "--exclude-standard")
+        return [*self.git("diff", "--name-only", commit).split("\n"), *new.split("\n")]
+
+    def built(self, unit: Unit, commit: str = "") -> Built:
+        """What the unit is built from."""
+        own = frozenset({unit.folder, *unit.also})
+        if not unit.lock:
+            return Built(own)
+        crates = {tomllib.loads(self.text(f"{folder}/Cargo.toml"))["package"]["name"]: folder for folder in CRATES}
+        locked = built(self.text(unit.lock, commit), unit.package, crates if unit.lock == "proxy/Cargo.lock" else {})
+        return Built(own | locked.folders, locked.packages)
+
+    def touched(self, unit: Unit, commit: str) -> list[str]:
+        """Why the unit is not what it was at a commit; empty when it is."""
+        return reasons(self.built(unit, commit), self.built(unit), self.changed(commit))
+
+    def contracts(self) -> FileDescriptorSet:
+        """The contracts of the checkout."""
+        proto = self.root / "proto"
+        with tempfile.NamedTemporaryFile() as out:
+            files = [str(path.relative_to(proto)) for path in sorted(proto.glob("*/v1/*.proto"))]
+            wellknown = Path(protoc.__file__).parent / "_proto"
+            arguments = [f"-Iweft_api={proto}", f"-I{wellknown}", f"--descriptor_set_out={out.name}"]
+            if protoc.main(["protoc", *arguments, "--include_imports", *[f"weft_api/{file}" for file in files]]):
+                raise SystemExit("the contracts do not compile")
+            return FileDescriptorSet.FromString(Path(out.name).read_bytes())
+
+    def released_contracts(self) -> FileDescriptorSet:
+        """Those of the last release of any unit that speaks them."""
+        return FileDescriptorSet.FromString((self.root / RELEASED).read_bytes())

@@ -1,0 +1,134 @@
+"""The repository as it is: contracts hold, units and chart agree, and the release of a unit touches no other."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from releases.contracts import breaks, facts
+from releases.release import COMPATIBILITY, compatibility
+from releases.repository import Repository
+from releases.units import UNITS, VALUES
+
+ROOT = Path(__file__).parents[2]
+HERE = Repository(ROOT)
+
+
+def test_released_contracts_hold() -> None:
+    """Peers of the last release are understood. A field that must go is deprecated, or v2 is made."""
+    released = HERE.released_contracts()
+
+    assert len(facts(released)) > 100
+    assert breaks(released, HERE.contracts()) == []
+
+
+@pytest.mark.parametrize("name", [name for name, unit in UNITS.items() if unit.pin])
+def test_the_chart_pins_the_version_that_the_tree_builds(name: str) -> None:
+    """Each image by its own tag."""
+    file, key = UNITS[name].pin or ("", "")
+    value: Any = yaml.safe_load(HERE.text(file))
+    for part in key.split("."):
+        value = value[part]
+
+    assert value == HERE.version(UNITS[name])
+
+
+def test_what_the_cli_holds_is_what_it_is_built_from() -> None:
+    """cli/hatch_build.py puts libraries and chart into the wheel."""
+    held = set(re.findall(r'"weft_\w+": "(\w+)/', HERE.text("cli/hatch_build.py")))
+
+    assert {f"libs/{name}" for name in held} | {"charts/mesh"} == set(UNITS["cli"].also)
+
+
+def test_fragments_are_about_units() -> None:
+    """A folder with another name would never be released."""
+    assert {path.name for path in (ROOT / "changes").iterdir() if path.is_dir()} <= set(UNITS)
+
+
+def test_the_page_of_compatibility_is_made_of_this_tree() -> None:
+    """`make gen` writes it."""
+    assert compatibility(HERE) == HERE.text(str(COMPATIBILITY))
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Repository:
+    """A clone with what is not committed yet, and a change of sp-validator to tell."""
+    subprocess.run(["git", "clone", "-q", "--shared", str(ROOT), str(tmp_path)], check=True)
+    here = Repository(tmp_path)
+    here.git("config", "user.name", "test")
+    here.git("config", "user.email", "test@example.org")
+    files = HERE.git("ls-files", "--modified", "--others", "--exclude-standard").split()
+    for name in (name for name in files if (ROOT / name).is_file()):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "changes/sp-validator").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "changes/sp-validator/a.md").write_text("Says it more kindly.\n")
+    here.git("add", "--all")
+    here.git("commit", "-q", "-m", "A change")
+    return here
+
+
+def make(clone: Repository, target: str, *variables: str) -> subprocess.CompletedProcess[str]:
+    """`make` in the clone with this interpreter; what would be built and pushed is printed."""
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"]}
+    command = ["make", "-s", target, "run=env", "publish=echo published", *variables]
+    return subprocess.run(command, cwd=clone.root, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_one_unit_is_released_alone(clone: Repository) -> None:
+    """Version, lock, pin, CHANGELOG and tag are its own; then only chart and CLI, which carry the pin, differ."""
+    for unit in UNITS.values():
+        clone.git("tag", unit.tag(clone.version(unit)))
+    before = clone.git("rev-parse", "HEAD")
+
+    done = make(clone, "release", "UNIT=sp-validator", "VERSION=9.4.0", "CHECK=true")
+
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "published sp-validator"), done.stderr
+    assert set(clone.git("diff", "--name-only", before).splitlines()) == {
+        "changes/sp-validator/a.md",
+        VALUES,
+        "docs/compatibility.md",
+        "services/sp-validator/CHANGELOG.md",
+        "services/sp-validator/pyproject.toml",
+        "uv.lock",
+    }
+    assert clone.git("tag", "--points-at", "HEAD") == "sp-validator/v9.4.0"
+    assert make(clone, "release-notes", "TAG=sp-validator/v9.4.0").stdout.rstrip().endswith("Says it more kindly.")
+    touched = [line.split()[0] for line in make(clone, "changed-units").stdout.splitlines()[1:]]
+    assert touched == ["chart", "cli"]
+
+
+def test_the_chart_tells_which_units_it_pinned(clone: Repository) -> None:
+    """Its release is a line of the page of compatibility, and subchart and chart have one version."""
+    done = make(clone, "release", "UNIT=chart", "VERSION=9.4.0", "CHECK=true")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(clone.text("release/charts.json"))["9.4.0"]["web"] == clone.version(UNITS["web"])
+    assert "| 9.4.0 |" in clone.text("docs/compatibility.md")
+    assert "version: 9.4.0" in clone.text("charts/mesh/charts/viz/Chart.yaml")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "variables", "said"),
+    [
+        (lambda root: (root / "README.md").write_text("x"), ["VERSION=9.4.0", "CHECK=true"], "uncommitted"),
+        (lambda _: None, ["VERSION=9.4", "CHECK=true"], "MAJOR.MINOR.PATCH"),
+        (lambda _: None, ["VERSION=0.0.1", "CHECK=true"], "choose a newer version"),
+        (lambda _: None, ["VERSION=9.4.0", "CHECK=false"], "`false` failed"),
+    ],
+)
+def test_what_must_not_be_released_is_refused(clone: Repository, spoil: Any, variables: list[str], said: str) -> None:
+    """Before a file is touched, in one line that names the cause."""
+    clone.git("tag", "web/v0.1.0")
+    spoil(clone.root)
+    before = clone.git("status", "--porcelain")
+
+    done = make(clone, "release", "UNIT=web", *variables)
+
+    assert said in done.stderr
+    assert (done.returncode, clone.git("status", "--porcelain"), clone.git("tag")) == (2, before, "web/v0.1.0")
