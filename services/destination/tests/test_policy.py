@@ -31,6 +31,7 @@ from weft_destination.policy.model import (
 )
 from weft_destination.policy.read import read_policy
 from weft_destination.policy.state import CHOICES, Policies
+from weft_destination.policy.status import Status
 from weft_destination.policy.table import egress
 from weft_testkit.truth import Row, rows
 
@@ -403,3 +404,68 @@ def test_nothing_in_force_lets_everybody_in() -> None:
 
     assert isinstance(verdicts, Verdicts)
     assert (verdicts.enforced.allowed, verdicts.audited.allowed) == (True, True)
+
+
+SHOP = {"workload": {"matchLabels": {"app": "menu"}}}
+
+
+def stated(found: Policies, one: Policy) -> Status:
+    """The status of a policy beside others, in a namespace with two pods of menu and one that has no proxy."""
+    for pod in (MENU, MENU, Pod(frozenset({("app", "bare")}), account="cart", meshed=False)):
+        found.pod_changed("shop", None, pod)
+    found.put(one)
+    return found.status(one, ["menu"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"target": SHOP}, Status(2)),
+        ({"target": {"service": {"name": "menu", "route": "list"}}}, Status(2)),
+        ({}, Status(2, unresolved=("NoProxy", "1 of 3 pods have no proxy: nothing holds there"))),
+        (
+            {"target": {"workload": {"matchLabels": {"app": "menus"}}}},
+            Status(0, unresolved=("NoPods", "it is about no pod: none has app=menus (did you mean app=menu?)")),
+        ),
+        (
+            {"target": {"service": {"name": "menus"}}},
+            Status(0, unresolved=("NoService", "there is no Service menus (did you mean menu?); it is about no pod")),
+        ),
+        (
+            {"target": {"service": {"name": "menu", "route": "lisst"}}},
+            Status(2, unresolved=("NoRoute", "no route 'lisst' of Service menu that says method and path alone")),
+        ),
+        (
+            {"target": SHOP, "ports": ["grpc"]},
+            Status(0, unresolved=("NoPods", "it is about no pod: none has a port grpc")),
+        ),
+        (
+            {"target": SHOP, "rules": [{"from": [{"serviceAccount": {"name": "crat"}}]}]},
+            Status(2, unresolved=("UnknownAccount", "no pod runs as shop/crat (did you mean shop/cart?)")),
+        ),
+        ({"rules": []}, Status(0, "spec.rules is empty")),
+    ],
+)
+def test_a_status_says_what_a_policy_is_about(spec: Json, expected: Status) -> None:
+    """How many pods have it, what is not there, and what may have been meant."""
+    assert stated(state(), policy(ALLOW | spec)) == expected
+
+
+@pytest.mark.parametrize(
+    ("other", "shadowed"),
+    [
+        ({"target": SHOP} | ALLOW, "shop/other"),
+        ({"action": "deny"} | ALLOW, "shop/other"),
+        ({"target": SHOP, "ports": ["http"]} | ALLOW, ""),
+        ({"target": SHOP, "mode": "audit"} | ALLOW, ""),
+        ({"target": SHOP, "rules": [{"from": [{"authenticated": True}]}]}, ""),
+        (ALLOW, ""),
+    ],
+)
+def test_a_policy_that_decides_nothing_is_shadowed(other: Json, shadowed: str) -> None:
+    """Something asked before it decides all calls to its pods."""
+    found = state(policy(other, "other"))
+    found.pod_changed("shop", None, MENU)
+    found.put(policy(ALLOW))
+
+    assert found.status(policy(ALLOW), ["menu"]).shadowed == shadowed

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from weft.cluster import Kube
 
 Json = dict[str, Any]
-BATCH = 10_000
+BATCH = 2_000
 """Calls that are judged by one question."""
 
 window_option = click.option(

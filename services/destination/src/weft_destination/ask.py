@@ -95,7 +95,7 @@ def _judged(calls: Iterable[Call], index: Index, supposed: Policies | None, trus
     for call in calls:
         pod = index.pods.rows.get((call.namespace, call.pod))
         inbound = index.answer(InboundTarget(call.namespace, call.pod, call.port))
-        if not pod or not pod.access or not isinstance(inbound, Inbound):
+        if not pod or not pod.access or not pod.access.meshed or not isinstance(inbound, Inbound):
             yield None
             continue
         opaque = inbound.protocol is Protocol.OPAQUE

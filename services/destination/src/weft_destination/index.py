@@ -172,6 +172,8 @@ class Index:
             self._slices_by_pod.discard(pod, slice_.key)
 
     def _pod_changed(self, before: model.Pod | None, after: model.Pod | None) -> None:
+        if one := after or before:
+            self.access.pod_changed(one.key[0], before.access if before else None, after.access if after else None)
         if before:
             for ip in before.ips:
                 self._pods_by_ip.discard(ip, before.key)

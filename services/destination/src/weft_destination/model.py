@@ -110,7 +110,7 @@ class Pod:
     on_node_network: bool = False
     terminating: bool = False
     access: policy.Pod | None = None
-    """What policies look at; None without a proxy."""
+    """What policies look at; None when it has ended."""
 
     def identity_at(self, port: int) -> str:
         """The SPIFFE ID to expect at a port; empty where the proxy does not listen in."""

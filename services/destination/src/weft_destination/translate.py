@@ -113,7 +113,7 @@ def pod(obj: objects.Pod, trust_domain: str) -> model.Pod:
         intern(workload),
         on_node_network=spec.host_network,
         terminating=meta.deletion_timestamp is not None,
-        access=facts.pod(obj, f"{kind}/{workload}") if meshed else None,
+        access=facts.pod(obj, f"{kind}/{workload}") if obj.status.phase not in ENDED else None,
     )
 
 

@@ -13,13 +13,16 @@ HEALTH = "/grpc.health.v1.Health/Check"
 
 
 def pod(obj: objects.Pod, workload: str) -> Pod:
-    """Of a pod with a proxy."""
+    """Of a pod, with or without a proxy."""
     meta, spec = obj.metadata, obj.spec
     containers = [*spec.containers, *(one for one in spec.init_containers if one.restart_policy == "Always")]
     named = tuple((port.name, port.container_port) for one in containers for port in one.ports if port.name)
+    meshed = names.PROXY_VERSION in meta.labels
     own = [one for one in containers if one.name != names.PROXY_CONTAINER]
     probes = tuple(dict.fromkeys(probe for one in own for probe in _probes(one, dict(named))))
-    return _shared(Pod(_labels(meta.labels), named, probes, _own_default(meta), workload, spec.service_account_name))
+    return _shared(
+        Pod(_labels(meta.labels), named, probes, _own_default(meta), workload, spec.service_account_name, meshed)
+    )
 
 
 def _own_default(meta: objects.Meta) -> str:

@@ -169,6 +169,7 @@ class Pod:
     """Annotation `config.weft.dev/default-access`."""
     workload: str = ""
     account: str = ""
+    meshed: bool = True
 
     def number(self, port: int | str) -> int | None:
         """A port by number or name; None when the pod has none of this name."""

@@ -1,7 +1,7 @@
 """The policies of a cluster, and what follows from them for a port, worked out once for all pods that are alike."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import chain
 
@@ -9,6 +9,7 @@ from weft_kube.paths import path_template, plain_path
 
 from weft_destination.policy import table
 from weft_destination.policy.model import Access, Base, Call, Default, Egress, Key, Path, Pod, Policy, Service
+from weft_destination.policy.status import Around, Status, status
 
 CHOICES = {
     "anyone": (Default.ANYONE, False),
@@ -61,6 +62,7 @@ class Policies:
         self._cluster = default
         self._policies: defaultdict[str, dict[Key, Policy]] = defaultdict(dict)
         self._defaults: dict[str, str] = {}
+        self._pods: defaultdict[str, Counter[Pod]] = defaultdict(Counter)
         self._known: defaultdict[str, dict[tuple[Pod, int], Access | None]] = defaultdict(dict)
 
     def put(self, policy: Policy) -> None:
@@ -93,6 +95,25 @@ class Policies:
     def forget(self, namespace: str) -> None:
         """Something changed that tables of the namespace rest on."""
         self._known.pop(namespace, None)
+
+    def pod_changed(self, namespace: str, before: Pod | None, after: Pod | None) -> None:
+        """A pod came, went or changed."""
+        pods = self._pods[namespace]
+        if after:
+            pods[after] += 1
+        if before:
+            pods[before] -= 1
+            if not pods[before]:
+                del pods[before]
+        if not pods:
+            del self._pods[namespace]
+
+    def status(self, policy: Policy, services: Collection[str]) -> Status:
+        """What status says of a policy; `services` are those of its namespace."""
+        namespace = policy.key[0]
+        accounts = {f"{space}/{pod.account}" for space, pods in self._pods.items() for pod in pods}
+        around = Around(self._pods.get(namespace, {}), list(self.of(namespace)), services, accounts)
+        return status(policy, around, Lookup(namespace, *self._lookup))
 
     def of(self, namespace: str) -> Iterable[Policy]:
         """The policies of a namespace."""
