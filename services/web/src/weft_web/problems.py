@@ -36,6 +36,10 @@ CODES = {
     "E111": "the connection was lost",
     "E112": "the request was malformed",
     "E113": "the route cannot be followed",
+    "E114": "a policy denied the request",
+    "E115": "a rate limit was spent",
+    "E116": "who may call was not known yet",
+    "E117": "a policy denied leaving the mesh",
 }
 _MESH_CODES = ("E102", "E106")
 """Errors that are the mesh's own affair, whatever the workload does."""
