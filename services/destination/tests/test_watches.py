@@ -14,7 +14,8 @@ BROKEN = ServiceProfile(Meta(KEY[1], KEY[0]), {"routes": 7})
 @pytest.fixture
 def profiles() -> Profiles:
     """A feed into an empty index."""
-    return Profiles(Index().profiles, lambda: None)
+    index = Index()
+    return Profiles(index.profiles, lambda: None, index.reports)
 
 
 def test_faults_are_told_once(profiles: Profiles) -> None:

@@ -235,30 +235,18 @@ class AccessPolicy(Object):
     spec: dict[str, Any] = {}
 
 
-class ProfileStatus(Struct):
-    """status of a ServiceProfile."""
-
-    conditions: list[Condition] = []
-
-
 class ServiceProfile(Object):
     """weft.dev/v1alpha1 ServiceProfile; its spec is decoded by who reads it."""
 
     spec: dict[str, Any] = {}
-    status: ProfileStatus = field(default_factory=ProfileStatus)
-
-
-class RouteStatus(Struct):
-    """status of an HTTPRoute or GRPCRoute: an entry for each parent and controller."""
-
-    parents: list[dict[str, Any]] = []
+    status: dict[str, Any] = {}
 
 
 class GatewayRoute(Object):
     """gateway.networking.k8s.io/v1 HTTPRoute or GRPCRoute; its spec is decoded by who reads it."""
 
     spec: dict[str, Any] = {}
-    status: RouteStatus = field(default_factory=RouteStatus)
+    status: dict[str, Any] = {}
 
 
 class GrantFrom(Struct):

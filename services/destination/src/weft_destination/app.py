@@ -4,7 +4,9 @@ import asyncio
 import gc
 from collections.abc import Iterable
 
+import structlog
 from weft_kube.api import Cluster, KubeApi
+from weft_kube.lease import Lease
 from weft_kube.watch import WatchState
 from weft_runtime.admin import admin_routes, serve_http
 from weft_runtime.run import until
@@ -16,7 +18,13 @@ from weft_destination.index import Index
 from weft_destination.inspect import inspected
 from weft_destination.metrics import Metrics
 from weft_destination.server import Server
+from weft_destination.statuses import Statuses
 from weft_destination.watches import reflectors
+
+log = structlog.get_logger()
+
+LEASE = "weft-destination"
+"""Its holder writes statuses."""
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
@@ -36,14 +44,25 @@ async def serve_cluster(cluster: Cluster, config: Config, stop: asyncio.Event) -
         conditions = {f"the list of {kind}": state.synced for kind, state in states.items()}
         admin = admin_routes(metrics.registry, conditions | {"the server": server.started})
         debugged = askable(inspected(admin, hub, server.streams), index, config.trust_domain)
+        lease = Lease(api, config.namespace, LEASE, config.holder, on_error=_not_reached)
+        metrics.leader.set_function(lambda: lease.held)
+
+        async def lead() -> None:
+            await _all_synced(states.values())
+            await Statuses(api, index.reports).run()
+
         await until(
             stop,
             servers=[
                 _serve_when_synced(server, config, states.values(), stop),
                 serve_http(debugged, config.admin_listen, stop, max_body=MAX_BODY),
             ],
-            watches=[reflector.run() for reflector in watches.values()],
+            watches=[*(reflector.run() for reflector in watches.values()), lease.lead(lead)],
         )
+
+
+def _not_reached(error: Exception) -> None:
+    log.warning("lease not renewed", error=str(error) or type(error).__name__)
 
 
 async def _serve_when_synced(server: Server, config: Config, states: Iterable[WatchState], stop: asyncio.Event) -> None:

@@ -1,5 +1,6 @@
 """Settings of destination, each an environment variable."""
 
+import socket
 from dataclasses import dataclass
 
 from weft_runtime.config import Address, address, env
@@ -34,5 +35,7 @@ class Config:
         "WEFT_ALLOW_ANONYMOUS", flag, default="false", doc="believe callers without identity: for tests only"
     )
     default_access: str = env("WEFT_DEFAULT_ACCESS", access, default="anyone", doc="who may call where nobody says so")
+    namespace: str = env("WEFT_NAMESPACE", default="weft", doc="the control plane's namespace")
+    holder: str = env("HOSTNAME", default=socket.gethostname(), doc="this replica's name in the Lease")
     kube_host: str = env("KUBERNETES_SERVICE_HOST", doc="set by Kubernetes in every pod")
     kube_port: str = env("KUBERNETES_SERVICE_PORT", default="443", doc="set by Kubernetes in every pod")

@@ -10,6 +10,7 @@ from weft_destination.policy.model import Call, Namespace, Policy, Service
 from weft_destination.policy.state import Policies, route_calls
 from weft_destination.precedence import destination
 from weft_destination.protocols import by_number
+from weft_destination.reports import Reports
 from weft_destination.route import Match
 from weft_destination.tables import Fact, Groups, Table
 
@@ -26,6 +27,7 @@ class Index:
         self.pods: Table[model.Pod] = Table(self._pod_changed)
         self.profiles: Table[model.Profile] = Table(self._profile_changed)
         self.gateway = Gateway(self.services.rows, self._touch_service_at)
+        self.reports = Reports(self.gateway, self.profiles.rows)
         self.policies: Table[Policy] = Table(self._policy_changed)
         self.namespaces: Table[Namespace] = Table(self._namespace_changed)
         self.access = Policies(self._service_access, self._route_calls, default_access)

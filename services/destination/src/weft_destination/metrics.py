@@ -19,6 +19,7 @@ class Metrics:
         self.targets = Gauge(f"{PREFIX}_targets", "Different targets that proxies watch.", registry=self.registry)
         self.updates = Counter(f"{PREFIX}_updates_total", "Updates sent to proxies.", registry=self.registry)
         self.update_bytes = Counter(f"{PREFIX}_update_bytes_total", "Bytes of these updates.", registry=self.registry)
+        self.leader = Gauge(f"{PREFIX}_leader", "1 while this replica writes statuses.", registry=self.registry)
         self.refusals = Counter(
             f"{PREFIX}_refusals_total", "Streams ended for what the proxy sent.", ["code"], registry=self.registry
         )

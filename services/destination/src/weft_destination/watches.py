@@ -16,6 +16,7 @@ from weft_destination.policy import facts
 from weft_destination.policy.model import Policy
 from weft_destination.policy.read import read_policy
 from weft_destination.profile import read_profile
+from weft_destination.reports import Reports, Seen, Subject
 from weft_destination.tables import Fact, Table
 
 log = structlog.get_logger()
@@ -58,11 +59,40 @@ class Feed(Generic[F]):
         self._changed()
 
 
-class Profiles(Feed[model.Profile]):
+class Reported(Feed[F]):
+    """A feed of objects with a status, which is noted too."""
+
+    def __init__(self, table: Table[F], changed: Callable[[], None], kind: str, reports: Reports) -> None:
+        super().__init__(table, changed)
+        self._kind = kind
+        self._reports = reports
+
+    def delete(self, key: tuple[str, str]) -> None:
+        """The object is gone."""
+        self._reports.forget(self._kind, gone=key)
+        super().delete(key)
+
+    def reset(self, facts: Sequence[F]) -> None:
+        """These are all."""
+        self._reports.forget(self._kind, [fact.key for fact in facts])
+        super().reset(facts)
+
+    def noting(self, translate: Callable[[O], F]) -> Callable[[O], F]:
+        """What `translate` makes of an object, its status noted."""
+
+        def read(obj: Any) -> F:
+            meta = obj.metadata
+            self._reports.note(Subject(self._kind, obj.key), Seen(meta.resource_version, meta.generation, obj.status))
+            return translate(obj)
+
+        return read
+
+
+class Profiles(Reported[model.Profile]):
     """A feed that tells each profile's faults once, and again when they change or the profile comes back."""
 
-    def __init__(self, table: Table[model.Profile], changed: Callable[[], None]) -> None:
-        super().__init__(table, changed)
+    def __init__(self, table: Table[model.Profile], changed: Callable[[], None], reports: Reports) -> None:
+        super().__init__(table, changed, "ServiceProfile", reports)
         self._told: dict[model.Key, tuple[str, ...]] = {}
 
     def delete(self, key: tuple[str, str]) -> None:
@@ -97,13 +127,15 @@ def reflectors(
     api: KubeApi, into: index.Index, changed: Callable[[], None], trust_domain: str
 ) -> dict[str, Reflector[Any]]:
     """All watches of this service, by kind; run each."""
-    profiles = Profiles(into.profiles, changed)
+    profiles = Profiles(into.profiles, changed, into.reports)
+    http = Reported(into.gateway.http_routes, changed, "HTTPRoute", into.reports)
+    grpc = Reported(into.gateway.grpc_routes, changed, "GRPCRoute", into.reports)
     pod = partial(translate.pod, trust_domain=trust_domain)
     return {
         "services": _reflector(api, "services", SERVICES, translate.service, Feed(into.services, changed)),
         "slices": _reflector(api, "slices", SLICES, translate.endpoint_slice, Feed(into.slices, changed)),
         "pods": _reflector(api, "pods", PODS, pod, Feed(into.pods, changed)),
-        "profiles": _reflector(api, "profiles", PROFILES, profiles.read, profiles),
+        "profiles": _reflector(api, "profiles", PROFILES, profiles.noting(profiles.read), profiles),
         "namespaces": _reflector(api, "namespaces", NAMESPACES, facts.namespace, Feed(into.namespaces, changed)),
         "policies": _reflector(
             api,
@@ -113,12 +145,8 @@ def reflectors(
             Feed(into.policies, changed),
             optional=True,
         ),
-        "httproutes": _reflector(
-            api, "httproutes", HTTP_ROUTES, read.http_route, Feed(into.gateway.http_routes, changed), optional=True
-        ),
-        "grpcroutes": _reflector(
-            api, "grpcroutes", GRPC_ROUTES, read.grpc_route, Feed(into.gateway.grpc_routes, changed), optional=True
-        ),
+        "httproutes": _reflector(api, "httproutes", HTTP_ROUTES, http.noting(read.http_route), http, optional=True),
+        "grpcroutes": _reflector(api, "grpcroutes", GRPC_ROUTES, grpc.noting(read.grpc_route), grpc, optional=True),
         "referencegrants": _reflector(
             api, "referencegrants", GRANTS, read.grants, Feed(into.gateway.grants, changed), optional=True
         ),

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
+from weft_destination.conditions import Condition
 from weft_destination.gateway.attach import Attachment, attach
-from weft_destination.gateway.model import BackendRef, Condition, Parent, Route, Rule
+from weft_destination.gateway.model import BackendRef, Parent, Route, Rule
 from weft_destination.gateway.routes import Entry, dead_end, told
 from weft_destination.model import Key, Service
 from weft_destination.route import Route as ToldRoute
@@ -68,6 +69,14 @@ class Compiled:
     def holds(self, port: int) -> bool:
         """Do routes decide what becomes of requests to this port?"""
         return port in self._entries
+
+    def holders(self) -> dict[int, list[str]]:
+        """The routes that hold each port, by kind and name."""
+        return {
+            port: [f"{route.kind} {route.namespace}/{route.name}" for route in held.routes.values()]
+            for port, held in self._ports.items()
+            if held.routes
+        }
 
     def told(self, port: int, defaults: Settings) -> tuple[ToldRoute, ...]:
         """What proxies are told of a port: the same object for all who ask."""

@@ -109,13 +109,3 @@ class Grants:
 
     key: Key
     grants: frozenset[Grant] = field(default_factory=frozenset)
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition of a parent's status."""
-
-    type: str
-    status: bool
-    reason: str
-    message: str = ""

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from weft_destination.conditions import Condition
 from weft_destination.gateway.compiled import Compiled, Group, Services, compile_group
-from weft_destination.gateway.model import BackendRef, Condition, Grant, Grants, Parent, Route
+from weft_destination.gateway.model import BackendRef, Grant, Grants, Parent, Route
 from weft_destination.model import Key, Service
 from weft_destination.route import Route as ToldRoute
 from weft_destination.route import Settings
@@ -52,15 +53,13 @@ class Gateway:
             for parent in route.parents
         ]
 
-    def take_restated(self) -> list[Route]:
-        """The routes whose conditions may have changed since the last call."""
+    def take_restated(self) -> dict[Key, list[Route]]:
+        """Of each Service whose rules may have changed since the last call, the routes that name it as a parent."""
         groups, self._restated = self._restated, {}
-        found = {id(route): route for group in groups for route in self._members.get(group, {}).values()}
-        return list(found.values())
-
-    def restate(self) -> None:
-        """All of them may have: nobody listened until now."""
-        self._restated = dict.fromkeys(self._members)
+        found: dict[Key, list[Route]] = {}
+        for group in groups:
+            found.setdefault(group.service, []).extend(self._members.get(group, {}).values())
+        return found
 
     def service_changed(self, before: Service | None, after: Service | None) -> None:
         """What a Service is changed, as far as routes look at it."""

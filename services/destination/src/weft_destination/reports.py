@@ -1,0 +1,129 @@
+"""What the status of routes and profiles says, and what it should say. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from weft_destination.conditions import Condition, Json, written
+from weft_destination.gateway.model import CONTROLLER, Parent, Route
+from weft_destination.gateway.store import Gateway
+from weft_destination.model import Key, Profile
+
+SHADOWED = "Shadowed"
+LISTED = 5
+
+
+class Subject(NamedTuple):
+    """An object with a status."""
+
+    kind: str
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An object's status as it is; `version` is the resourceVersion to which that holds."""
+
+    version: str
+    generation: int
+    status: Json
+
+
+Wanted = Callable[[Key, Seen, str], Json | None]
+"""What a status should be at a time (RFC 3339); None: as it is."""
+
+
+class Reports:
+    """Statuses as they are, and which of them may be out of date."""
+
+    def __init__(self, gateway: Gateway, profiles: Mapping[Key, Profile]) -> None:
+        self._gateway = gateway
+        self._profiles = profiles
+        self._seen: dict[Subject, Seen] = {}
+        self._stale: dict[Subject, None] = {}
+        self._wanted: dict[str, Wanted] = {
+            "HTTPRoute": lambda key, seen, now: self._route(self._gateway.http_routes.rows.get(key), seen, now),
+            "GRPCRoute": lambda key, seen, now: self._route(self._gateway.grpc_routes.rows.get(key), seen, now),
+            "ServiceProfile": self._profile,
+        }
+
+    def note(self, subject: Subject, seen: Seen) -> None:
+        """The object is so now."""
+        before = self._seen.get(subject)
+        self._seen[subject] = seen
+        if before is None or (before.generation, before.status) != (seen.generation, seen.status):
+            self._stale[subject] = None
+
+    def forget(self, kind: str, left: Iterable[Key] = (), *, gone: Key | None = None) -> None:
+        """One object of a kind is gone, or all but those that are left."""
+        kept = set(left)
+        for subject in [one for one in self._seen if one.kind == kind]:
+            if subject.key == gone or (gone is None and subject.key not in kept):
+                del self._seen[subject]
+
+    def all(self) -> None:
+        """Each may be out of date: nobody looked until now."""
+        self._stale = dict.fromkeys(self._seen)
+
+    def later(self, subject: Subject) -> None:
+        """This one is to be looked at again."""
+        self._stale[subject] = None
+
+    def take_stale(self) -> list[Subject]:
+        """Those that may be out of date since the last call."""
+        for service, routes in self._gateway.take_restated().items():
+            self._stale.update((Subject(route.kind, route.key), None) for route in routes)
+            self._stale[Subject("ServiceProfile", service)] = None
+        stale, self._stale = self._stale, {}
+        return [subject for subject in stale if subject in self._seen]
+
+    def wanted(self, subject: Subject, now: str) -> tuple[Seen, Json] | None:
+        """An object's status as it is and as it should be; None when that is the same, or the object is gone."""
+        seen = self._seen.get(subject)
+        status = self._wanted[subject.kind](subject.key, seen, now) if seen else None
+        return (seen, status) if seen and status is not None else None
+
+    def _route(self, route: Route | None, seen: Seen, now: str) -> Json | None:
+        """status.parents: others' entries as they are, then ours."""
+        if route is None:
+            return None
+        parents = seen.status.get("parents")
+        held = [one for one in parents if isinstance(one, dict)] if isinstance(parents, list) else []
+        ours = [one for one in held if one.get("controllerName") == CONTROLLER]
+        wanted = [
+            _entry(parent, conditions, ours, route.generation, now)
+            for parent, conditions in self._gateway.conditions(route)
+        ]
+        return None if wanted == ours else {"parents": [one for one in held if one not in ours] + wanted}
+
+    def _profile(self, key: Key, seen: Seen, now: str) -> Json | None:
+        """Condition Shadowed, once it has been true."""
+        listed = seen.status.get("conditions")
+        held = listed if isinstance(listed, list) else []
+        before = [one for one in held if one.get("type") == SHADOWED]
+        holders = "; ".join(self._holders(key))
+        if not holders and not before:
+            return None
+        reason = "RouteAttached" if holders else "NoRouteAttached"
+        wanted = written([Condition(SHADOWED, bool(holders), reason, holders)], before, seen.generation, now)
+        return None if wanted == before else {"conditions": [one for one in held if one not in before] + wanted}
+
+    def _holders(self, service: Key) -> Iterable[str]:
+        """Which routes hold instead of a profile, of which ports, for whom."""
+        for group, compiled in self._gateway.groups(service):
+            whose = f" for clients of {group.clients}" if group.clients else ""
+            for port, routes in compiled.holders().items():
+                more = f" and {len(routes) - LISTED} more" if len(routes) > LISTED else ""
+                yield f"port {port} is held by {', '.join(routes[:LISTED])}{more}{whose}"
+
+
+def _entry(parent: Parent, conditions: Iterable[Condition], ours: list[Json], generation: int, now: str) -> Json:
+    ref: Json = {"group": "", "kind": "Service", "namespace": parent.namespace, "name": parent.name}
+    ref |= {"port": parent.port} if parent.port else {}
+    ref |= {"sectionName": parent.section} if parent.section else {}
+    before = next((one for one in ours if one.get("parentRef") == ref), {})
+    return {
+        "parentRef": ref,
+        "controllerName": CONTROLLER,
+        "conditions": written(conditions, before.get("conditions"), generation, now),
+    }

@@ -1,0 +1,140 @@
+"""Statuses in the cluster: what the compiled routes say, on every parent, and nothing of anybody else's."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from weft_destination.index import Index
+from weft_destination.statuses import Statuses
+from weft_destination.watches import reflectors
+from weft_kube.api import KubeApi
+from weft_testkit.fake_kube import FakeKube, Recorded
+from weft_testkit.objects import custom, service
+from weft_testkit.wait import until
+
+Json = dict[str, Any]
+ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/r"
+PROFILE = "/apis/weft.dev/v1alpha1/namespaces/shop/serviceprofiles/web"
+WEB = {"group": "", "kind": "Service", "namespace": "shop", "name": "web"}
+OTHERS = {"parentRef": {"name": "gate"}, "controllerName": "example.com/gate", "conditions": []}
+SOUND = {"backendRefs": [{"name": "web", "port": 80}]}
+
+
+def route(*rules: Json, generation: int = 1, parents: list[Json] | None = None, status: Any = None) -> Json:
+    """HTTPRoute r in shop."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "r", "namespace": "shop", "generation": generation},
+        "spec": {"parentRefs": parents or [WEB], "rules": list(rules)},
+        **({"status": status} if status else {}),
+    }
+
+
+@asynccontextmanager
+async def cluster(*objects: Json) -> AsyncIterator[FakeKube]:
+    """A cluster whose statuses are written."""
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
+        for obj in (service("shop", "web", "10.96.0.1"), *objects):
+            kube.put(obj)
+        index = Index()
+        watches = reflectors(api, index, lambda: None, "cluster.local")
+        running = [tasks.create_task(reflector.run()) for reflector in watches.values()]
+        for reflector in watches.values():
+            await reflector.state.synced.wait()
+        running.append(tasks.create_task(Statuses(api, index.reports).run()))
+        yield kube
+        for task in running:
+            task.cancel()
+
+
+def conditions(kube: FakeKube, which: int = 0) -> dict[str, tuple[str, str, int]]:
+    """Status, reason and generation of each condition of a parent of the route."""
+    parents = kube.get(ROUTE).get("status", {}).get("parents", [])
+    held = parents[which]["conditions"] if len(parents) > which else []
+    return {one["type"]: (one["status"], one["reason"], one["observedGeneration"]) for one in held}
+
+
+async def test_every_parent_has_its_conditions() -> None:
+    """Services that exist accept the route, others do not; parents of other kinds are none of ours."""
+    gate = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "gate"}
+    async with cluster(route(SOUND, parents=[WEB | {"port": 80}, WEB | {"name": "none"}, gate])) as kube:
+        await until(lambda: conditions(kube, 1))
+        parents = kube.get(ROUTE)["status"]["parents"]
+        assert [one["parentRef"] for one in parents] == [WEB | {"port": 80}, WEB | {"name": "none"}]
+        assert {one["controllerName"] for one in parents} == {"weft.dev/mesh"}
+        assert conditions(kube)["Accepted"] == ("True", "Accepted", 1)
+        assert conditions(kube, 1)["Accepted"] == ("False", "NoMatchingParent", 1)
+        assert parents[0]["conditions"][0]["lastTransitionTime"]
+
+
+async def test_only_changes_are_written() -> None:
+    """A status that holds is left alone; times of transition stay while the status does."""
+    async with cluster(route(SOUND)) as kube:
+        await until(lambda: conditions(kube))
+        first = kube.get(ROUTE)["status"]["parents"][0]["conditions"]
+        kube.put(service("shop", "another", "10.96.0.2"))
+        kube.put(route({"backendRefs": [{"name": "none", "port": 80}]}, generation=2, status=kube.get(ROUTE)["status"]))
+        await until(lambda: conditions(kube)["ResolvedRefs"][2] == 2)
+        accepted, resolved = kube.get(ROUTE)["status"]["parents"][0]["conditions"]
+        assert (resolved["status"], resolved["reason"]) == ("False", "BackendNotFound")
+        assert accepted["lastTransitionTime"] == first[0]["lastTransitionTime"]
+        assert len(kube.writes()) == 2
+
+
+async def test_entries_of_other_controllers_stay() -> None:
+    """Only ours are written, beside theirs; and taken away when the route names no Service any more."""
+    async with cluster(route(SOUND, status={"parents": [OTHERS]})) as kube:
+        await until(lambda: conditions(kube, 1))
+        assert kube.get(ROUTE)["status"]["parents"][0] == OTHERS
+        kube.put(route(SOUND, parents=[{"name": "gate"}], generation=2, status=kube.get(ROUTE)["status"]))
+        await until(lambda: kube.get(ROUTE)["status"]["parents"] == [OTHERS])
+
+
+async def test_a_newer_object_is_not_set_back() -> None:
+    """A write to a version that is old by now is refused, and made again from the new one."""
+    async with cluster() as kube:
+        refused = 0
+
+        def stale(_: Recorded) -> tuple[int, Json] | None:
+            nonlocal refused
+            refused += 1
+            return (409, {"reason": "Conflict", "message": "modified"}) if refused == 1 else None
+
+        kube.on_request("PATCH", f"{ROUTE}/status", stale)
+        kube.put(route(SOUND))
+        await until(lambda: conditions(kube))
+        versions = [one.body["metadata"]["resourceVersion"] for one in kube.writes()]
+        assert len(versions) == 2
+
+
+async def test_a_fight_over_a_status_slows_down() -> None:
+    """What somebody else writes over again and again is written ever more rarely."""
+    async with cluster(route(SOUND)) as kube:
+        for _ in range(2):
+            await until(lambda: conditions(kube))
+            kube.put(route(SOUND))
+        another = route(SOUND)
+        another["metadata"]["name"] = "another"
+        kube.put(another)
+        await until(lambda: "status" in kube.get(ROUTE[:-1] + "another"))
+        assert [one.path for one in kube.writes()].count(f"{ROUTE}/status") == 2
+
+
+async def test_a_profile_that_a_route_replaces_says_so() -> None:
+    """Shadowed, with the route's name; no more when the route is gone. A profile without is left alone."""
+    rest = {"routes": [{"name": "all", "condition": {"pathRegex": ".*"}}]}
+    async with cluster(custom("ServiceProfile", "shop", "web", rest), route(SOUND)) as kube:
+
+        def shadowed() -> Any:
+            held = kube.get(PROFILE).get("status", {}).get("conditions", [{}])[0]
+            return held.get("status"), held.get("message")
+
+        await until(lambda: shadowed() == ("True", "port 80 is held by HTTPRoute shop/r"))
+        kube.delete(route())
+        await until(lambda: shadowed() == ("False", ""))
+    async with cluster(custom("ServiceProfile", "shop", "web", rest)) as kube:
+        kube.put(route(SOUND, parents=[WEB | {"name": "none"}]))
+        await until(lambda: conditions(kube))
+        assert "status" not in kube.get(PROFILE)
