@@ -10,7 +10,7 @@ from weft_destination.statuses import Statuses
 from weft_destination.watches import reflectors
 from weft_kube.api import KubeApi
 from weft_testkit.fake_kube import FakeKube, Recorded
-from weft_testkit.objects import custom, service
+from weft_testkit.objects import custom, pod, service
 from weft_testkit.wait import until
 
 Json = dict[str, Any]
@@ -138,3 +138,28 @@ async def test_a_profile_that_a_route_replaces_says_so() -> None:
         kube.put(route(SOUND, parents=[WEB | {"name": "none"}]))
         await until(lambda: conditions(kube))
         assert "status" not in kube.get(PROFILE)
+
+
+POLICY = "/apis/weft.dev/v1alpha1/namespaces/shop/accesspolicies/menu"
+
+
+def stated(kube: FakeKube) -> tuple[int | None, dict[str, str]]:
+    """Pods and the reason of each condition of policy `menu`."""
+    status = kube.get(POLICY).get("status", {})
+    return status.get("pods"), {one["type"]: one["reason"] for one in status.get("conditions", [])}
+
+
+async def test_a_policy_says_how_many_pods_it_is_about() -> None:
+    """Also when they come later, as an account that it names does."""
+    who = {"serviceAccount": {"name": "cart", "namespace": "dev"}}
+    policy = custom("AccessPolicy", "shop", "menu", {"rules": [{"from": [who]}]})
+    resolved = {"Accepted": "Accepted", "Resolved": "Resolved", "Shadowed": "NotShadowed"}
+    labels = {"weft.dev/proxy-version": "0.1.0"}
+    async with cluster(policy) as kube:
+        await until(lambda: stated(kube) == (0, resolved | {"Resolved": "NoPods"}))
+        kube.put(pod("shop", "menu-1", "10.0.0.1", labels=labels))
+        await until(lambda: stated(kube) == (1, resolved | {"Resolved": "UnknownAccount"}))
+        kube.put(pod("dev", "cart-1", "10.0.0.2", service_account="cart"))
+        await until(lambda: stated(kube) == (1, resolved))
+        kube.put(custom("AccessPolicy", "shop", "menu", {"rules": []}))
+        await until(lambda: stated(kube) == (0, {"Accepted": "Invalid"}))

@@ -233,6 +233,7 @@ class AccessPolicy(Object):
     """weft.dev/v1alpha1 AccessPolicy; its spec is decoded by who reads it."""
 
     spec: dict[str, Any] = {}
+    status: dict[str, Any] = {}
 
 
 class ServiceProfile(Object):

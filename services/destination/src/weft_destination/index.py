@@ -8,6 +8,7 @@ from weft_destination.gateway.store import Gateway
 from weft_destination.model import Dependency, Key, on_address, on_pod, on_policies, on_service, plain_ip
 from weft_destination.policy.model import Call, Namespace, Policy, Service
 from weft_destination.policy.state import Policies, route_calls
+from weft_destination.policy_reports import PolicyReports
 from weft_destination.precedence import destination
 from weft_destination.protocols import by_number
 from weft_destination.reports import Reports
@@ -27,10 +28,11 @@ class Index:
         self.pods: Table[model.Pod] = Table(self._pod_changed)
         self.profiles: Table[model.Profile] = Table(self._profile_changed)
         self.gateway = Gateway(self.services.rows, self._touch_service_at)
-        self.reports = Reports(self.gateway, self.profiles.rows)
         self.policies: Table[Policy] = Table(self._policy_changed)
         self.namespaces: Table[Namespace] = Table(self._namespace_changed)
         self.access = Policies(self._service_access, self._route_calls, default_access)
+        stated = PolicyReports(self.policies.rows, self.access, self.services.rows)
+        self.reports = Reports(self.gateway, self.profiles.rows, stated)
         self._services_by_ip: Groups[bytes, Key] = Groups()
         self._pods_by_ip: Groups[bytes, Key] = Groups()
         self._slices_by_service: Groups[Key, Key] = Groups()

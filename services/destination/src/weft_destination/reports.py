@@ -1,4 +1,4 @@
-"""What the status of routes and profiles says, and what it should say. Pure."""
+"""What the status of routes, profiles and policies says, and what it should say. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from weft_destination.conditions import Condition, Json, written
 from weft_destination.gateway.model import CONTROLLER, Parent, Route
 from weft_destination.gateway.store import Gateway
 from weft_destination.model import Key, Profile
+from weft_destination.policy_reports import PolicyReports
 
+POLICY = "AccessPolicy"
 SHADOWED = "Shadowed"
 LISTED = 5
 
@@ -36,15 +38,17 @@ Wanted = Callable[[Key, Seen, str], Json | None]
 class Reports:
     """Statuses as they are, and which of them may be out of date."""
 
-    def __init__(self, gateway: Gateway, profiles: Mapping[Key, Profile]) -> None:
+    def __init__(self, gateway: Gateway, profiles: Mapping[Key, Profile], policies: PolicyReports) -> None:
         self._gateway = gateway
         self._profiles = profiles
+        self._policies = policies
         self._seen: dict[Subject, Seen] = {}
         self._stale: dict[Subject, None] = {}
         self._wanted: dict[str, Wanted] = {
             "HTTPRoute": lambda key, seen, now: self._route(self._gateway.http_routes.rows.get(key), seen, now),
             "GRPCRoute": lambda key, seen, now: self._route(self._gateway.grpc_routes.rows.get(key), seen, now),
             "ServiceProfile": self._profile,
+            POLICY: lambda key, seen, now: self._policies.wanted(key, seen.status, seen.generation, now),
         }
 
     def note(self, subject: Subject, seen: Seen) -> None:
@@ -74,6 +78,8 @@ class Reports:
         for service, routes in self._gateway.take_restated().items():
             self._stale.update((Subject(route.kind, route.key), None) for route in routes)
             self._stale[Subject("ServiceProfile", service)] = None
+        if restated := self._policies.take_restated():
+            self._stale.update((one, None) for one in self._seen if one.kind == POLICY and one.key[0] in restated)
         stale, self._stale = self._stale, {}
         return [subject for subject in stale if subject in self._seen]
 

@@ -1,4 +1,4 @@
-"""Writes the status of routes and profiles: from the one replica that holds the Lease, only what changed."""
+"""Writes the status of routes, profiles and policies: from the one replica that holds the Lease, only what changed."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ COLLECTIONS = {
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
     "GRPCRoute": ("gateway.networking.k8s.io/v1", "grpcroutes"),
     "ServiceProfile": ("weft.dev/v1alpha1", "serviceprofiles"),
+    "AccessPolicy": ("weft.dev/v1alpha1", "accesspolicies"),
 }
 LOOK_SECONDS = 0.2
 """How often is looked for what may be out of date."""

@@ -16,7 +16,7 @@ from weft_destination.policy import facts
 from weft_destination.policy.model import Policy
 from weft_destination.policy.read import read_policy
 from weft_destination.profile import read_profile
-from weft_destination.reports import Reports, Seen, Subject
+from weft_destination.reports import POLICY, Reports, Seen, Subject
 from weft_destination.tables import Fact, Table
 
 log = structlog.get_logger()
@@ -130,6 +130,7 @@ def reflectors(
     profiles = Profiles(into.profiles, changed, into.reports)
     http = Reported(into.gateway.http_routes, changed, "HTTPRoute", into.reports)
     grpc = Reported(into.gateway.grpc_routes, changed, "GRPCRoute", into.reports)
+    access = Reported(into.policies, changed, POLICY, into.reports)
     pod = partial(translate.pod, trust_domain=trust_domain)
     return {
         "services": _reflector(api, "services", SERVICES, translate.service, Feed(into.services, changed)),
@@ -138,12 +139,7 @@ def reflectors(
         "profiles": _reflector(api, "profiles", PROFILES, profiles.noting(profiles.read), profiles),
         "namespaces": _reflector(api, "namespaces", NAMESPACES, facts.namespace, Feed(into.namespaces, changed)),
         "policies": _reflector(
-            api,
-            "policies",
-            POLICIES,
-            partial(policy, trust_domain=trust_domain),
-            Feed(into.policies, changed),
-            optional=True,
+            api, "policies", POLICIES, access.noting(partial(policy, trust_domain=trust_domain)), access, optional=True
         ),
         "httproutes": _reflector(api, "httproutes", HTTP_ROUTES, http.noting(read.http_route), http, optional=True),
         "grpcroutes": _reflector(api, "grpcroutes", GRPC_ROUTES, grpc.noting(read.grpc_route), grpc, optional=True),

@@ -4,12 +4,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeVar
 
 from weft_kube.paths import path_template, plain_path
 
 from weft_destination.policy import table
 from weft_destination.policy.model import Access, Base, Call, Default, Egress, Key, Path, Pod, Policy, Service
-from weft_destination.policy.status import Around, Status, status
+from weft_destination.policy.status import Around, Status, decides_all, status
+
+T = TypeVar("T")
 
 CHOICES = {
     "anyone": (Default.ANYONE, False),
@@ -63,6 +66,10 @@ class Policies:
         self._policies: defaultdict[str, dict[Key, Policy]] = defaultdict(dict)
         self._defaults: dict[str, str] = {}
         self._pods: defaultdict[str, Counter[Pod]] = defaultdict(Counter)
+        self._accounts: Counter[str] = Counter()
+        """How many pods run as each: "shop/cart"."""
+        self._deciders: dict[str, list[Policy]] = {}
+        self._restated: set[str] = set()
         self._known: defaultdict[str, dict[tuple[Pod, int], Access | None]] = defaultdict(dict)
 
     def put(self, policy: Policy) -> None:
@@ -95,24 +102,39 @@ class Policies:
     def forget(self, namespace: str) -> None:
         """Something changed that tables of the namespace rest on."""
         self._known.pop(namespace, None)
+        self._deciders.pop(namespace, None)
+        self._restated.add(namespace)
 
     def pod_changed(self, namespace: str, before: Pod | None, after: Pod | None) -> None:
         """A pod came, went or changed."""
-        pods = self._pods[namespace]
+        if before == after:
+            return
         if after:
-            pods[after] += 1
+            self._count(namespace, after, 1)
         if before:
-            pods[before] -= 1
-            if not pods[before]:
-                del pods[before]
+            self._count(namespace, before, -1)
+        self._restated.add(namespace)
+
+    def _count(self, namespace: str, pod: Pod, number: int) -> None:
+        pods, account = self._pods[namespace], f"{namespace}/{pod.account}"
+        if not self._accounts[account] or self._accounts[account] + number == 0:
+            self._restated.update(self._policies)
+        _add(pods, pod, number)
+        _add(self._accounts, account, number)
         if not pods:
             del self._pods[namespace]
+
+    def take_restated(self) -> set[str]:
+        """Namespaces whose policies may have another status since the last call."""
+        restated, self._restated = self._restated, set()
+        return restated
 
     def status(self, policy: Policy, services: Collection[str]) -> Status:
         """What status says of a policy; `services` are those of its namespace."""
         namespace = policy.key[0]
-        accounts = {f"{space}/{pod.account}" for space, pods in self._pods.items() for pod in pods}
-        around = Around(self._pods.get(namespace, {}), list(self.of(namespace)), services, accounts)
+        if namespace not in self._deciders:
+            self._deciders[namespace] = [one for one in self.of(namespace) if decides_all(one)]
+        around = Around(self._pods.get(namespace, {}), self._deciders[namespace], services, self._accounts.keys())
         return status(policy, around, Lookup(namespace, *self._lookup))
 
     def of(self, namespace: str) -> Iterable[Policy]:
@@ -144,3 +166,10 @@ class Policies:
     def names_services(self, namespace: str) -> bool:
         """Does any policy there rest on what a Service or its routes say?"""
         return any(policy.target.service for policy in self.of(namespace))
+
+
+def _add(counts: Counter[T], key: T, number: int) -> None:
+    """What is not there takes no room."""
+    counts[key] += number
+    if not counts[key]:
+        del counts[key]

@@ -17,7 +17,8 @@ class Around:
 
     pods: Mapping[Pod, int]
     """How many are alike."""
-    policies: Collection[Policy]
+    deciders: Collection[Policy]
+    """Policies that leave no call to others."""
     services: Collection[str]
     accounts: Collection[str]
 
@@ -106,7 +107,7 @@ def _shadowed(policy: Policy, around: Around, chosen: Mapping[Pod, int], named: 
     """The policies that decide every call to all of its pods before it; empty when some calls are left to it."""
     if not chosen or policy.effect is Effect.LIMIT:
         return ""
-    rivals = [one for one in around.policies if _decides_all(one) and _before(one, policy)]
+    rivals = [one for one in around.deciders if _before(one, policy)]
     found: set[str] = set()
     for pod in chosen:
         for port in _ports(policy, pod, named):
@@ -117,7 +118,8 @@ def _shadowed(policy: Policy, around: Around, chosen: Mapping[Pod, int], named: 
     return ", ".join(sorted(found)[:LISTED])
 
 
-def _decides_all(policy: Policy) -> bool:
+def decides_all(policy: Policy) -> bool:
+    """Does it leave no call to its pods, at its ports, to others?"""
     in_force = not policy.faults and not policy.audit
     return in_force and not policy.target.route and any(not rule.clients and not rule.calls for rule in policy.rules)
 
