@@ -11,6 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from weft import gateway_api
 from weft.checks import (
     control_plane,
     dataplane,
@@ -204,6 +205,35 @@ def test_old_kubernetes(scene: Scene, kube: FakeKube) -> None:
     """1.28 has no native sidecars by default."""
     kube.on_request("GET", "/version", lambda _: {"major": "1", "minor": "28"})
     assert outcomes(kubernetes.VERSION, scene) == {"k8s-version": "Kubernetes is 1.28, and native sidecars need 1.29"}
+
+
+def crd(kind: str, version: str = "v1", bundle: str = "v1.7.0") -> dict[str, Any]:
+    """A kind of the Gateway API that is served in one version."""
+    meta = {"name": f"{kind}.gateway.networking.k8s.io", "annotations": {gateway_api.BUNDLE: bundle}}
+    spec = {"versions": [{"name": version, "served": True}]}
+    return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": meta, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "error"),
+    [
+        ([], None),
+        ([crd("httproutes"), crd("grpcroutes"), crd("referencegrants", "v1beta1")], ""),
+        ([crd("httproutes"), crd("grpcroutes")], "httproutes, grpcroutes, but not referencegrants"),
+        (
+            [crd("httproutes", "v1beta1", "v0.8.0"), crd("grpcroutes"), crd("referencegrants", "v1beta1")],
+            "httproutes v0.8.0 does not serve v1",
+        ),
+    ],
+)
+def test_the_gateway_apis_kinds(scene: Scene, kube: FakeKube, kinds: list[Any], error: str | None) -> None:
+    """None is fine, weft runs without; some, or a release that is too old, are told."""
+    for kind in kinds:
+        kube.put(kind)
+    found = outcomes(control_plane.CONFIG, scene).get("weft-gateway-api")
+    assert (found or "").endswith(error or "")
+    assert (found is None) == (error is None)
+    assert bool(found) == bool(error)
 
 
 def deployment(name: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from weft import render
+from weft import gateway_api, render
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.objects import namespace, pod
 
@@ -89,6 +89,25 @@ def test_already_installed(weft: Any, kube: FakeKube) -> None:
     assert (1, "", expected.format("weft upgrade | kubectl apply -f -")) == told(weft("install"))
     apply(kube, CORE, **{"meta.helm.sh/release-name": "mesh"})
     assert (1, "", expected.format("helm upgrade")) == told(weft("install"))
+
+
+def test_kinds_of_the_gateway_api(weft: Any, kube: FakeKube) -> None:
+    """Those that the cluster lacks, before weft is installed and after; what is there stays as it is."""
+    apply(kube, CORE)
+    kinds = [f"CustomResourceDefinition/{kind}.gateway.networking.k8s.io" for kind in gateway_api.SERVED]
+    result = weft("install", "--crds")
+    assert (result.exit_code, names(result.stdout), result.stderr) == (0, kinds, "")
+    apply(kube, gateway_api.definition("httproutes"), **{gateway_api.BUNDLE: "v1.2.0"})
+    result = weft("install", "--crds")
+    assert (names(result.stdout), result.stderr) == (kinds[1:], "httproutes: already installed, v1.2.0\n")
+    assert weft("install", "--crds", "--set", "a=b").exit_code == 1
+
+
+def test_the_bundled_kinds_are_served_as_weft_reads_them() -> None:
+    """Each in the version that destination watches, all of one release."""
+    crds = {kind: render.parse(gateway_api.definition(kind))[0] for kind in gateway_api.SERVED}
+    assert all(gateway_api.serves(kind, crd) for kind, crd in crds.items())
+    assert {gateway_api.version(crd) for crd in crds.values()} == {"v1.7.0"}
 
 
 def test_old_kubernetes(weft: Any, kube: FakeKube) -> None:

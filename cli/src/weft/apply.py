@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from weft.options import Target
 
 
-def apply(text: str, target: "Target") -> None:
-    """`kubectl apply -f -` with the same kubeconfig and context; what it says goes to stderr."""
+def apply(text: str, target: "Target", *options: str) -> None:
+    """`kubectl apply -f -` with these options and the same kubeconfig and context; what it says goes to stderr."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         raise Failure("--apply needs kubectl, which is not on PATH", "Install it, or apply the output another way.")
     chosen = {"--kubeconfig": target.kubeconfig, "--context": target.context}
-    options = [f"{name}={value}" for name, value in chosen.items() if value]
+    context = [f"{name}={value}" for name, value in chosen.items() if value]
     done = subprocess.run(
-        [kubectl, *options, "apply", "-f", "-"],
+        [kubectl, *context, "apply", *options, "-f", "-"],
         input=text,
         capture_output=True,
         text=True,

@@ -1,7 +1,7 @@
 """weft-config, weft-existence: is the control plane installed and running?"""
 
-from weft import installed
-from weft.checks.model import Category, Check, Scene, require
+from weft import gateway_api, installed
+from weft.checks.model import Category, Check, CheckSkippedError, Scene, require
 from weft.checks.pods import require_ready
 from weft.names import NAMESPACE
 
@@ -22,6 +22,17 @@ def _profiles(scene: Scene) -> None:
     require(scene.once(PROFILE_CRD), "there is no CustomResourceDefinition serviceprofiles.weft.dev")
 
 
+def _gateway_api(scene: Scene) -> None:
+    found = {kind: crd for kind, crd in gateway_api.found(scene.kube).items() if crd}
+    if not found:
+        raise CheckSkippedError
+    absent = ", ".join(kind for kind in gateway_api.SERVED if kind not in found)
+    require(not absent, f"of {gateway_api.GROUP} there are {', '.join(found)}, but not {absent}")
+    for kind, crd in found.items():
+        wanted = gateway_api.SERVED[kind]
+        require(gateway_api.serves(kind, crd), f"{kind} {gateway_api.version(crd)} does not serve {wanted}")
+
+
 CONFIG = Category(
     "weft-config",
     (
@@ -37,6 +48,13 @@ CONFIG = Category(
             "its CustomResourceDefinitions exist",
             _profiles,
             "Run `weft upgrade | kubectl apply -f -`.",
+        ),
+        Check(
+            "weft-gateway-api",
+            "the Gateway API's kinds are those that weft reads",
+            _gateway_api,
+            "Run `weft install --crds | kubectl apply --server-side -f -`; weft needs release v1.1 or newer.",
+            warning=True,
         ),
         Check(
             "weft-version",

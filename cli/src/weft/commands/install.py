@@ -49,13 +49,18 @@ def rendering_options(function: Function) -> Function:
 
 
 @click.command(cls=Command)
+@click.option("--crds", is_flag=True, help="Only the Gateway API's kinds that weft reads, where they are absent.")
 @rendering_options
 @pass_target
-def install(target: Target, /, ignore_cluster: bool, **options: Any) -> None:
+def install(target: Target, /, crds: bool, ignore_cluster: bool, **options: Any) -> None:
     """Print the control plane's manifests.
 
     `weft install | kubectl apply -f -` installs it; `weft check` then tells when it is ready.
+    `weft install --crds | kubectl apply --server-side -f -`, before or after, brings HTTPRoute and GRPCRoute.
     """
+    if crds:
+        _gateway_api(target, ignore_cluster, **options)
+        return
     manifests = _manifests(**options)
     if not ignore_cluster:
         _refuse_installed(_able_cluster(target))
@@ -141,6 +146,24 @@ def viz_uninstall(target: Target, ignore_cluster: bool) -> None:
         _refuse_none(objects, "viz")
         _refuse_helm(objects, "helm upgrade --set viz.enabled=false")
     _print(installed.to_delete(objects))
+
+
+def _gateway_api(target: Target, ignore_cluster: bool, **options: Any) -> None:
+    """The definitions that the cluster lacks. They are too large for the annotation of a client-side apply."""
+    from weft import apply, gateway_api
+
+    if options["settings"] or options["values"] or options["wait"] is not None:
+        raise Failure("--set, --values and --wait do not go with --crds", "The definitions are the same everywhere.")
+    present = {} if ignore_cluster else gateway_api.found(target.connect())
+    absent = [kind for kind in gateway_api.SERVED if not present.get(kind)]
+    for kind, crd in present.items():
+        if crd:
+            click.echo(f"{kind}: already installed, {gateway_api.version(crd)}", err=True)
+    text = "".join(f"---\n{gateway_api.definition(kind)}" for kind in absent)
+    if not options["applied"]:
+        _print(text)
+    elif text:
+        apply.apply(text, target, "--server-side")
 
 
 def _manifests(settings: tuple[str, ...], values: tuple[str, ...], applied: bool, wait: float | None) -> "Manifests":
