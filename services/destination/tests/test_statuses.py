@@ -163,3 +163,29 @@ async def test_a_policy_says_how_many_pods_it_is_about() -> None:
         await until(lambda: stated(kube) == (1, resolved))
         kube.put(custom("AccessPolicy", "shop", "menu", {"rules": []}))
         await until(lambda: stated(kube) == (0, {"Accepted": "Invalid"}))
+
+
+async def test_faulty_annotations_are_told() -> None:
+    """By an Event on the Service, once; and again when they are others."""
+
+    def put(kube: FakeKube, **annotations: str) -> None:
+        named = {f"config.weft.dev/{name}": value for name, value in annotations.items()}
+        kube.put(service("shop", "web", "10.96.0.1", annotations=named))
+
+    async with cluster() as kube:
+        events = kube.store.collection("/api/v1/events").objects
+        put(kube, retries="3")
+        await until(lambda: len(events) == 1)
+        put(kube, retries="3", other="x")
+        await until(lambda: len(events) == 2)
+        put(kube, retries="3")
+        put(kube)
+        put(kube, retries="4", color="red", size="7")
+        await until(lambda: len(events) == 3)
+        first = next(iter(events.values()))
+        assert (first["type"], first["reason"], first["involvedObject"]["name"]) == (
+            "Warning",
+            "FaultyAnnotation",
+            "web",
+        )
+        assert first["message"].startswith("annotation config.weft.dev/retries: a Service has no such setting")

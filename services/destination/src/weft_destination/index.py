@@ -32,7 +32,7 @@ class Index:
         self.namespaces: Table[Namespace] = Table(self._namespace_changed)
         self.access = Policies(self._service_access, self._route_calls, default_access)
         stated = PolicyReports(self.policies.rows, self.access, self.services.rows)
-        self.reports = Reports(self.gateway, self.profiles.rows, stated)
+        self.reports = Reports(self.gateway, self.services.rows, stated)
         self._services_by_ip: Groups[bytes, Key] = Groups()
         self._pods_by_ip: Groups[bytes, Key] = Groups()
         self._slices_by_service: Groups[Key, Key] = Groups()
@@ -144,6 +144,7 @@ class Index:
                 self._services_by_ip.add(ip, after.key)
             self._touch_service(after)
         self.gateway.service_changed(before, after)
+        self.reports.service_changed(before, after)
         if (before and before.access) != (after and after.access):
             self._touch_named(before or after)
 

@@ -56,6 +56,8 @@ class Service:
     external: bool = False
     """An ExternalName: a name of DNS, without endpoints of its own."""
     settings: Settings = NO_SETTINGS
+    faults: tuple[str, ...] = ()
+    """Of its annotations."""
 
     def port(self, number: int) -> ServicePort | None:
         """The port with this number."""

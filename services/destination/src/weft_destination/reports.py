@@ -1,4 +1,4 @@
-"""What the status of routes, profiles and policies says, and what it should say. Pure."""
+"""What users are to be told: statuses as they are and should be, faults of Services. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from weft_destination.conditions import Condition, Json, written
 from weft_destination.gateway.model import CONTROLLER, Parent, Route
 from weft_destination.gateway.store import Gateway
-from weft_destination.model import Key, Profile
+from weft_destination.model import Key, Service
 from weft_destination.policy_reports import PolicyReports
 
 POLICY = "AccessPolicy"
@@ -38,10 +38,11 @@ Wanted = Callable[[Key, Seen, str], Json | None]
 class Reports:
     """Statuses as they are, and which of them may be out of date."""
 
-    def __init__(self, gateway: Gateway, profiles: Mapping[Key, Profile], policies: PolicyReports) -> None:
+    def __init__(self, gateway: Gateway, services: Mapping[Key, Service], policies: PolicyReports) -> None:
         self._gateway = gateway
-        self._profiles = profiles
+        self._services = services
         self._policies = policies
+        self._faulty: dict[Key, None] = {}
         self._seen: dict[Subject, Seen] = {}
         self._stale: dict[Subject, None] = {}
         self._wanted: dict[str, Wanted] = {
@@ -68,6 +69,17 @@ class Reports:
     def all(self) -> None:
         """Each may be out of date: nobody looked until now."""
         self._stale = dict.fromkeys(self._seen)
+        self._faulty = {key: None for key, service in self._services.items() if service.faults}
+
+    def service_changed(self, before: Service | None, after: Service | None) -> None:
+        """A Service's annotations may have other faults."""
+        if after and after.faults and (before is None or before.faults != after.faults):
+            self._faulty[after.key] = None
+
+    def take_faulty(self) -> list[tuple[Key, tuple[str, ...]]]:
+        """The Services whose annotations have faults that were not taken yet."""
+        faulty, self._faulty = self._faulty, {}
+        return [(key, self._services[key].faults) for key in faulty if key in self._services]
 
     def later(self, subject: Subject) -> None:
         """This one is to be looked at again."""

@@ -1,6 +1,8 @@
-"""Writes the status of routes, profiles and policies: from the one replica that holds the Lease, only what changed."""
+"""Writes the status of routes, profiles and policies, and Events about faulty annotations of Services: from the one
+replica that holds the Lease, only what changed."""
 
 import asyncio
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +11,7 @@ import structlog
 from weft_kube.api import ApiError, KubeApi
 
 from weft_destination.conditions import Json
+from weft_destination.model import Key
 from weft_destination.reports import Reports, Seen, Subject
 
 log = structlog.get_logger()
@@ -26,6 +29,7 @@ AT_ONCE = 50
 """Statuses looked at before other work has its turn."""
 
 FAILED_SECONDS = 5.0
+MESSAGE = 1024
 PATIENCE_SECONDS = 300.0
 """The longest pause between writing the same status again, which somebody else writes over each time."""
 
@@ -55,6 +59,8 @@ class Statuses:
                 if number % AT_ONCE == AT_ONCE - 1:
                     await asyncio.sleep(0)
             self._forget(stale)
+            for key, faults in self._reports.take_faulty():
+                await self._warn(key, "; ".join(faults))
             await asyncio.sleep(LOOK_SECONDS)
 
     def _forget(self, looked: list[Subject]) -> None:
@@ -62,6 +68,17 @@ class Statuses:
         if looked:
             old = asyncio.get_running_loop().time() - PATIENCE_SECONDS
             self._written = {subject: last for subject, last in self._written.items() if last[1] > old}
+
+    async def _warn(self, service: Key, message: str) -> None:
+        """An Event; what was told already has the same name, and is not told again."""
+        namespace, name = service
+        body = warning(namespace, name, message, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        log.warning("service has faulty annotations", service=f"{namespace}/{name}", faults=message)
+        try:
+            await self._api.create(f"/api/v1/namespaces/{namespace}/events", body)
+        except FAILURES as error:
+            if not (isinstance(error, ApiError) and error.status == 409):
+                log.warning("event not written", service=f"{namespace}/{name}", error=str(error))
 
     async def _look(self, subject: Subject) -> bool:
         """Writes a status, if it is out of date; False when the API server cannot be written to."""
@@ -104,6 +121,24 @@ class Statuses:
         elif status != 404:
             log.warning("status not written", kind=subject.kind, object="/".join(subject.key), error=str(error))
         return status in (404, 409, 422)
+
+
+def warning(namespace: str, name: str, message: str, now: str) -> Json:
+    """A Warning about a Service."""
+    mark = hashlib.blake2b(message.encode(), digest_size=5).hexdigest()
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{name}.weft-{mark}", "namespace": namespace},
+        "involvedObject": {"apiVersion": "v1", "kind": "Service", "name": name, "namespace": namespace},
+        "type": "Warning",
+        "reason": "FaultyAnnotation",
+        "message": message[:MESSAGE],
+        "source": {"component": "weft-destination"},
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
 
 
 def timeless(value: Any) -> Any:

@@ -15,6 +15,7 @@ from weft_destination import model
 from weft_destination.model import Ports
 from weft_destination.policy import facts
 from weft_destination.protocols import by_declaration, of_service_port
+from weft_destination.settings import read_settings
 
 NOT_REDIRECTED = (range(names.PORT_TAP, names.PORT_TAP + 1), range(names.PORT_ADMIN, names.PORT_ADMIN + 1))
 ONLY_NOT_REDIRECTED = Ports(NOT_REDIRECTED)
@@ -48,9 +49,15 @@ def service(obj: objects.Service) -> model.Service:
     """A Service's TCP ports and addresses."""
     opaque = _annotated_ports(obj.metadata, names.OPAQUE_PORTS)
     ports = (_service_port(port, opaque) for port in obj.spec.ports if port.protocol == "TCP")
-    external = obj.spec.type == "ExternalName"
+    settings, faults = read_settings(obj.metadata.annotations)
     return model.Service(
-        _key(obj), _packed_all(obj.spec.cluster_ips), tuple(ports), access=facts.service(obj), external=external
+        _key(obj),
+        _packed_all(obj.spec.cluster_ips),
+        tuple(ports),
+        access=facts.service(obj),
+        external=obj.spec.type == "ExternalName",
+        settings=settings,
+        faults=faults,
     )
 
 
