@@ -6,7 +6,6 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import structlog
 from weft_kube.api import ApiError, KubeApi
 
@@ -33,7 +32,7 @@ MESSAGE = 1024
 PATIENCE_SECONDS = 300.0
 """The longest pause between writing the same status again, which somebody else writes over each time."""
 
-FAILURES = (ApiError, aiohttp.ClientError, OSError, TimeoutError)
+FAILURES = (ApiError, OSError, TimeoutError)
 
 
 class Statuses:
