@@ -50,7 +50,7 @@ lint: ## Style of Python, Rust and shell; who imports whom
 types: ## mypy --strict over every Python unit
 	$(run) mypy $(addprefix -p ,$(python_units) releases)
 
-generated := proto/python proxy/api/src/generated demo/teahouse/src/teahouse/v1 charts/mesh/charts/viz/files/dashboards docs/injection.md docs/cli.md docs/compatibility.md
+generated := proto/python proxy/api/src/generated demo/teahouse/src/teahouse/v1 charts/mesh/charts/viz/files/dashboards docs/injection.md docs/cli.md docs/compatibility.md docs/values.md
 
 gen: ## Regenerate what is generated: contracts in Python and Rust, Grafana's dashboards, pages of options and commands
 	$(run) python libs/sidecar/gen.py
@@ -59,6 +59,7 @@ gen: ## Regenerate what is generated: contracts in Python and Rust, Grafana's da
 	$(releases) gen
 	$(run) python demo/teahouse/gen.py
 	$(run) python charts/grafana/generate.py
+	$(run) python charts/values_page.py
 	cd proxy && cargo run -q --locked -p weft-api --features generate
 
 gen-check: gen ## Fail when what is committed differs from what is generated
@@ -80,7 +81,8 @@ test-proxy: tools proxy-tools ## The proxy: units, pairs in network namespaces w
 
 chart-test: manifests ## The chart, as helm renders it, and Prometheus' rules by promtool
 	@command -v promtool >/dev/null || tests/cluster/tools/debs.sh prometheus
-	PATH="$$(tests/cluster/cluster tools):$$PATH" $(run) pytest charts
+	@cd charts/mesh/tests/score && go build -o $(cache)/chart-tools/ github.com/zegl/kube-score/cmd/kube-score
+	PATH="$(cache)/chart-tools:$$(tests/cluster/cluster tools):$$PATH" $(run) --group chart pytest charts
 
 manifests: ## Render the chart for the CLI's wheel (weft install)
 	@tests/cluster/tools/build client

@@ -4,7 +4,7 @@ capabilities: rules of the pod's own network namespace cannot be made otherwise.
 */}}
 {{- define "weft.init" -}}
 name: weft-init
-image: {{ include "weft.image" (dict "root" .root "name" "proxy-init" "tag" .root.Values.proxyInit.tag) }}
+image: {{ include "weft.image" (dict "root" .root "name" "proxy-init" "values" .root.Values.proxyInit) }}
 imagePullPolicy: {{ .root.Values.global.image.pullPolicy }}
 args:
   - --inbound-port

@@ -32,9 +32,9 @@ labels:
   {{- include "weft.labels" . | nindent 2 }}
 {{- end }}
 
-{{/* A reference to an image: (dict "root" $ "name" "destination" "tag" "0.1.0") */}}
+{{/* A reference to an image: (dict "root" $ "name" "destination" "values" .Values.destination), of which `tag` and `digest` */}}
 {{- define "weft.image" -}}
-{{ .root.Values.global.image.prefix }}{{ .name }}:{{ .tag }}
+{{ .root.Values.global.image.prefix }}{{ .name }}:{{ .values.tag }}{{ with .values.digest }}@{{ . }}{{ end }}
 {{- end }}
 
 {{/* SPIFFE ID of a service account of the control plane: (dict "root" $ "account" "identity") */}}

@@ -15,7 +15,7 @@ control plane include it (mode gateway: no redirection; it terminates mesh TLS o
 {{- define "weft.proxy" -}}
 {{- $global := .root.Values.global }}
 name: weft-proxy
-image: {{ include "weft.image" (dict "root" .root "name" "proxy" "tag" $global.proxy.tag) }}
+image: {{ include "weft.image" (dict "root" .root "name" "proxy" "values" $global.proxy) }}
 imagePullPolicy: {{ $global.image.pullPolicy }}
 {{- if .native }}
 restartPolicy: Always

@@ -11,11 +11,33 @@ capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
-{{/* First fields of a pod's spec: (dict "root" $ "component" "destination") */}}
+{{/* First fields of a pod's spec: (dict "root" $ "component" "destination" "replicas" 1) */}}
 {{- define "weft.podSpec" -}}
+{{- $pods := .root.Values.global.pods -}}
 serviceAccountName: {{ .component }}
 enableServiceLinks: false
-nodeSelector: {kubernetes.io/os: linux}
+{{- with $pods.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+nodeSelector:
+  {{- toYaml $pods.nodeSelector | nindent 2 }}
+{{- with $pods.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if gt (int .replicas) 1 }}
+# Replicas stand apart where they can: one zone or one node that fails takes no more than its share.
+topologySpreadConstraints:
+  {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "weft.selector" $ | nindent 8 }}
+    matchLabelKeys: [pod-template-hash]
+  {{- end }}
+{{- end }}
 securityContext:
   runAsNonRoot: true
   seccompProfile: {type: RuntimeDefault}
@@ -32,14 +54,14 @@ The container of one of weft's Python services:
 
 (dict "root" $
       "component" "destination"       name of container and image
-      "values"    .Values.destination with `tag` and `resources`
+      "values"    .Values.destination with `tag`, `digest` and `resources`
       "env"       dict of environment variables beside those that all have
       "ports"     list of dict "name" "containerPort" beside admin
       "mounts"    dict of volume name → path, mounted read-only; the volume `tmp` may be written)
 */}}
 {{- define "weft.serviceContainer" -}}
 name: {{ .component }}
-image: {{ include "weft.image" (dict "root" .root "name" .component "tag" .values.tag) }}
+image: {{ include "weft.image" (dict "root" .root "name" .component "values" .values) }}
 imagePullPolicy: {{ .root.Values.global.image.pullPolicy }}
 env:
   - {name: WEFT_LOG_LEVEL, value: {{ .root.Values.global.logLevel }}}
@@ -101,6 +123,33 @@ spec:
     {{- range .ports }}
     - {name: {{ .name }}, port: {{ .port }}, targetPort: {{ .targetPort }}}
     {{- end }}
+{{- end }}
+
+{{/*
+Who may open connections to a component's pods: (dict "root" $ "component" "destination" "public" (list 8086)). Everybody to
+its public ports, weft's own namespace to all (Prometheus scrapes, tap dials proxies, web asks Prometheus), others to none.
+*/}}
+{{- define "weft.networkPolicy" -}}
+{{- if .root.Values.global.networkPolicies }}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  {{- include "weft.metadata" . | nindent 2 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "weft.selector" . | nindent 6 }}
+  policyTypes: [Ingress]
+  ingress:
+    - from:
+        - podSelector: {}
+    {{- with .public }}
+    - ports:
+        {{- range . }}
+        - port: {{ . }}
+        {{- end }}
+    {{- end }}
+{{- end }}
 {{- end }}
 
 {{/* Binds ClusterRole weft-<component> to the component's ServiceAccount: (dict "root" $ "component" "destination") */}}

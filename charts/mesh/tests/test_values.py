@@ -1,12 +1,16 @@
 """Values: typed, documented, and nothing unknown slips through."""
 
+import json
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 CHART = Path(__file__).parents[1]
+PAGE = runpy.run_path(str(CHART.parent / "values_page.py"))
 
 
 def test_lint_is_strictly_clean(helm: Any) -> None:
@@ -36,12 +40,40 @@ def test_unknown_keys_are_refused(helm: Any, place: str) -> None:
         "injector.failurePolicy=Maybe",
         "destination.replicas=0",
         "identity.tag=a/b",
+        "identity.digest=sha256:short",
     ],
 )
 def test_invalid_values_are_refused(helm: Any, setting: str) -> None:
     """Before anything reaches the cluster."""
     with pytest.raises(Exception, match=f"at '/{setting.split('=', maxsplit=1)[0].replace('.', '/')}'"):
         helm.render(setting)
+
+
+@pytest.mark.parametrize("chart", [CHART, CHART / "charts/viz"], ids=["mesh", "viz"])
+def test_every_value_is_documented(chart: Path) -> None:
+    """By the comment above it, or where its kind is the same everywhere, by the schema."""
+    assert [value.key for value in PAGE["values"](chart) if not value.meaning] == []
+
+
+@pytest.mark.parametrize("chart", [CHART, CHART / "charts/viz"], ids=["mesh", "viz"])
+def test_the_schema_knows_just_the_values_there_are(chart: Path) -> None:
+    """A key that only the schema has would be set in vain."""
+    schema = json.loads((chart / "values.schema.json").read_text())
+    from_parent = {"global", "enabled"} if chart.name == "viz" else set()
+
+    def compare(given: dict[str, Any], node: dict[str, Any]) -> None:
+        node = schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+        if "properties" in node and "description" not in node:
+            assert node["properties"].keys() - (from_parent if node is schema else set()) == given.keys()
+            for name, value in given.items():
+                compare(value, node["properties"][name])
+
+    compare(yaml.safe_load((chart / "values.yaml").read_text()), schema)
+
+
+def test_the_page_of_values_is_made_of_them() -> None:
+    """`make gen` writes it."""
+    assert PAGE["page"]() == PAGE["PAGE"].read_text()
 
 
 @pytest.mark.parametrize("release", ["weft", "other"])

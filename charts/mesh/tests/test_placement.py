@@ -1,0 +1,80 @@
+"""Where weft's pods run, from which registry, and who may reach them."""
+
+from typing import Any
+
+import pytest
+
+UNITS = ("destination", "identity", "injector", "spValidator", "viz.tap")
+DIGEST = "sha256:" + "a" * 64
+
+
+def test_secrets_of_the_registry_reach_every_pod(helm: Any) -> None:
+    """The subchart's too."""
+    pods = helm.render("viz.enabled=true", "global.image.pullSecrets={one,two}").pods()
+
+    assert [spec["imagePullSecrets"] for spec in pods.values()] == [[{"name": "one"}, {"name": "two"}]] * len(pods)
+
+
+def test_placement_reaches_every_pod(helm: Any) -> None:
+    """Priority, nodes and taints are one value each."""
+    toleration = "global.pods.tolerations[0].key=infra"
+    settings = (
+        "global.pods.priorityClassName=system-cluster-critical",
+        "global.pods.nodeSelector.pool=infra",
+        toleration,
+    )
+    placed = {
+        (spec["priorityClassName"], spec["nodeSelector"]["pool"], spec["tolerations"][0]["key"])
+        for spec in helm.render("viz.enabled=true", *settings).pods().values()
+    }
+
+    assert placed == {("system-cluster-critical", "infra", "infra")}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_replicas_are_spread_over_zones_and_nodes(helm: Any, unit: str) -> None:
+    """By the labels of their own pods; where it cannot be, they run all the same. One replica needs no such rule."""
+    many, one = (helm.render("viz.enabled=true", f"{unit}.replicas={replicas}") for replicas in (2, 1))
+    (deployment,) = [d for d in many.of("Deployment") if "topologySpreadConstraints" in d["spec"]["template"]["spec"]]
+    template = deployment["spec"]["template"]
+    spread = template["spec"]["topologySpreadConstraints"]
+
+    assert [rule["topologyKey"] for rule in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    assert {rule["whenUnsatisfiable"] for rule in spread} == {"ScheduleAnyway"}
+    assert all(
+        rule["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items() for rule in spread
+    )
+    assert [name for name, spec in one.pods().items() if "topologySpreadConstraints" in spec] == []
+
+
+def test_a_digest_pins_an_image_wherever_it_is_named(helm: Any) -> None:
+    """The proxy's in the control plane and in what is injected; the version that pods tell stays the tag."""
+    objects = helm.render("viz.enabled=true", f"global.proxy.digest={DIGEST}")
+    pinned = {c["image"] for _, c in objects.containers() if c["name"] == "weft-proxy"}
+    template = objects.one("ConfigMap", "weft-proxy-template")["data"]["template.json"]
+
+    assert pinned == {f"ghcr.io/weft-mesh/proxy:0.1.0@{DIGEST}"}
+    assert template.count(f"proxy:0.1.0@{DIGEST}") == 1
+    assert '"version": "0.1.0"' in template
+
+
+def test_network_policies_are_off_unless_asked_for(mesh: Any) -> None:
+    """A cluster that enforces them may have its own."""
+    assert mesh.of("NetworkPolicy") == []
+
+
+@pytest.mark.parametrize("exposed", [False, True])
+def test_strangers_reach_public_ports_only(helm: Any, exposed: bool) -> None:
+    """Every pod of weft is held to what its Service offers to all; the namespace itself may do more."""
+    objects = helm.render("viz.enabled=true", "global.networkPolicies=true", f"viz.web.expose={str(exposed).lower()}")
+    public = {}
+    for policy in objects.of("NetworkPolicy"):
+        own, *others = policy["spec"]["ingress"]
+        assert own == {"from": [{"podSelector": {}}]}
+        public[policy["metadata"]["name"]] = [port["port"] for rule in others for port in rule["ports"]]
+
+    assert public.keys() == objects.pods().keys()
+    assert public == {
+        "destination": [8086], "identity": [8080], "injector": [8443], "sp-validator": [8443], "tap": [8089],
+        "web": [8084] if exposed else [], "prometheus": [], "grafana": [],
+    }  # fmt: skip

@@ -1,0 +1,92 @@
+"""docs/values.md from values.yaml and its schema, for chart and subchart: `python charts/values_page.py` (make gen)."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+CHART = Path(__file__).parent / "mesh"
+PAGE = Path(__file__).parents[1] / "docs/values.md"
+INTRODUCTION = """# Values of the chart
+
+Made from `charts/mesh/values.yaml` and its schema by `make gen`. Unknown keys and wrong types are refused. They are set
+by `helm … --set KEY=VALUE` or `--values FILE`, and `weft install` takes the same options.
+"""
+
+Json = Mapping[str, Any]
+
+
+class Value(NamedTuple):
+    """One value: its dotted key, default, what may be set and what it means."""
+
+    key: str
+    default: Any
+    allowed: str
+    meaning: str
+
+
+def page() -> str:
+    """The whole page."""
+    viz = [value._replace(key=f"viz.{value.key}") for value in values(CHART / "charts/viz")]
+    return f"{INTRODUCTION}\n{_table(values(CHART))}\n\n## Subchart viz\n\n{_table(viz)}\n"
+
+
+def values(chart: Path) -> list[Value]:
+    """Every value of one chart, in the file's order."""
+    text, schema = (chart / "values.yaml").read_text(), json.loads((chart / "values.schema.json").read_text())
+    told = comments(text)
+    return [
+        Value(key, default, _allowed(node), told.get(key) or node.get("description", ""))
+        for key, default, node in _leaves(yaml.safe_load(text), schema, schema["$defs"])
+    ]
+
+
+def comments(text: str) -> dict[str, str]:
+    """What stands in comments directly above each key, by its dotted key."""
+    found: dict[str, str] = {}
+    path: list[str] = []
+    told: list[str] = []
+    for line in text.splitlines():
+        if comment := re.match(r" *# ?(.*)", line):
+            told.append(comment[1])
+            continue
+        if key := re.match(r"( *)([A-Za-z]+):", line):
+            path = [*path[: len(key[1]) // 2], key[2]]
+            found[".".join(path)] = " ".join(told)
+        told = []
+    return found
+
+
+def _leaves(given: Json, schema: Json, kinds: Json, prefix: str = "") -> Iterator[tuple[str, Any, Json]]:
+    for name, default in given.items():
+        node = schema["properties"][name]
+        node = kinds[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+        if "properties" in node and "description" not in node:
+            yield from _leaves(default, node, kinds, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", default, node
+
+
+def _allowed(node: Json) -> str:
+    if "enum" in node:
+        return ", ".join(f"`{one}`" for one in node["enum"])
+    types = node.get("type", "")
+    bound = f" from {node['minimum']}" if "minimum" in node else ""
+    return (types if isinstance(types, str) else " or ".join(types)) + bound
+
+
+def _table(rows: list[Value]) -> str:
+    lines = [f"| `{row.key}` | `{json.dumps(row.default)}` | {row.allowed} | {_text(row.meaning)} |" for row in rows]
+    return "\n".join(["| value | default | what | meaning |", "|---|---|---|---|", *lines])
+
+
+def _text(comment: str) -> str:
+    """A comment as Markdown: words that look like HTML are none."""
+    return comment.replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
