@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from weft_sidecar.options import Setting
-from weft_sidecar.patch import Workload, patch
+from weft_sidecar.patch import Workload, declared_ports, patch
 from weft_sidecar.template import Template
 from weft_sidecar.verdict import Skip, skip_reason
 from weft_testkit.golden import expected, pretty
@@ -88,3 +88,12 @@ def test_the_template_is_not_changed(deployment_pod: Json, template: Template) -
 
     assert first != plain
     assert patch(deployment_pod, template, FOUND, WEB) == first
+
+
+def test_the_proxy_learns_which_ports_are_declared() -> None:
+    """Those of TCP, of all containers, each once."""
+    sidecar = {"name": "log", "ports": [{"containerPort": 9000}]}
+    web = {"name": "web", "ports": [{"containerPort": 8080}, {"containerPort": 53, "protocol": "UDP"}]}
+    copy = {"name": "copy", "ports": [{"containerPort": 8080, "protocol": "TCP"}]}
+
+    assert declared_ports({"initContainers": [sidecar], "containers": [web, copy]}) == [8080, 9000]

@@ -75,6 +75,7 @@ fn line(exchange: &Exchange, skipped: u64) -> String {
     if let Some(error) = &exchange.error {
         line.text("error", error);
     }
+    line.text("audited", exchange.audited.as_deref().unwrap_or_default());
     if skipped > 0 {
         line.number("skipped", format_args!("{skipped}"));
     }
@@ -162,6 +163,7 @@ mod tests {
             request_headers: http::HeaderMap::new(),
             response_headers: http::HeaderMap::new(),
             error: None,
+            audited: None,
         }
     }
 

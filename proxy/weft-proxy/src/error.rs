@@ -1,6 +1,7 @@
 //! What can go wrong on the data path: a stable code, a cause in words, and how a client is told.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Stable codes: part of `weft-error`, of the body and of `weft_proxy_errors_total{code}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,11 +122,13 @@ impl Code {
 pub struct Error {
     pub code: Code,
     pub cause: String,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
 }
 
 impl Error {
     pub fn new(code: Code, cause: impl Into<String>) -> Self {
-        Self { code, cause: cause.into() }
+        Self { code, cause: cause.into(), retry_after: None }
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::StartHandshake;
 
+use self::guard::Guard;
 use crate::balance::node::Node;
 use crate::connect;
 use crate::copy;
@@ -25,9 +26,11 @@ use crate::io::Io;
 use crate::lookahead::Lookahead;
 use crate::metrics::Tls;
 use crate::outbound;
+use crate::policy::Call;
 use crate::socket;
 use crate::worker::Worker;
 
+mod guard;
 pub mod request;
 
 /// A ClientHello is complete within this long.
@@ -136,9 +139,11 @@ impl Conn {
         };
         let config = self.worker.shared.identity.server_config();
         let config = config.ok_or_else(|| Error::new(Code::Tls, "this proxy has no certificate yet"))?;
-        // First, so that an application that cannot be reached fails the handshake, and the peer goes elsewhere.
+        // First, so that an application that cannot be reached fails the handshake, and the peer goes elsewhere; unless
+        // it must not hear of everybody.
         let is_raw = hello::is_raw(&accepted.client_hello());
-        let raw = if is_raw && !self.is_http() { Some(Box::pin(self.open()).await?) } else { None };
+        let open_first = is_raw && !self.is_http() && self.inbound.borrow().access.is_none();
+        let raw = if open_first { Some(Box::pin(self.open()).await?) } else { None };
         let handshake = StartHandshake::from_parts(accepted, Lookahead::new(stream)).into_stream(config);
         let refused =
             |e: std::io::Error| Error::new(Code::Tls, format!("client {}: {}", self.source, chain(&e)));
@@ -150,33 +155,33 @@ impl Conn {
         self.worker.set_outsider(self.source.ip(), false);
         let io = Io::tls_server(tls);
         if let Some(server) = raw {
-            Box::pin(self.copy(io, server, Tls::True, Some(id))).await;
-            return Ok(());
+            let guard = self.guard(Some(id));
+            return Box::pin(self.copy(io, server, Tls::True, guard)).await;
         }
         if is_raw {
-            return Box::pin(self.serve_raw_http(io, id)).await;
+            return Box::pin(self.serve_raw(io, id)).await;
         }
         Box::pin(self.serve_http(io, true, Tls::True, Some(id))).await
     }
 
-    /// Bytes of a peer for a port that speaks HTTP: an upgrade, mostly. Who the peer is is told here as well.
-    async fn serve_raw_http(self, mut io: Io, id: Arc<str>) -> Result<(), Error> {
+    /// Bytes of a peer. Where only requests may come in they are looked into: an upgrade, mostly. Who the peer is is told
+    /// to the application here as well.
+    async fn serve_raw(self, mut io: Io, id: Arc<str>) -> Result<(), Error> {
+        let guard = self.guard(Some(id.clone()));
+        if !self.is_http() && (self.protocol() == Protocol::Opaque || guard.allows(self.bytes())) {
+            self.admit(&guard, &io)?;
+            let server = self.open().await?;
+            return self.copy(io, server, Tls::True, guard).await;
+        }
         let mut buf = BytesMut::new();
-        let kind = async {
-            loop {
-                match detect::classify(&buf) {
-                    Some(kind) => return Ok(kind),
-                    None if io.read_buf(&mut buf).await? == 0 => return Ok(Kind::Opaque),
-                    None => {}
-                }
-            }
-        };
-        let refused = || Error::new(Code::Protocol, "no HTTP for a port that speaks HTTP");
-        match tokio::time::timeout(HELLO, kind).await.map_err(|_| refused())?.map_err(failed)? {
+        match read_kind(&mut io, &mut buf).await? {
             kind @ (Kind::Http1 | Kind::Http2) => {
                 self.serve_http(io.prefixed(buf.freeze()), kind == Kind::Http2, Tls::True, Some(id)).await
             }
-            Kind::Tls | Kind::Opaque => Err(refused()),
+            Kind::Tls | Kind::Opaque => {
+                self.admit(&guard, &io)?;
+                Err(Error::new(Code::Protocol, "no HTTP for a port that speaks HTTP"))
+            }
         }
     }
 
@@ -184,15 +189,31 @@ impl Conn {
         let vigil = self.worker.vigils.begin(!http2);
         let io = self.metered(io, tls, id.as_deref()).watched(&vigil);
         let live = self.worker.shared.drain.live();
+        let guard = self.guard(id);
         let client =
-            Rc::new(request::Client::new(self.worker, self.app, self.source, tls, id, vigil.clone()));
+            Rc::new(request::Client::new(self.worker, self.app, self.source, tls, guard, vigil.clone()));
         vigil.over(server::serve(io, http2, live, move |r| request::answer(client.clone(), r))).await
     }
 
     async fn serve_tcp(self, stream: TcpStream, buf: BytesMut, tls: Tls) -> Result<(), Error> {
+        let (guard, io) = (self.guard(None), Io::tcp(stream));
+        self.admit(&guard, &io)?;
         let server = self.open().await?;
-        self.copy(Io::tcp(stream).prefixed(buf.freeze()), server, tls, None).await;
-        Ok(())
+        self.copy(io.prefixed(buf.freeze()), server, tls, guard).await
+    }
+
+    fn guard(&self, id: Option<Arc<str>>) -> Rc<Guard> {
+        Guard::new(self.worker.clone(), self.inbound.clone(), self.source, self.app.endpoint.addr, id)
+    }
+
+    /// What this connection is to policies when it is not HTTP.
+    fn bytes(&self) -> Call<'static> {
+        Call::Bytes { opaque: self.protocol() == Protocol::Opaque }
+    }
+
+    /// Resets a connection that is not HTTP and may not come in.
+    fn admit(&self, guard: &Guard, io: &Io) -> Result<(), Error> {
+        guard.admit(self.bytes()).inspect_err(|_| io.reset())
     }
 
     /// A connection to the application.
@@ -200,15 +221,25 @@ impl Conn {
         connect::open(&self.worker, &self.app, ALPN_TCP, None).await
     }
 
-    async fn copy(&self, client: Io, mut server: Io, tls: Tls, id: Option<Arc<str>>) {
+    /// Until both sides have ended, or a change of policies ends it.
+    async fn copy(&self, client: Io, mut server: Io, tls: Tls, guard: Rc<Guard>) -> Result<(), Error> {
         let _live = self.worker.shared.drain.live();
         let vigil = self.worker.vigils.begin(false);
-        let mut client = self.metered(client, tls, id.as_deref()).watched(&vigil);
-        copy::watched(&mut client, &mut server, &vigil).await;
+        let mut client = self.metered(client, tls, guard.identity.as_deref()).watched(&vigil);
+        let revoked = tokio::select! {
+            () = copy::watched(&mut client, &mut server, &vigil) => return Ok(()),
+            revoked = guard.revoked(self.bytes()) => revoked,
+        };
+        client.reset();
+        Err(revoked)
     }
 
     /// The client waits: whoever speaks first, it or the application, shows what this is.
     async fn serve_silent(self, stream: TcpStream, mut buf: BytesMut) -> Result<(), Error> {
+        let guard = self.guard(None);
+        if !guard.allows(self.bytes()) {
+            return Box::pin(self.serve_late(guard, stream, buf)).await;
+        }
         let mut server = self.open().await?;
         let mut words = BytesMut::with_capacity(FIRST_WORDS);
         let by_client = tokio::select! {
@@ -242,9 +273,17 @@ impl Conn {
             _ => {
                 let client = Io::tcp(stream).prefixed(buf.freeze());
                 let server = server.prefixed(words.freeze());
-                self.copy(client, server, Tls::NoIdentity, None).await;
-                Ok(())
+                self.admit(&guard, &client)?;
+                self.copy(client, server, Tls::NoIdentity, guard).await
             }
+        }
+    }
+
+    /// A silent client that may bring requests, or mesh TLS, and nothing else: no application speaks to it first.
+    async fn serve_late(self, guard: Rc<Guard>, stream: TcpStream, mut buf: BytesMut) -> Result<(), Error> {
+        match detect::detect(&stream, &mut buf, Patience::Silence(HELLO)).await.map_err(failed)? {
+            Found::Kind(kind) => self.serve_plain(stream, buf, kind).await,
+            Found::Silent | Found::Closed => self.admit(&guard, &Io::tcp(stream)),
         }
     }
 
@@ -264,6 +303,20 @@ impl Conn {
         let peer = self.worker.caller_peer(tls, id);
         io.metered(self.worker.shared.metrics.connections(&peer).open())
     }
+}
+
+/// What comes in an open connection, from its first bytes.
+async fn read_kind(io: &mut Io, buf: &mut BytesMut) -> Result<Kind, Error> {
+    let kind = async {
+        loop {
+            match detect::classify(buf) {
+                Some(kind) => return Ok(kind),
+                None if io.read_buf(buf).await? == 0 => return Ok(Kind::Opaque),
+                None => {}
+            }
+        }
+    };
+    tokio::time::timeout(HELLO, kind).await.unwrap_or(Ok(Kind::Opaque)).map_err(failed)
 }
 
 /// Bytes that the application could read as a request and this proxy does not, or anything but HTTP for a port that

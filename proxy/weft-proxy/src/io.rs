@@ -13,6 +13,7 @@ use tokio_rustls::{client, server};
 
 use crate::lookahead::Lookahead;
 use crate::metrics::Meter;
+use crate::socket;
 use crate::vigil::{Moves, Vigil};
 
 /// Up to this size copying pieces together costs less than handing the kernel a list of them.
@@ -72,6 +73,16 @@ impl Io {
     pub fn watched(mut self, vigil: &Vigil) -> Self {
         self.moves = Some(vigil.moves.clone());
         self
+    }
+
+    /// Dropping it then resets the connection.
+    pub fn reset(&self) {
+        let socket = match &self.kind {
+            Kind::Tcp(stream) => stream,
+            Kind::Client(tls) => tls.get_ref().0.socket(),
+            Kind::Server(tls) => tls.get_ref().0.socket(),
+        };
+        let _ = socket::reset(socket);
     }
 
     fn wrote(&self, n: usize) {

@@ -10,6 +10,7 @@ pub mod config;
 pub mod connect;
 pub mod control;
 pub mod copy;
+pub mod denial;
 pub mod detect;
 pub mod discovery;
 pub mod drain;

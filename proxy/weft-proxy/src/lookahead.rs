@@ -27,6 +27,10 @@ impl Lookahead {
         Self { stream, held: Vec::new(), at: 0 }
     }
 
+    pub fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
+
     fn take_held(&mut self, buf: &mut ReadBuf<'_>) {
         let n = buf.remaining().min(self.held.len() - self.at);
         buf.put_slice(&self.held[self.at..self.at + n]);

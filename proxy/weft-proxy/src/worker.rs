@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::balance::node::{Group, Node};
 use crate::balance::{Balancer, Lots};
 use crate::config::Config;
+use crate::denial::Denials;
 use crate::discovery::{Breaker, Discovery, DstLabels, Endpoint, ServicePort};
 use crate::drain::Drain;
 use crate::error::{Code, Error};
@@ -42,6 +43,7 @@ pub struct Shared {
     pub ring: Arc<Ring>,
     pub metrics: Metrics,
     pub drain: Drain,
+    pub denials: Denials,
     /// This pod, as the `dst_*` labels of inbound traffic.
     pub own: Arc<DstLabels>,
     pub own_ips: Arc<[IpAddr]>,
@@ -72,6 +74,7 @@ impl Shared {
             metrics: Metrics::default(),
             http_ports: PortSet::default(),
             drain: Drain::default(),
+            denials: Denials::default(),
             config,
             identity,
             discovery,

@@ -42,6 +42,7 @@ fn exchange(path: &str) -> Exchange {
         request_headers: HeaderMap::new(),
         response_headers: HeaderMap::new(),
         error: None,
+        audited: None,
     }
 }
 

@@ -61,7 +61,16 @@ def sidecar_of_pod(
     sidecar.set_env("WEFT_WORKLOAD", f"{workload.kind}/{workload.label}")
     if probed:
         sidecar.set_env("WEFT_PROBE_PORTS", probes.ports(probed))
+    if declared := declared_ports(pod.get("spec") or {}):
+        sidecar.set_env("WEFT_INBOUND_PORTS", ",".join(map(str, declared)))
     return sidecar, probed
+
+
+def declared_ports(spec: Mapping[str, Any]) -> list[int]:
+    """TCP ports that the containers declare, each once: the proxy asks from its start who may call them."""
+    containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+    ports = [port for container in containers for port in container.get("ports") or []]
+    return sorted({port["containerPort"] for port in ports if port.get("protocol", "TCP") == "TCP"})
 
 
 def labels(template: Template, workload: Workload) -> dict[str, str]:

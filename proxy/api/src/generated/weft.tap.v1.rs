@@ -119,6 +119,10 @@ pub struct Event {
     /// Matching events left out since the last one, because of max_per_second.
     #[prost(uint64, tag = "29")]
     pub skipped: u64,
+    /// The rule or default of a policy that would have denied it, were drafts in audit enforced: "shop/menu#2". What a
+    /// policy denied has an error ("E114 denied by shop/menu#2"); a connection that is no HTTP has method "TCP" then.
+    #[prost(string, tag = "30")]
+    pub audited: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Header {

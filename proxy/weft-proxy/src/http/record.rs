@@ -51,6 +51,10 @@ pub struct Record {
     response_bytes: u64,
     response_headers: HeaderMap,
     error: Option<String>,
+    /// What would have denied it, were drafts in audit enforced.
+    pub audited: Option<Arc<str>>,
+    /// A policy denied it: the application has not seen it, so its numbers do not show it.
+    refused: bool,
     /// A peer proxy is told that its request was not delivered: it sends it elsewhere, and counts it.
     elsewhere: bool,
     over: bool,
@@ -74,6 +78,8 @@ impl Record {
             response_bytes: 0,
             response_headers: HeaderMap::new(),
             error: None,
+            audited: None,
+            refused: false,
             elsewhere: false,
             over: false,
         }
@@ -91,7 +97,7 @@ impl Record {
     pub fn head<B>(&mut self, response: &http::Response<B>) {
         let latency = self.started.elapsed();
         self.latency = Some(latency);
-        if !self.elsewhere {
+        if !self.elsewhere && !self.refused {
             self.subject.requests.observe(latency);
         }
         self.status = Some(response.status());
@@ -123,6 +129,7 @@ impl Record {
         self.worker.shared.metrics.error(error.code);
         self.error = Some(error.to_string());
         let from_peer = self.subject.direction == Direction::Inbound && self.subject.tls == Tls::True;
+        self.refused = matches!(error.code, Code::Denied | Code::Limited | Code::Egress);
         self.elsewhere = from_peer && error.code.is_undelivered();
         // Of the other errors the endpoint's breaker has heard where they came about, or they are the client's.
         self.node = self.node.take().filter(|_| matches!(error.code, Code::Timeout | Code::Lost));
@@ -153,10 +160,11 @@ impl Record {
             node.judge(success, if success { self.started } else { Instant::now() });
         }
         if !self.elsewhere {
-            self.subject.requests.count((label(outcome), status, grpc_status));
+            let result = if self.refused { "denied" } else { label(outcome) };
+            self.subject.requests.count((result, status, grpc_status));
         }
         // A probe that went well says nothing, and there are many.
-        if outcome != Outcome::Success || self.subject.route.as_deref() != Some(PROBE) {
+        if outcome != Outcome::Success || self.refused || self.subject.route.as_deref() != Some(PROBE) {
             let exchange = self.exchange(outcome);
             self.worker.shared.ring.record(exchange);
         }
@@ -188,6 +196,7 @@ impl Record {
             request_headers: if wanted { headers } else { HeaderMap::new() },
             response_headers: std::mem::take(&mut self.response_headers),
             error: self.error.take(),
+            audited: self.audited.take(),
         }
     }
 }

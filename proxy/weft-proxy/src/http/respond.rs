@@ -1,7 +1,7 @@
 //! Responses that the proxy makes itself: a status, a code and its cause, in the form the client understands.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
 use super::body::Body;
@@ -38,6 +38,11 @@ fn told(error: &Error, status: StatusCode, grpc_status: Option<u16>) -> Response
     };
     if let Ok(value) = HeaderValue::from_str(&one_line(&text)) {
         response.headers_mut().insert(ERROR, value);
+    }
+    if let Some(wait) = error.retry_after {
+        // Whole seconds, and never too early.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
     response
 }

@@ -13,7 +13,13 @@ use crate::error::{Code, Error};
 use crate::io::Io;
 
 /// Sends `request` over `io` as HTTP/1.1; when the server agrees, the two sides talk to each other from then on.
-pub async fn send(io: Io, mut request: Request<Incoming>, live: Live) -> Result<Response<Incoming>, Error> {
+/// `revoked` ends that.
+pub async fn send(
+    io: Io,
+    mut request: Request<Incoming>,
+    live: Live,
+    revoked: impl Future<Output = ()> + 'static,
+) -> Result<Response<Incoming>, Error> {
     let client = hyper::upgrade::on(&mut request);
     let connect = request.method() == Method::CONNECT;
     let lost = |e: hyper::Error| Error::new(Code::Lost, chain(&e));
@@ -24,18 +30,21 @@ pub async fn send(io: Io, mut request: Request<Incoming>, live: Live) -> Result<
     let mut response = sender.send_request(request).await.map_err(lost)?;
     let status = response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS || (connect && status.is_success()) {
-        tokio::task::spawn_local(join(client, hyper::upgrade::on(&mut response), live));
+        tokio::task::spawn_local(join(client, hyper::upgrade::on(&mut response), live, revoked));
     }
     Ok(response)
 }
 
-async fn join(client: OnUpgrade, server: OnUpgrade, _live: Live) {
+async fn join(client: OnUpgrade, server: OnUpgrade, _live: Live, revoked: impl Future<Output = ()>) {
     let joined = async {
         let (client, server) = futures_util::try_join!(client, server)?;
         copy::both(&mut TokioIo::new(client), &mut TokioIo::new(server)).await?;
         Ok::<_, super::body::BoxError>(())
     };
-    if let Err(error) = joined.await {
-        tracing::debug!(error = chain(&*error), "upgraded connection");
+    tokio::select! {
+        joined = joined => if let Err(error) = joined {
+            tracing::debug!(error = chain(&*error), "upgraded connection");
+        },
+        () = revoked => tracing::debug!("an upgraded connection is not allowed any more"),
     }
 }

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
 
+use super::guard::Guard;
 use crate::balance::node::Node;
 use crate::connect;
 use crate::error::{Code, Error};
@@ -18,6 +19,7 @@ use crate::http::record::{Record, Subject};
 use crate::http::{forward, headers, upgrade};
 use crate::identity::ALPN_TCP;
 use crate::metrics::{PROBE, Tls};
+use crate::policy::Call;
 use crate::tap::Direction;
 use crate::vigil::{Busy, Vigil};
 use crate::worker::Worker;
@@ -32,6 +34,7 @@ pub struct Client {
     subject: Subject,
     /// Value of `weft-client-id`.
     id: Option<HeaderValue>,
+    guard: Rc<Guard>,
     vigil: Rc<Vigil>,
 }
 
@@ -46,9 +49,10 @@ impl Client {
         app: Rc<Node>,
         source: SocketAddr,
         tls: Tls,
-        id: Option<Arc<str>>,
+        guard: Rc<Guard>,
         vigil: Rc<Vigil>,
     ) -> Self {
+        let id = guard.identity.clone();
         let subject = Subject {
             direction: Direction::Inbound,
             source,
@@ -60,7 +64,7 @@ impl Client {
             identity: id,
         };
         let id = subject.identity.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
-        Self { worker, app, subject, id, vigil }
+        Self { worker, app, subject, id, guard, vigil }
     }
 
     fn subject(&self, head: &Parts) -> Subject {
@@ -70,6 +74,13 @@ impl Client {
             subject.route = Some(PROBE.into());
         }
         subject
+    }
+
+    /// What a policy does not let pass.
+    #[cold]
+    fn refuse(&self, head: Parts, error: &Error) -> Response<Body> {
+        let subject = self.subject(&head);
+        forward::fail(error, Record::begin(self.worker.clone(), subject, head, None))
     }
 }
 
@@ -82,8 +93,12 @@ pub async fn answer(client: Rc<Client>, request: Request<Incoming>) -> Result<Re
     if let Some(id) = &client.id {
         head.headers.insert(headers::CLIENT_ID, id.clone());
     }
+    let audited = match client.guard.request(&head) {
+        Ok(audited) => audited,
+        Err(error) => return Ok(client.refuse(head, &error)),
+    };
     if !restored && headers::is_upgrade(&head) {
-        return Ok(Box::pin(answer_upgrade(&client, Request::from_parts(head, incoming))).await);
+        return Ok(Box::pin(answer_upgrade(&client, Request::from_parts(head, incoming), audited)).await);
     }
     headers::strip_hop(&mut head.headers);
     // Only what may be repeated is ever sent to the application twice.
@@ -91,6 +106,7 @@ pub async fn answer(client: Rc<Client>, request: Request<Incoming>) -> Result<Re
     let source = (!incoming.is_end_stream()).then(|| Source::new(incoming, keep));
     let copy = forward::copy_head(&head);
     let mut record = Record::begin(client.worker.clone(), client.subject(&head), copy, source);
+    record.audited = audited;
     record.busy = Some(Busy::new(&client.vigil));
     Ok(match attempts(&client, &mut record, head).await {
         Ok(mut sent) => {
@@ -141,14 +157,24 @@ fn absolute<B>(request: Request<B>, dst: SocketAddr) -> Result<Request<B>, Error
 }
 
 /// WebSocket, CONNECT, from a client outside the mesh: a connection of its own to the application.
-async fn answer_upgrade(client: &Client, request: Request<Incoming>) -> Response<Body> {
+async fn answer_upgrade(
+    client: &Client,
+    request: Request<Incoming>,
+    audited: Option<Arc<str>>,
+) -> Response<Body> {
     let (head, incoming) = request.into_parts();
     let worker = &client.worker;
     let copy = forward::copy_head(&head);
-    let record = Record::begin(worker.clone(), client.subject.clone(), copy, None);
+    let (guard, method, uri) = (client.guard.clone(), head.method.clone(), head.uri.clone());
+    let mut record = Record::begin(worker.clone(), client.subject.clone(), copy, None);
+    record.audited = audited;
+    let revoked = async move {
+        guard.revoked(Call::Request { method: method.as_str(), path: uri.path() }).await;
+    };
     let sent = async {
         let io = connect::open(worker, &client.app, ALPN_TCP, None).await?;
-        upgrade::send(io, Request::from_parts(head, incoming), worker.shared.drain.live()).await
+        let request = Request::from_parts(head, incoming);
+        upgrade::send(io, request, worker.shared.drain.live(), revoked).await
     };
     match sent.await {
         Ok(mut response) => {

@@ -27,7 +27,8 @@ impl<K: Clone + Eq + Hash, T: Default> Known<K, T> {
     /// What the handles of `key` share; the key stays known while one is held. None when there are too many.
     pub fn admit(&self, key: &K) -> Option<Arc<T>> {
         let mut keys = self.keys();
-        if let Some(held) = keys.get(key) {
+        if let Some(held) = keys.get_mut(key) {
+            held.idle_since = None;
             return Some(held.shared.clone());
         }
         if keys.len() >= self.max {

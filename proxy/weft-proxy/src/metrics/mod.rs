@@ -3,6 +3,7 @@
 mod handles;
 mod known;
 mod labels;
+mod policy;
 mod service;
 
 use std::cell::RefCell;
@@ -55,6 +56,7 @@ pub struct Metrics {
     discovery_connected: Gauge,
     discovery_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     services: service::Services,
+    policies: policy::Policies,
     known: Known<Routed, Series>,
 }
 
@@ -66,6 +68,7 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let mut metrics = Self {
             services: service::Services::new(&mut registry),
+            policies: policy::Policies::new(&mut registry),
             registry,
             requests: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
@@ -162,6 +165,15 @@ impl Metrics {
         self.services.retries(dst, route)
     }
 
+    /// A policy denied a request or connection, or would; `mode`: `enforce` or `audit`.
+    pub fn denied(&self, policy: &str, mode: &'static str, identity: Option<&str>) {
+        self.policies.denied(policy, mode, identity);
+    }
+
+    pub fn limited(&self, policy: &str, identity: Option<&str>) {
+        self.policies.limited(policy, identity);
+    }
+
     /// The labels to use: those asked for, or `overflow` once there are too many.
     fn admit(&self, peer: &Peer, route: &str) -> (Routed, Option<Arc<Series>>) {
         let routed = Routed { peer: peer.clone(), route: route.to_owned() };
@@ -186,6 +198,7 @@ impl Metrics {
             }
         }
         self.services.expire(now);
+        self.policies.expire(now);
     }
 
     /// The text that Prometheus scrapes (OpenMetrics).
@@ -263,6 +276,8 @@ mod tests {
         );
         handles.0.count(("success", 200, None));
         metrics.retries(&DstLabels::default(), "home").count(Retry::Success);
+        metrics.denied("shop/menu", "enforce", Some("spiffe://x"));
+        metrics.limited("shop/menu", None);
         drop((handles.1.open(), handles));
         metrics.expire(now);
         assert!(metrics.render(Control::default()).contains("weft_requests_total{"));

@@ -1,5 +1,6 @@
 //! One request of the application: route → balance → send, or the answer that its route gives instead.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -105,7 +106,8 @@ async fn answer_upgrade(
         chosen.change_request(upstream, &mut head)?;
         let (node, io) = connect_upgrade(conn, &chosen, upstream, &mut record).await?;
         let request = Request::from_parts(head, incoming);
-        Ok((upgrade::send(io, request, conn.worker.shared.drain.live()).await?, Lease::new(node)))
+        let response = upgrade::send(io, request, conn.worker.shared.drain.live(), pending()).await?;
+        Ok((response, Lease::new(node)))
     };
     match sent.await {
         Ok((response, lease)) => {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use weft_api::discovery as api;
 use weft_api::discovery::call_match::Path;
 
-use super::path::plain;
+use super::path::{is_one, plain};
 
 /// Longest path of a rule; it bounds the tree's depth.
 const MAX_PATH: usize = 2048;
@@ -39,9 +39,23 @@ pub struct Calls {
     guarded: Leaf,
 }
 
-/// Where paths end: rules, by method.
+/// Where paths end: rules, by method. A guard's is compared without regard to case, as some applications do.
 #[derive(Default)]
-struct Leaf(Vec<(Option<Box<str>>, Vec<u32>)>);
+struct Leaf(Vec<(Method, Vec<u32>)>);
+
+#[derive(PartialEq, Eq)]
+struct Method {
+    /// Empty: any.
+    name: Box<str>,
+    guard: bool,
+}
+
+impl Method {
+    fn fits(&self, method: &str) -> bool {
+        let Self { name, guard } = self;
+        name.is_empty() || **name == *method || *guard && name.eq_ignore_ascii_case(method)
+    }
+}
 
 #[derive(Default)]
 struct Node {
@@ -60,7 +74,7 @@ impl Calls {
     pub fn add(&mut self, rule: u32, calls: &[api::CallMatch], guard: bool) -> bool {
         if calls.is_empty() {
             push(&mut self.all, rule);
-            self.pathless.add(rule, "");
+            self.pathless.add(rule, "", guard);
         } else if guard {
             push(&mut self.bytes, rule);
         }
@@ -70,11 +84,11 @@ impl Calls {
 
     fn add_call(&mut self, rule: u32, call: &api::CallMatch, guard: bool) -> bool {
         let Some(path) = &call.path else {
-            self.pathless.add(rule, &call.method);
+            self.pathless.add(rule, &call.method, guard);
             return true;
         };
         if guard {
-            self.guarded.add(rule, &call.method);
+            self.guarded.add(rule, &call.method, guard);
         }
         match self.root.insert(path) {
             Some((node, slash)) => {
@@ -83,7 +97,7 @@ impl Calls {
             }
             None => {
                 if guard {
-                    self.pathless.add(rule, &call.method);
+                    self.pathless.add(rule, &call.method, guard);
                 }
                 false
             }
@@ -123,15 +137,15 @@ impl Node {
     /// The node at which a rule's path ends, and whether a slash does; none for a path that no request can have.
     fn insert(&mut self, path: &Path) -> Option<(&mut Self, bool)> {
         let (Path::Exact(raw) | Path::Prefix(raw) | Path::Template(raw)) = path;
-        plain(raw).filter(|_| raw.len() <= MAX_PATH)?;
+        if raw.len() > MAX_PATH || !is_one(raw) {
+            return None;
+        }
         let (joined, slash) = segments(raw);
         let mut node = self;
         for segment in joined.split('/').filter(|segment| !segment.is_empty()) {
-            node = if matches!(path, Path::Template(_)) && segment == "{}" {
-                node.any.get_or_insert_default()
-            } else {
-                let whole = format!("/{segment}");
-                node.children.entry(plain(&whole)?[1..].into()).or_default()
+            node = match path {
+                Path::Template(_) if segment == "{}" => node.any.get_or_insert_default(),
+                _ => node.children.entry(segment.into()).or_default(),
             };
         }
         Some((node, slash))
@@ -139,14 +153,14 @@ impl Node {
 
     fn add(&mut self, rule: u32, method: &str, path: &Path, slash: bool, guard: bool) {
         if matches!(path, Path::Prefix(_)) {
-            return self.prefix.add(rule, method);
+            return self.prefix.add(rule, method, guard);
         }
         // To most applications both are one.
         if guard || !slash {
-            self.exact.add(rule, method);
+            self.exact.add(rule, method, guard);
         }
         if guard || slash {
-            self.slashed.add(rule, method);
+            self.slashed.add(rule, method, guard);
         }
     }
 
@@ -163,9 +177,8 @@ impl Node {
 }
 
 impl Leaf {
-    /// `method`: empty for any.
-    fn add(&mut self, rule: u32, method: &str) {
-        let method = (!method.is_empty()).then(|| method.into());
+    fn add(&mut self, rule: u32, method: &str, guard: bool) {
+        let method = Method { name: method.into(), guard };
         match self.0.iter_mut().find(|(known, _)| *known == method) {
             Some((_, rules)) => push(rules, rule),
             None => self.0.push((method, vec![rule])),
@@ -173,8 +186,7 @@ impl Leaf {
     }
 
     fn lists<'a>(&'a self, method: &str, lists: &mut Vec<&'a [u32]>) {
-        let fits = |wanted: &Option<Box<str>>| wanted.as_deref().is_none_or(|wanted| wanted == method);
-        lists.extend(self.0.iter().filter(|(wanted, _)| fits(wanted)).map(|(_, rules)| &rules[..]));
+        lists.extend(self.0.iter().filter(|(wanted, _)| wanted.fits(method)).map(|(_, rules)| &rules[..]));
     }
 }
 

@@ -117,7 +117,9 @@ fn is_client(client: &api::Client, caller: &Caller<'_>) -> bool {
 }
 
 fn is_call(wanted: &api::CallMatch, method: &str, path: &str, deny: bool) -> bool {
-    let method = wanted.method.is_empty() || wanted.method == method;
+    let method = wanted.method.is_empty()
+        || wanted.method == method
+        || deny && wanted.method.eq_ignore_ascii_case(method);
     let Some(rule) = &wanted.path else { return method };
     let Some(plain) = plain(path) else { return method && deny };
     let same = |wanted: &str, segment: &str| wanted == segment;

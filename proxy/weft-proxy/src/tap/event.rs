@@ -6,10 +6,11 @@ use http::{HeaderMap, Version, header};
 use weft_api::tap::{self as api, Event, Header};
 
 use super::Captured;
-use super::exchange::{Direction, Exchange, Outcome};
+use super::exchange::{CONNECTION, Direction, Exchange, Outcome};
 
 pub fn event(captured: &Captured, skipped: u64) -> Event {
     let e = &captured.exchange;
+    let is_http = e.method.as_str() != CONNECTION;
     Event {
         id: captured.id,
         started_us: micros(e.started.duration_since(UNIX_EPOCH).unwrap_or_default()),
@@ -19,10 +20,10 @@ pub fn event(captured: &Captured, skipped: u64) -> Event {
         tls: e.tls.to_owned(),
         peer_identity: e.peer_identity.as_deref().unwrap_or_default().to_owned(),
         method: e.method.to_string(),
-        scheme: e.uri.scheme_str().unwrap_or("http").to_owned(),
+        scheme: e.uri.scheme_str().unwrap_or(if is_http { "http" } else { "" }).to_owned(),
         authority: e.authority(),
-        path: e.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-        version: version(e.version).to_owned(),
+        path: if is_http { e.uri.path_and_query().map_or("/", |path| path.as_str()) } else { "" }.to_owned(),
+        version: if is_http { version(e.version) } else { "" }.to_owned(),
         status: e.status.map_or(0, |s| s.as_u16().into()),
         grpc_status: e.grpc_status.map_or(-1, i32::from),
         result: result(e.outcome).into(),
@@ -40,6 +41,7 @@ pub fn event(captured: &Captured, skipped: u64) -> Event {
         response_headers: headers(&e.response_headers),
         error: e.error.clone().unwrap_or_default(),
         skipped,
+        audited: e.audited.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

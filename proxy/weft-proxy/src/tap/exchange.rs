@@ -8,6 +8,9 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::discovery::DstLabels;
 
+/// The method of what is no request: a connection that a policy denied, or would deny.
+pub const CONNECTION: &str = "TCP";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     Inbound,
@@ -55,6 +58,8 @@ pub struct Exchange {
     pub response_headers: HeaderMap,
     /// "E104 no ready endpoints of svc/x" when the proxy made the response.
     pub error: Option<String>,
+    /// The rule or default that would have denied it, were drafts in audit enforced.
+    pub audited: Option<Arc<str>>,
 }
 
 impl Exchange {

@@ -33,6 +33,7 @@ pub fn exchange(path: &str, status: u16) -> Exchange {
         request_headers,
         response_headers: HeaderMap::new(),
         error: None,
+        audited: None,
     }
 }
 

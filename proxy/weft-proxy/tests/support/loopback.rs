@@ -122,6 +122,11 @@ impl Mesh {
         service
     }
 
+    /// What holds for a port of whatever pod has it.
+    pub fn inbound(&self, port: u16, inbound: api::Inbound) {
+        self.put(Target::Inbound(port.into()), State::Inbound(inbound));
+    }
+
     /// A pod at `127.0.0.<host>` with the identity of `account`; it dials `SERVICE`.
     pub fn pod(&self, host: u8, account: &str) -> Pod {
         self.pod_with(host, account, |_| ())
@@ -183,6 +188,15 @@ impl Pod {
         let listener = TcpListener::bind((self.ip, 0)).await.unwrap();
         *self.serves.lock().unwrap() = listener.local_addr().unwrap();
         listener
+    }
+
+    pub fn app_port(&self) -> u16 {
+        self.serves.lock().unwrap().port()
+    }
+
+    /// A client outside the mesh connects to the application.
+    pub async fn reach(&self) -> TcpStream {
+        TcpStream::connect(self.inbound).await.unwrap()
     }
 
     /// As the Service knows it.

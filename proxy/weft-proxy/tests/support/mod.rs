@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod access;
 pub mod capture;
 pub mod clients;
 pub mod cluster;

@@ -1218,11 +1218,12 @@ Global___Client: _TypeAlias = Client  # noqa: Y015
 
 @_typing.final
 class CallMatch(_message.Message):
-    """A kind of request. Paths are compared percent-decoded, once. What an application could read in two ways (dot
-    segments, empty segments, encoded slashes, backslashes, ";", control characters, broken escapes, escapes that are
-    still there after decoding, bytes that are no UTF-8) matches no allow rule with a path, and every deny rule with one
-    whose method fits. One slash at the end is part of the path, no empty segment: to a rule that allows, and not to one
-    that denies. Rate limits match as rules that deny.
+    """A kind of request. Paths stand here as they are compared: percent-decoded, once. What an application could read in
+    two ways (dot segments, empty segments, encoded slashes, backslashes, ";", control characters, broken escapes,
+    escapes that are still there after decoding, bytes that are no UTF-8) matches no allow rule with a path, and every
+    deny rule with one whose method fits. One slash at the end is part of the path, no empty segment: to a rule that
+    allows, and not to one that denies. Methods are compared exactly by a rule that allows, without regard to case by
+    one that denies. Rate limits match as rules that deny.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -184,6 +184,7 @@ class Event(_message.Message):
     RESPONSE_HEADERS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     SKIPPED_FIELD_NUMBER: _builtins.int
+    AUDITED_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Unique in this proxy."""
     started_us: _builtins.int
@@ -220,6 +221,10 @@ class Event(_message.Message):
     """Code and cause when the proxy itself made the response ("E104 no ready endpoints of svc/x")."""
     skipped: _builtins.int
     """Matching events left out since the last one, because of max_per_second."""
+    audited: _builtins.str
+    """The rule or default of a policy that would have denied it, were drafts in audit enforced: "shop/menu#2". What a
+    policy denied has an error ("E114 denied by shop/menu#2"); a connection that is no HTTP has method "TCP" then.
+    """
     @_builtins.property
     def request_headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
         """Secrets (authorization, cookies) redacted when captured."""
@@ -258,10 +263,11 @@ class Event(_message.Message):
         response_headers: _abc.Iterable[Global___Header] | None = ...,
         error: _builtins.str = ...,
         skipped: _builtins.int = ...,
+        audited: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "destination", b"destination", "direction", b"direction", "dst_namespace", b"dst_namespace", "dst_pod", b"dst_pod", "dst_service", b"dst_service", "dst_workload", b"dst_workload", "dst_workload_kind", b"dst_workload_kind", "duration_us", b"duration_us", "error", b"error", "grpc_status", b"grpc_status", "id", b"id", "latency_us", b"latency_us", "method", b"method", "path", b"path", "peer_identity", b"peer_identity", "request_bytes", b"request_bytes", "request_headers", b"request_headers", "response_bytes", b"response_bytes", "response_headers", b"response_headers", "result", b"result", "route", b"route", "scheme", b"scheme", "skipped", b"skipped", "source", b"source", "started_us", b"started_us", "status", b"status", "tls", b"tls", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited", b"audited", "authority", b"authority", "destination", b"destination", "direction", b"direction", "dst_namespace", b"dst_namespace", "dst_pod", b"dst_pod", "dst_service", b"dst_service", "dst_workload", b"dst_workload", "dst_workload_kind", b"dst_workload_kind", "duration_us", b"duration_us", "error", b"error", "grpc_status", b"grpc_status", "id", b"id", "latency_us", b"latency_us", "method", b"method", "path", b"path", "peer_identity", b"peer_identity", "request_bytes", b"request_bytes", "request_headers", b"request_headers", "response_bytes", b"response_bytes", "response_headers", b"response_headers", "result", b"result", "route", b"route", "scheme", b"scheme", "skipped", b"skipped", "source", b"source", "started_us", b"started_us", "status", b"status", "tls", b"tls", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
