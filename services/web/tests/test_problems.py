@@ -5,6 +5,7 @@ import pytest
 from weft_kube.objects import Namespace, Pod
 from weft_testkit.objects import namespace, pod
 from weft_web.catalog import Rollout
+from weft_web.denials import Denied
 from weft_web.model import Check, Edge, Meshed, Ref, Row
 from weft_web.problems import Evidence, Failures, ranked
 
@@ -131,3 +132,22 @@ def test_an_unmeshed_workload_of_a_marked_namespace_is_told() -> None:
     marked = msgspec.convert({"metadata": {"name": "shop", "labels": {"weft.dev/inject": "enabled"}}}, Namespace)
     (found,) = ranked(Evidence(rows=[row("web", None, Meshed(0, 2))], namespaces=[marked]))
     assert found.hint == "kubectl -n shop rollout restart deploy/web"
+
+
+def test_denied_calls_are_told_with_who_denies_whom() -> None:
+    """What policies deny apart from what drafts in audit would deny, the most frequent first."""
+    cart, menu = "spiffe://d/ns/shop/sa/cart", "policy shop/menu"
+    denied = {
+        ref("web"): [Denied(3, menu, "enforce", ""), Denied(9, menu, "enforce", cart), Denied(1, "p", "audit", cart)]
+    }
+    first, second = ranked(Evidence(denied=denied))
+    assert (first.title, first.cause, first.hint) == (
+        "deployment/web in shop: policies denied 12 calls",
+        "policy shop/menu does not let shop/cart in",
+        "weft -n shop authz list deploy/web",
+    )
+    assert first.evidence == [
+        "9 times shop/cart by policy shop/menu",
+        "3 times clients outside the mesh by policy shop/menu",
+    ]
+    assert second.title == "deployment/web in shop: policies in audit would have denied 1 calls"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from weft_web import promql
 from weft_web.catalog import Catalog, Rollout, rollouts
 from weft_web.check import checks
+from weft_web.denials import Denied
 from weft_web.edges import edges
 from weft_web.mesh import Mesh
 from weft_web.model import Problems, Ref, Row
@@ -34,6 +35,7 @@ async def problems(question: Question, catalog: Catalog, prometheus: Prometheus,
         edges=links.rows,
         failures=_failures(signals["failures"]),
         errors=_errors(signals["errors"]),
+        denied=_denied(signals["denied"]),
         expiry={Ref(*key): left for key, left in group(signals["expiry"], _OWN).items()},
         disconnected=_disconnected(signals["disconnected"], mesh),
         pods=[pod for pod in catalog.pod_store.objects.values() if question.namespace in ("", pod.metadata.namespace)],
@@ -51,6 +53,7 @@ async def _signals(question: Question, prometheus: Prometheus) -> Mapping[str, l
     expressions = {
         "failures": promql.failure_series(question).grown(promql.REQUESTS, question.window),
         "errors": promql.error_series(question).grown(promql.PROXY_ERRORS, question.window),
+        "denied": promql.denied_series(question).grown(promql.DENIED, question.window),
         "expiry": f"{expiry} - time() < {EXPIRY_SECONDS}",
         "disconnected": promql.newest("weft_discovery_connected", question, "count", _OWN, " == 0"),
     }
@@ -73,6 +76,14 @@ def _errors(samples: list[Sample]) -> dict[Ref, dict[str, float]]:
     for (namespace, kind, name, code), count in group(samples, promql.ERROR_LABELS).items():
         if round(count):
             found[Ref(namespace, kind, name)][code] = count
+    return found
+
+
+def _denied(samples: list[Sample]) -> dict[Ref, list[Denied]]:
+    found: dict[Ref, list[Denied]] = defaultdict(list)
+    for (namespace, kind, name, *labels), count in group(samples, promql.DENIED_LABELS).items():
+        if round(count):
+            found[Ref(namespace, kind, name)].append(Denied(count, *labels))
     return found
 
 

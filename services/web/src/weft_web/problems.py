@@ -13,6 +13,7 @@ from weft_kube.objects import Object, Pod
 from weft_kube.workloads import in_mesh, owners
 
 from weft_web.catalog import Rollout, status
+from weft_web.denials import Denied, denials
 from weft_web.model import Check, Edge, Problem, Ref, Row
 from weft_web.notes import SHORT
 
@@ -65,6 +66,7 @@ class Evidence:
     failures: Mapping[Ref, list[Failures]] = field(default_factory=dict)
     errors: Mapping[Ref, Mapping[str, float]] = field(default_factory=dict)
     """The proxies' own errors by code."""
+    denied: Mapping[Ref, list[Denied]] = field(default_factory=dict)
     expiry: Mapping[Ref, float] = field(default_factory=dict)
     """Seconds until the first certificate of a workload's pods ends."""
     disconnected: Mapping[Ref, int] = field(default_factory=dict)
@@ -84,7 +86,10 @@ def ranked(evidence: Evidence) -> list[Problem]:
     found = [_failing(row, failing, troubled, evidence) for row in failing.values()]
     known = {_ref(row) for row in evidence.rows}
     found += [(1, _edge(edge, evidence)) for edge in evidence.edges if edge.src in known and _lone(edge, failing)]
-    rest = (_checks(evidence), _mesh(evidence), _pods(troubled, failing), _outside(evidence))
+    rest = (
+        *(_checks(evidence), _mesh(evidence), _pods(troubled, failing), _outside(evidence)),
+        denials(evidence.denied),
+    )
     found += [(1, problem) for problems in rest for problem in problems]
     return [problem for _, problem in sorted(found, key=lambda one: (one[1].severity != "critical", one[0]))]
 

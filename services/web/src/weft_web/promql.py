@@ -19,6 +19,7 @@ TCP_OPEN = "weft_tcp_open_connections"
 TCP_OPENED = "weft_tcp_opened_total"
 EXPIRY = "weft_identity_expiry_timestamp_seconds"
 PROXY_ERRORS = "weft_proxy_errors_total"
+DENIED = "weft_policy_denied_total"
 TCP_READ = "weft_tcp_read_bytes_total"
 TCP_WRITTEN = "weft_tcp_written_bytes_total"
 JOB = 'job="weft-proxy"'
@@ -230,6 +231,7 @@ def plain_series(question: Question) -> Series:
 _OWN = ("namespace", "workload_kind", "workload")
 FAILURE_LABELS = (*_OWN, "status", "grpc_status", "peer_identity", "route")
 ERROR_LABELS = (*_OWN, "code")
+DENIED_LABELS = (*_OWN, "policy", "mode", "peer_identity")
 
 
 def failure_series(question: Question) -> Series:
@@ -240,6 +242,11 @@ def failure_series(question: Question) -> Series:
 def error_series(question: Question) -> Series:
     """The proxies' own errors, by workload and code."""
     return Series(_space(question), ERROR_LABELS)
+
+
+def denied_series(question: Question) -> Series:
+    """Calls that policies denied, or would deny, by workload, policy and client."""
+    return Series(_space(question), DENIED_LABELS)
 
 
 def newest(metric: str, question: Question, fold: str, by: tuple[str, ...], condition: str) -> str:
