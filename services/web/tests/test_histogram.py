@@ -5,7 +5,7 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from weft_web.histogram import quantile
+from weft_web.histogram import quantiles
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,13 @@ from weft_web.histogram import quantile
 )
 def test_a_quantile_is_prometheus_own(share: float, buckets: dict[float, float], expected: float | None) -> None:
     """Even inside a bucket, from 0 in the lowest, the last finite bound beyond it, nothing without observations."""
-    assert quantile(share, buckets) == (None if expected is None else pytest.approx(expected))
+    assert quantiles([share], buckets) == (None if expected is None else [pytest.approx(expected)])
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=2, max_size=20))
 def test_quantiles_lie_within_the_bounds_and_in_order(counts: list[float]) -> None:
     """Whatever the counts are, also such as shrink."""
     buckets = dict(zip([*map(float, range(1, len(counts))), inf], counts, strict=True))
-    found = [quantile(share, buckets) for share in (0.5, 0.95, 0.99)]
-    known = [value for value in found if value is not None]
-    assert known == sorted(known)
-    assert all(0 <= value <= len(counts) - 1 for value in known)
+    found = quantiles((0.5, 0.95, 0.99), buckets) or []
+    assert found == sorted(found)
+    assert all(0 <= value <= len(counts) - 1 for value in found)

@@ -53,7 +53,7 @@ async def _prometheus(prometheus: Prometheus) -> list[Check]:
         answers.hint = "is the pod of Prometheus running? does WEFT_PROMETHEUS_URL name it?"
         return [answers]
     scrapes.message = f"{len(targets)} of {len(targets)} succeed" if targets else "Prometheus knows of no proxy yet"
-    down = [f"{target.labels.get('namespace')}/{target.labels.get('pod')}" for target in targets if not target.value]
+    down = [f"{target.labels.namespace}/{target.labels.pod}" for target in targets if not target.value]
     if down:
         scrapes.result, scrapes.message = "warning", f"{len(down)} of {len(targets)} fail: {', '.join(down[:5])}"
         scrapes.hint = "a NetworkPolicy may keep Prometheus from port 4191"

@@ -7,7 +7,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 
-from msgspec.structs import replace
 from weft_kube.names import spiffe_id
 from weft_kube.objects import Pod
 
@@ -101,8 +100,13 @@ def _scraped(question: Question, labels: list[str]) -> Ref:
 
 def _full(key: _Key, catalog: Catalog) -> _Key:
     """Both ends by their names, not by those cut to fit labels."""
-    src, dst = (replace(end, name=catalog.full_name(end.kind, end.namespace, end.name)) for end in key[:2])
-    return src, dst, *key[2:]
+    src, dst, identity, tls = key
+    return _named(src, catalog), _named(dst, catalog), identity, tls
+
+
+def _named(end: Ref, catalog: Catalog) -> Ref:
+    name = catalog.full_name(end.kind, end.namespace, end.name)
+    return end if name == end.name else Ref(end.namespace, end.kind, name)
 
 
 def _edge(key: _Key, found: Outcomes, opened: float, window: int) -> Edge:

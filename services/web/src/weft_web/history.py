@@ -49,7 +49,7 @@ def _asked(question: Question, step: int) -> list[str]:
 
 def _rates(spans: list[Span], times: list[int]) -> tuple[_Line, _Line]:
     """Share of success, and requests a second, at each time."""
-    by_result = {span.labels.get("result", ""): span.values for span in spans}
+    by_result = {span.labels.result: span.values for span in spans}
     good, bad = by_result.get("success", {}), by_result.get("failure", {})
     known = set().union(*by_result.values())
     success = [good.get(at, 0) / whole if (whole := good.get(at, 0) + bad.get(at, 0)) else None for at in times]

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 from aiohttp import ClientTimeout
 
-from weft_web.table import Sample, Span
+from weft_web.table import Labels, Sample, Span
 
 PARALLEL = 12
 TIMEOUT_SECONDS = 8
@@ -27,8 +27,8 @@ class PrometheusError(Exception):
     """Prometheus could not be asked, or did not understand; the text is for people."""
 
 
-class _Series(msgspec.Struct):
-    metric: dict[str, str]
+class _Series(msgspec.Struct, gc=False):
+    metric: Labels
     value: tuple[float, str] = (0, "NaN")
     values: list[tuple[float, str]] = []
 
@@ -57,8 +57,7 @@ class _Held:
 
 
 def _samples(found: list[_Series]) -> list[Sample]:
-    samples = (Sample(series.metric, float(series.value[1])) for series in found)
-    return [sample for sample in samples if not math.isnan(sample.value)]
+    return [Sample(series.metric, float(series.value[1])) for series in found if series.value[1] != "NaN"]
 
 
 def _spans(found: list[_Series]) -> list[Span]:
