@@ -85,6 +85,7 @@ class FakeMesh:
             catalog.stores["namespace"].apply(Object(Meta(name=space)))
         for space, name in names:
             _deployment(catalog, space, name)
+        catalog.stores["service"].apply(Object(Meta(name="kettle", namespace=SPACE)))
         _deployment(catalog, SPACE, "loyalty", meshed=False)
         return catalog
 
@@ -130,7 +131,15 @@ def _call(space: str, src: str, dst: str, good: float, bad: float) -> list[Serie
     sent["peer_identity"] = f"spiffe://cluster.local/ns/{space}/sa/{dst}"
     got = _own(space, dst) | to | {"direction": "inbound", "tls": "true"}
     got["peer_identity"] = f"spiffe://cluster.local/ns/{space}/sa/{src}"
-    return [*_counted(sent, good, bad), *_counted(got, good, bad), *_up(space, src), *_up(space, dst)]
+    ends = [*_up(space, src), *_up(space, dst)]
+    return [*_counted(sent, good, bad), *_counted(got, good, bad), *_balanced(sent, bad > 0), *ends]
+
+
+def _balanced(sent: dict[str, str], broken: bool) -> list[Series]:
+    """Two endpoints of a Service; of one whose answers fail, one is left out."""
+    states = [("closed", 1 if broken else 2), ("open", 1 if broken else 0)]
+    found: list[Series] = [("weft_balancer_endpoints", sent | {"state": state}, number) for state, number in states]
+    return [*found, ("weft_breaker_trips_total", sent | {"reason": "failures"}, 3 if broken else 0)]
 
 
 def _plain() -> list[Series]:

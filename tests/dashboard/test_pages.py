@@ -65,6 +65,14 @@ def test_home_names_the_cause_before_what_follows(page: Page) -> None:
     expect(page.get_by_role("heading", name="kettle", level=1)).to_be_visible()
 
 
+def test_a_workload_shows_endpoints_that_are_left_out(page: Page) -> None:
+    """Of what it calls, and on the Service's page by client; why, too."""
+    for path, other in (("deployment/menu", "kettle"), ("service/kettle", "menu")):
+        page.goto(f"/namespaces/teahouse/{path}")
+        row = page.get_by_role("row", name=re.compile(f"^{other} 1 1 3 . failures in a row$"))
+        expect(row).to_be_visible(timeout=15_000)
+
+
 def test_the_map_stands_callers_before_whom_they_call(page: Page) -> None:
     """The same nodes at the same places after a reload; a dashed line where there is no mutual TLS."""
     page.goto("/map/teahouse")

@@ -15,6 +15,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "replicaset": ("replicasets", "rs"),
     "replicationcontroller": ("replicationcontrollers", "rc"),
     "service": ("services", "svc"),
+    "serviceaccount": ("serviceaccounts", "sa"),
     "statefulset": ("statefulsets", "sts"),
 }
 """Each kind with its plural first, then its short form."""

@@ -85,11 +85,14 @@ class Lab:
 
     async def has(self, *objects: dict[str, Any]) -> None:
         """Puts objects into the cluster and waits until web knows them."""
-        stores = [self.catalog.pod_store, *self.catalog.stores.values()]
-        before = sum(store.changes for store in stores)
+        before = self._changes()
         for obj in objects:
             self.kube.put(obj)
-        await until(lambda: sum(store.changes for store in stores) == before + len(objects))
+        await until(lambda: self._changes() == before + len(objects))
+
+    def _changes(self) -> int:
+        others = sum(store.changes for store in self.catalog.stores.values())
+        return self.catalog.pod_store.changes + self.catalog.revision_store.changes + others
 
     async def get(self, path: str, **query: str) -> Any:
         """The answer of the public API."""

@@ -416,15 +416,49 @@ async def test_history_has_gaps_where_nothing_is_known(lab: Any) -> None:
     assert (answer["success"], answer["rps"]) == ([0.9, None, None, None], [10.0, 0.0, None, None])
 
 
-async def test_rollouts_are_markers_of_history(lab: Any) -> None:
-    """Each ReplicaSet of the Deployment, when it began."""
-    made = datetime.now(UTC).isoformat(timespec="seconds")
-    owner = [{"kind": "Deployment", "name": "web", "controller": True}]
-    meta = {"namespace": "shop", "name": "web-5d4", "creationTimestamp": made, "ownerReferences": owner}
-    meta["annotations"] = {"deployment.kubernetes.io/revision": "7"}
-    await lab.has(deployment("web"), {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta})
-    (marker,) = (await lab.get("history", kind="deploy", namespace="shop", name="web"))["markers"]
+@pytest.mark.parametrize(
+    ("kind", "version"),
+    [("Deployment", "ReplicaSet"), ("StatefulSet", "ControllerRevision"), ("DaemonSet", "ControllerRevision")],
+)
+async def test_rollouts_are_markers_of_history(lab: Any, kind: str, version: str) -> None:
+    """Each version of the workload, when it began; not those of a namesake of another kind."""
+
+    def versions(owner: str, name: str) -> dict[str, Any]:
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        meta: dict[str, Any] = {"namespace": "shop", "name": name, "creationTimestamp": made}
+        meta["ownerReferences"] = [{"kind": owner, "name": "web", "controller": True}]
+        meta["annotations"] = {"deployment.kubernetes.io/revision": "7"}
+        return {"apiVersion": "apps/v1", "kind": version, "metadata": meta, "revision": 7}
+
+    await lab.has(versions(kind, "web-5d4"), versions("Foreign", "web-9"))
+    (marker,) = (await lab.get("history", kind=kind, namespace="shop", name="web"))["markers"]
     assert marker["text"] == "revision 7: web-5d4"
+
+
+async def test_a_workload_shows_what_its_balancers_leave_out(lab: Any) -> None:
+    """By Service: endpoints in use and left out, as the proxy with most has it; why they were left out."""
+    who = {"namespace": "shop", "workload_kind": "deployment", "workload": "web", "dst_namespace": "shop"}
+    who |= {"dst_service": "db"}
+    lab.prometheus.series = {
+        "weft_balancer_endpoints": [(who | {"state": "closed"}, 2), (who | {"state": "open"}, 1)],
+        "weft_breaker_trips_total": [(who | {"reason": "failures"}, 3), (who | {"reason": "unreachable"}, 0)],
+    }
+    await lab.has(deployment("web"), web_pod())
+    answer = await lab.get("workload", kind="deploy", namespace="shop", name="web")
+    client = {"namespace": "shop", "kind": "deployment", "name": "web"}
+    service = {"namespace": "shop", "kind": "service", "name": "db"}
+    row = {"client": client, "service": service, "in_use": 2, "left_out": 1, "trips": {"failures": 3}}
+    assert answer["balancers"] == [row]
+
+
+async def test_service_accounts_have_the_traffic_of_their_pods(lab: Any) -> None:
+    """Those that pods run under, by the label that the scrape gives; no other view knows them."""
+    labels = {"namespace": "shop", "service_account": "web", "result": "success"}
+    lab.prometheus.series = {"weft_requests_total": [(labels, 120)]}
+    await lab.has(web_pod())
+    (row,) = (await lab.get("stat", kind="sa", namespace="shop"))["rows"]
+    assert (row["kind"], row["name"], row["rps"], row["meshed"]["pods"]) == ("serviceaccount", "web", 2.0, 1)
+    assert "known to `stat` only" in (await lab.get("edges", kind="sa"))["error"]["message"]
 
 
 async def test_identities_show_the_chain(lab: Any) -> None:

@@ -3,9 +3,21 @@
 import re
 
 import pytest
-from weft_kube.workloads import label_value
-from weft_web.promql import REQUESTS, WORKLOADS, edge_series, route_series, stat_key, stat_series, up_series
+from weft_kube.workloads import KINDS, label_value
+from weft_web import promql
+from weft_web.promql import (
+    REQUESTS,
+    WORKLOADS,
+    client_key,
+    edge_series,
+    route_series,
+    server_key,
+    stat_key,
+    stat_series,
+    up_series,
+)
 from weft_web.question import parse
+from weft_web.table import Labels
 
 LONG = "n" * 70
 
@@ -157,3 +169,11 @@ def test_routes_are_told_apart_by_route_and_service() -> None:
 def test_edges_of_pods_start_at_pods() -> None:
     """The source of an edge is the kind asked for."""
     assert edge_series(parse({"kind": "pod"})).by[:2] == ("namespace", "pod")
+
+
+def test_every_label_that_questions_group_by_is_read_from_answers() -> None:
+    """Others are skipped while decoding, so a new one belongs into Labels, too."""
+    groups = [value for name, value in vars(promql).items() if name.endswith("_LABELS") or name == "BALANCED"]
+    kinds = (*(kind.name for kind in KINDS), "serviceaccount")
+    groups += [key.labels for kind in kinds for key in (server_key(kind), client_key(kind))]
+    assert {label for labels in groups for label in labels} <= set(Labels.__struct_fields__)

@@ -22,8 +22,9 @@ def control_plane() -> Pod:
 
 
 def test_a_proxy_has_the_labels_of_its_pod() -> None:
-    """Namespace, pod, node and workload, no others."""
+    """Namespace, pod, node, workload and service account, no others."""
     labels = {"namespace": "shop", "pod": "web-1", "node": "node-1", "workload_kind": "deployment", "workload": "web"}
+    labels |= {"service_account": "default"}
     assert proxies([decoded()], "weft") == [{"targets": ["10.1.2.3:4191"], "labels": labels}]
 
 

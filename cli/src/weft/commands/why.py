@@ -56,6 +56,6 @@ def _look(collector: "Collector", namespace: str, what: tuple[str, ...]) -> "Evi
     if len(what) == 1 and (found := REQUEST.fullmatch(what[0])) and not resources.is_kind(found["pod"]):
         return collector.request(namespace, found["pod"], int(found["number"]))
     one = resources.named(what)
-    if not one.name or one.kind == "namespace":
+    if not one.name or one.kind in ("namespace", "serviceaccount"):
         raise Failure("why needs one workload, pod or Service", "For example: weft why deploy/web.")
     return collector.look(namespace, one)

@@ -75,6 +75,14 @@ export interface Route {
   latency_seconds: Latency | null;
 }
 
+export interface Balancer {
+  client: Ref;
+  service: Ref;
+  in_use: number;
+  left_out: number;
+  trips: Record<string, number>;
+}
+
 export interface PodDetail {
   row: Row;
   ready: boolean;
@@ -90,6 +98,7 @@ export interface Workload {
   pods: PodDetail[];
   edges: Edge[];
   routes: Route[];
+  balancers: Balancer[];
   identities: string[];
   warnings: string[];
 }

@@ -14,7 +14,7 @@ from weft_runtime.admin import admin_routes, serve_http
 from weft_runtime.run import until
 
 from weft_web.access import Access
-from weft_web.catalog import Catalog
+from weft_web.catalog import Catalog, Revision
 from weft_web.config import Config
 from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
@@ -53,16 +53,18 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         )
 
 
-def watches(api: KubeApi, catalog: Catalog) -> dict[str, Reflector[Pod] | Reflector[Object]]:
+def watches(api: KubeApi, catalog: Catalog) -> dict[str, Reflector[Pod] | Reflector[Object] | Reflector[Revision]]:
     """One reflector for each kind."""
 
     def failed(error: Exception) -> None:
         log.warning("watch failed", reason=str(error))
 
-    found: dict[str, Reflector[Pod] | Reflector[Object]] = {
+    found: dict[str, Reflector[Pod] | Reflector[Object] | Reflector[Revision]] = {
         kind.plural: Reflector(api, Resource(kind.path, Object), catalog.stores[kind.name], on_error=failed)
         for kind in KINDS
         if kind.name != "pod"
     }
     found["pods"] = Reflector(api, Resource("/api/v1/pods", Pod), catalog.pod_store, on_error=failed)
+    revisions = Resource("/apis/apps/v1/controllerrevisions", Revision)
+    found["controllerrevisions"] = Reflector(api, revisions, catalog.revision_store, on_error=failed)
     return found

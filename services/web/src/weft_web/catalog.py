@@ -1,12 +1,12 @@
 """What there is: objects of each kind and their pods, kept by reflectors. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from weft_kube.objects import Object, Pod
+from weft_kube.objects import Meta, Object, Pod
 from weft_kube.workloads import LABEL_MAX, in_mesh, label_value, owners, running
 
 from weft_web.model import Meshed
@@ -14,6 +14,12 @@ from weft_web.model import Meshed
 T = TypeVar("T", bound=Object)
 Key = tuple[str, str]
 REVISION = "deployment.kubernetes.io/revision"
+
+
+class Revision(Object):
+    """A ControllerRevision: a version of a StatefulSet or DaemonSet."""
+
+    revision: int = 0
 
 
 class Store(Generic[T]):
@@ -45,15 +51,24 @@ class Catalog:
     def __init__(self, kinds: Iterable[str]) -> None:
         self.pod_store: Store[Pod] = Store()
         self.stores: dict[str, Store[Object]] = {kind: Store() for kind in kinds}
+        self.revision_store: Store[Revision] = Store()
         self._owned: dict[tuple[str, str, str], list[Pod]] = {}
         self._owned_at = -1
 
     def of(self, kind: str, namespace: str = "") -> list[Object]:
         """Objects of a kind, in one namespace or all, sorted by namespace and name."""
-        source: dict[Key, Pod] | dict[Key, Object]
-        source = self.pod_store.objects if kind == "pod" else self.stores[kind].objects
+        source: Mapping[Key, Object] = self._source(kind)
         named = [obj for key, obj in source.items() if namespace in ("", key[0] or key[1])]
         return sorted(named, key=lambda obj: obj.key)
+
+    def _source(self, kind: str) -> Mapping[Key, Object]:
+        if kind == "pod":
+            return self.pod_store.objects
+        if kind == "serviceaccount":  # those that a pod runs under
+            pods = self.pod_store.objects.values()
+            keys = {(pod.metadata.namespace, pod.spec.service_account_name) for pod in pods}
+            return {key: Object(Meta(name=key[1], namespace=key[0])) for key in keys}
+        return self.stores[kind].objects
 
     def full_name(self, kind: str, namespace: str, label: str) -> str:
         """The name of the object that metrics know by this label: long ones are cut there."""
@@ -73,7 +88,13 @@ def _by_owner(pods: Iterable[Pod]) -> dict[tuple[str, str, str], list[Pod]]:
     owned: dict[tuple[str, str, str], list[Pod]] = defaultdict(list)
     for pod in pods:
         namespace, name = pod.key
-        for kind, owner in (*owners(pod.metadata), ("pod", name), ("namespace", namespace)):
+        account = pod.spec.service_account_name
+        for kind, owner in (
+            *owners(pod.metadata),
+            ("pod", name),
+            ("namespace", namespace),
+            ("serviceaccount", account),
+        ):
             owned[kind, namespace, owner].append(pod)
     return owned
 
@@ -96,21 +117,31 @@ def restarts(pod: Pod) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A version of a Deployment: its ReplicaSet's name, revision and birth (seconds since the epoch)."""
+    """A version of a workload: the name of its ReplicaSet or ControllerRevision, revision, birth (epoch seconds)."""
 
     name: str
     revision: str
     began: float
 
 
-def rollouts(catalog: "Catalog", namespace: str, deployment: str) -> list[Rollout]:
-    """The versions of a Deployment, oldest first."""
+def rollouts(catalog: Catalog, kind: str, namespace: str, name: str) -> list[Rollout]:
+    """The versions of a Deployment, StatefulSet or DaemonSet, oldest first."""
+    holders: Iterable[Object] = catalog.revision_store.objects.values()
+    if kind == "deployment":
+        holders = catalog.stores["replicaset"].objects.values()
     found = [
-        Rollout(one.metadata.name, one.metadata.annotations.get(REVISION, ""), born(one))
-        for one in catalog.of("replicaset", namespace)
-        if any(ref.controller and ref.name == deployment for ref in one.metadata.owner_references)
+        Rollout(one.metadata.name, _revision(one), born(one))
+        for one in holders
+        if one.metadata.namespace == namespace
+        and any(
+            ref.controller and (ref.kind.lower(), ref.name) == (kind, name) for ref in one.metadata.owner_references
+        )
     ]
     return sorted(found, key=lambda rollout: rollout.began)
+
+
+def _revision(holder: Object) -> str:
+    return str(holder.revision) if isinstance(holder, Revision) else holder.metadata.annotations.get(REVISION, "")
 
 
 def born(obj: Object) -> float:

@@ -88,9 +88,10 @@ def _denied(samples: list[Sample]) -> dict[Ref, list[Denied]]:
 
 
 def _recent(rows: list[Row], catalog: Catalog, now: float) -> dict[Ref, Rollout]:
-    """New versions of the Deployments that fail."""
-    failing = [row for row in rows if row.kind == "deployment" and row.success is not None and row.success < WARNING]
-    found = {Ref(row.namespace, row.kind, row.name): rollouts(catalog, row.namespace, row.name) for row in failing}
+    """New versions of the workloads that fail."""
+    failing = [row for row in rows if row.success is not None and row.success < WARNING]
+    keys = [(row.kind, row.namespace, row.name) for row in failing]
+    found = {Ref(space, kind, name): rollouts(catalog, kind, space, name) for kind, space, name in keys}
     return {ref: all_of[-1] for ref, all_of in found.items() if all_of[1:] and all_of[-1].began > now - RECENT_SECONDS}
 
 

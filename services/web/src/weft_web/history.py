@@ -63,7 +63,5 @@ def _values(spans: list[Span], times: list[int]) -> _Line:
 
 
 def _markers(question: Question, catalog: Catalog, start: int) -> list[Marker]:
-    if question.kind.name != "deployment":
-        return []
-    found = rollouts(catalog, question.namespace, question.name)
+    found = rollouts(catalog, question.kind.name, question.namespace, question.name)
     return [Marker(one.began, f"revision {one.revision}: {one.name}") for one in found if one.began >= start]

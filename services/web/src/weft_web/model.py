@@ -247,6 +247,19 @@ class PodDetail(Struct):
     """Of its certificate."""
 
 
+class Balancer(Struct):
+    """A client's balancer over a Service's endpoints: of its proxies, the one that has most."""
+
+    client: Ref
+    service: Ref
+    in_use: int
+    """Endpoints that get requests."""
+    left_out: int
+    """Endpoints whose breaker is open."""
+    trips: dict[str, int]
+    """How often one was left out within the window, by reason: `unreachable`, `failures`, `success_rate`."""
+
+
 class Workload(Struct):
     """Everything about one object."""
 
@@ -255,6 +268,7 @@ class Workload(Struct):
     pods: list[PodDetail]
     edges: list[Edge]
     routes: list[Route]
+    balancers: list[Balancer]
     identities: list[str]
     warnings: list[str] = []
 

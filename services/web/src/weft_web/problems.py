@@ -118,7 +118,7 @@ def _cause(ref: Ref, calls: list[Edge], troubled: Mapping[Ref, list[str]], evide
         return f"its pods are not well: {_listed(states)}"
     if rollout := evidence.rollouts.get(ref):
         minutes = max(1, round((evidence.now - rollout.began) / 60))
-        return f"a new version began {minutes} min ago: replicaset {rollout.name}, revision {rollout.revision}"
+        return f"a new version began {minutes} min ago: {rollout.name}, revision {rollout.revision}"
     return ""
 
 

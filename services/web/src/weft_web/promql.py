@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from weft_kube.workloads import label_value
 
-from weft_web.question import Peer, Question
+from weft_web.question import SERVICE_ACCOUNT, Peer, Question
 
 REQUESTS = "weft_requests_total"
 LATENCY = "weft_response_duration_seconds_bucket"
@@ -20,6 +20,8 @@ TCP_OPENED = "weft_tcp_opened_total"
 EXPIRY = "weft_identity_expiry_timestamp_seconds"
 PROXY_ERRORS = "weft_proxy_errors_total"
 DENIED = "weft_policy_denied_total"
+ENDPOINTS = "weft_balancer_endpoints"
+TRIPS = "weft_breaker_trips_total"
 TCP_READ = "weft_tcp_read_bytes_total"
 TCP_WRITTEN = "weft_tcp_written_bytes_total"
 JOB = 'job="weft-proxy"'
@@ -128,6 +130,10 @@ class Series:
         """The newest values added up, by row and the labels `more`."""
         return self._folded("sum", _selected(metric, self.matchers), *more)
 
+    def most(self, metric: str, *more: str) -> str:
+        """The highest newest value of one proxy, by row and the labels `more`."""
+        return self._folded("max", _selected(metric, self.matchers), *more)
+
     def up(self) -> str:
         """1 or 0 for every row of whose proxies Prometheus knows: could it scrape one?"""
         return self._folded("max", _selected("up", (JOB, *self.matchers)))
@@ -144,6 +150,8 @@ def server_key(kind: str) -> Key:
         return Key("namespace", "namespace")
     if kind == "pod":
         return Key("namespace", "pod")
+    if kind == SERVICE_ACCOUNT.name:
+        return Key("namespace", "service_account")
     if kind == "replicaset":
         # Pods' names do not tell: of a long name Kubernetes keeps 58 characters, which ReplicaSets may share.
         return Key("namespace", "owner", matchers=(equals("owner_kind", kind),))
@@ -186,12 +194,19 @@ ROUTE_LABELS = ("route", "dst_namespace", "dst_service")
 
 def route_series(question: Question) -> Series:
     """Requests an object sends (or, for a Service, gets), seen by the clients' proxies, by route and Service."""
+    return Series(_clients(question, equals("direction", "outbound")), ROUTE_LABELS)
+
+
+def balancing_series(question: Question) -> Series:
+    """What an object's proxies know of the endpoints they use; for a Service, what its clients' do."""
+    return Series(_clients(question), BALANCED)
+
+
+def _clients(question: Question, *more: str) -> Matchers:
+    """The proxies of an object, or those of a Service's clients where they call it."""
     key = client_key("service") if question.kind.name == "service" else server_key(question.kind.name)
-    series = _series(question, key, (equals("direction", "outbound"),))
-    matchers = series.matchers
-    if key.owned and question.name:
-        matchers += (_pods_of(question.name, key.owned),)
-    return Series(matchers, ROUTE_LABELS)
+    matchers = _series(question, key, more).matchers
+    return (*matchers, _pods_of(question.name, key.owned)) if key.owned and question.name else matchers
 
 
 def received_series(question: Question) -> Series:
@@ -229,6 +244,7 @@ def plain_series(question: Question) -> Series:
 
 
 _OWN = ("namespace", "workload_kind", "workload")
+BALANCED = (*_OWN, "dst_namespace", "dst_service")
 FAILURE_LABELS = (*_OWN, "status", "grpc_status", "peer_identity", "route")
 ERROR_LABELS = (*_OWN, "code")
 DENIED_LABELS = (*_OWN, "policy", "mode", "peer_identity")

@@ -14,6 +14,8 @@ _WINDOW = re.compile(r"(\d{1,6})([smh])")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 MIN_WINDOW, MAX_WINDOW = 15, 6 * 3600
 ALL = "*"
+SERVICE_ACCOUNT = Kind("serviceaccount", "serviceaccounts", "sa")
+"""Not a kind of libs: it has traffic, by the pods that run under it, but nothing else asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Question:
 
 PARAMETERS = {
     "kind": "deployment (default), statefulset, daemonset, replicaset, job, cronjob, pod, service or namespace; "
-    "`stat` takes several, separated by commas",
+    "`stat` takes several, separated by commas, and serviceaccount",
     "namespace": "one namespace, or * for all (default)",
     "name": "one object",
     "window": "time looked at, 15s to 6h (default 60s)",
@@ -100,6 +102,8 @@ def _namespace(parameter: str, text: str) -> str:
 
 
 def _kind(parameter: str, text: str) -> Kind:
+    if text.lower() in (SERVICE_ACCOUNT.name, SERVICE_ACCOUNT.plural, SERVICE_ACCOUNT.short):
+        return SERVICE_ACCOUNT
     try:
         return parse_kind(text)
     except ValueError as error:
@@ -117,7 +121,7 @@ def _peer(query: Mapping[str, str], side: str, namespace: str) -> Peer | None:
     if not name:
         raise bad_parameter(side, f"{text!r} is not KIND/NAME", f"for example {side}=deployment/web")
     peer = _kind(side, kind)
-    if peer.name not in CLIENT_SIDE and (side == "to" or peer.name != "pod"):
+    if peer.name not in CLIENT_SIDE and (side == "to" or peer not in (parse_kind("pod"), SERVICE_ACCOUNT)):
         raise bad_parameter(side, f"clients do not record which {peer.name}", f"use {', '.join(CLIENT_SIDE)}")
     if side == "from" and peer.name == "service":
         raise bad_parameter(side, "a Service sends no requests", "name the workload behind it")

@@ -25,6 +25,7 @@ class Labels(msgspec.Struct, frozen=True, gc=False):
     workload_kind: str = ""
     workload: str = ""
     owner: str = ""
+    service_account: str = ""
     dst_namespace: str = ""
     dst_service: str = ""
     dst_workload_kind: str = ""
@@ -36,6 +37,10 @@ class Labels(msgspec.Struct, frozen=True, gc=False):
     status: str = ""
     grpc_status: str = ""
     code: str = ""
+    policy: str = ""
+    mode: str = ""
+    state: str = ""
+    reason: str = ""
     le: str = ""
 
 

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 def proxies(pods: Iterable[Pod], namespace: str) -> list[Json]:
     """Proxies of meshed pods, and those of the control plane, whose Deployments are named as their components."""
     found = [pod for pod in pods if _scrapable(pod) and in_mesh(pod)]
-    return [_target(pod, PORT_ADMIN, {**_workload(pod, namespace), **_owner(pod)}) for pod in found]
+    return [_target(pod, PORT_ADMIN, {**_workload(pod, namespace), **_owner(pod), **_account(pod)}) for pod in found]
 
 
 def services(pods: Iterable[Pod], namespace: str) -> list[Json]:
@@ -47,6 +47,10 @@ def _owner(pod: Pod) -> dict[str, str]:
     for kind, name in owners(pod.metadata)[:1]:
         return {"owner_kind": kind, "owner": name}
     return {}
+
+
+def _account(pod: Pod) -> dict[str, str]:
+    return {"service_account": pod.spec.service_account_name}
 
 
 def _target(pod: Pod, port: int, labels: dict[str, str]) -> Json:

@@ -26,7 +26,7 @@ from weft_web.model import (
     Workload,
 )
 from weft_web.prometheus import Prometheus
-from weft_web.question import Question, parse
+from weft_web.question import SERVICE_ACCOUNT, Question, parse
 
 Query = Mapping[str, str]
 
@@ -119,4 +119,7 @@ def _plain(query: Query) -> Question:
     for name in ("to", "from", "to_namespace", "from_namespace", "of", "selector"):
         if name in query:
             raise bad_parameter(name, "is known to `stat` only")
-    return parse(query)
+    question = parse(query)
+    if question.kind is SERVICE_ACCOUNT:
+        raise bad_parameter("kind", "serviceaccount is known to `stat` only", "ask for the workloads that run under it")
+    return question

@@ -8,6 +8,7 @@ from weft_kube.objects import Pod
 from weft_kube.workloads import parse_kind
 
 from weft_web import promql
+from weft_web.balancing import balancers
 from weft_web.catalog import Catalog, ready, restarts
 from weft_web.edges import edges
 from weft_web.faults import Fault, bad_parameter
@@ -25,11 +26,12 @@ async def workload(question: Question, catalog: Catalog, prometheus: Prometheus,
     if not namespace or not name:
         raise bad_parameter("name", "goes with one namespace", "for example namespace=shop&kind=deployment&name=web")
     owned = replace(question, kind=parse_kind("pod"), name="", of=Peer(namespace, kind, name))
-    own, parts, links, paths, expiry = await asyncio.gather(
+    own, parts, links, paths, shares, expiry = await asyncio.gather(
         stat(question, catalog, prometheus),
         stat(owned, catalog, prometheus),
         edges(question, catalog, prometheus, trust_domain),
         routes(question, prometheus),
+        balancers(question, catalog, prometheus),
         _expiry(question, prometheus),
     )
     if not own.rows:
@@ -39,7 +41,7 @@ async def workload(question: Question, catalog: Catalog, prometheus: Prometheus,
     accounts = sorted({pod.spec.service_account_name for pod in pods.values()})
     ids = [spiffe_id(trust_domain, namespace, account) for account in accounts]
     warnings = dict.fromkeys((*own.warnings, *parts.warnings, *links.warnings, *paths.warnings))
-    return Workload(question.window, own.rows[0], details, links.rows, paths.rows, ids, list(warnings))
+    return Workload(question.window, own.rows[0], details, links.rows, paths.rows, shares, ids, list(warnings))
 
 
 async def _expiry(question: Question, prometheus: Prometheus) -> dict[tuple[str, ...], float]:
