@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from weft_destination.model import Profile
 from weft_destination.profile import duration_ms, read_profile
-from weft_destination.route import Match, Path, RetryBudget, Route
+from weft_destination.route import Match, Path, ResponseClass, RetryBudget, Route
 
 KEY = ("ns", "web")
+CLASS = "responseClasses[0]."
 
 
 def test_a_whole_profile() -> None:
@@ -22,14 +23,25 @@ def test_a_whole_profile() -> None:
                 "isRetryable": True,
                 "timeout": "1s500ms",
             },
-            {"name": "template", "condition": {"path": "/cups/{id}"}},
+            {
+                "name": "template",
+                "condition": {"path": "/cups/{id}"},
+                "responseClasses": [
+                    {"condition": {"status": {"min": 404}}, "isFailure": False},
+                    {"condition": {"status": {"min": 400, "max": 499}}, "isFailure": True},
+                ],
+            },
             {"name": "rest"},
         ],
         "retryBudget": {"retryRatio": 0.25, "minRetriesPerSecond": 5, "ttl": "20s"},
     }
     routes = (
         Route("GET /tea/{id}", (Match(Path.REGEX, "/tea/[^/]+", "GET"),), 1500, retryable=True),
-        Route("template", (Match(Path.REGEX, "/cups/[^/]+"),)),
+        Route(
+            "template",
+            (Match(Path.REGEX, "/cups/[^/]+"),),
+            response_classes=(ResponseClass(404, 404, False), ResponseClass(400, 499, True)),
+        ),
         Route("rest"),
     )
     assert read_profile(KEY, spec) == (Profile(KEY, routes, RetryBudget(250, 5, 20_000)), ())
@@ -60,6 +72,8 @@ def test_retries_have_a_budget() -> None:
         ({"name": "r", "condition": []}, "condition"),
         ({"name": "r", "condition": {"method": "GET /"}}, "condition.method"),
         ({"name": "r", "condition": {"pathRegex": "/" * 1025}}, "condition.pathRegex"),
+        ({"name": "r", "responseClasses": [{"condition": {"status": {"min": 99}}}]}, CLASS + "condition.status.min"),
+        ({"name": "r", "responseClasses": [{"isFailure": True}]}, CLASS + "condition.status.min"),
     ],
 )
 def test_faults(route: dict[str, Any], field: str) -> None:

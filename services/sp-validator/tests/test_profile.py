@@ -29,7 +29,11 @@ def faults(spec: Any, name: Any = "counter") -> list[str]:
 def test_a_sound_profile_has_no_fault() -> None:
     """Every field in use; an empty spec is sound too."""
     budget = {"retryRatio": 0.2, "minRetriesPerSecond": 10, "ttl": "10s"}
-    routes = [route(isRetryable=True, timeout="300ms"), route(name="all", condition={"pathRegex": ".*"})]
+    classes = [{"condition": {"status": {"min": 404}}, "isFailure": False}]
+    routes = [
+        route(isRetryable=True, timeout="300ms", responseClasses=classes),
+        route(name="all", condition={"pathRegex": ".*"}),
+    ]
     assert faults({"routes": routes, "retryBudget": budget}) == []
     assert faults({}) == []
 
@@ -42,6 +46,15 @@ ROUTES = [
     ({"timeout": "1.5s"}, 'timeout: must be a duration like "300ms" or "10s", not "1.5s"; did you mean "1500ms"?'),
     ({"timeout": 5}, 'timeout: must be a duration like "300ms" or "10s", not 5; did you mean "5ms" or "5s"?'),
     ({"timeout": "0s"}, "timeout: must be between 1ms and 24h, not 0s"),
+    ({"responseClasses": [{"isFailure": True}]}, "responseClasses[0].condition: is missing"),
+    (
+        {"responseClasses": [{"condition": {"status": {"min": 600}}, "isFailure": True}]},
+        "responseClasses[0].condition.status.min: must be between 100 and 599, not 600",
+    ),
+    (
+        {"responseClasses": [{"condition": {"status": {"min": 500, "max": 400}}, "isFailure": True}]},
+        "responseClasses[0].condition.status: has no status: min 500 is above max 400",
+    ),
     ({"isRetryable": "true"}, "isRetryable: must be true or false, not a text; did you mean true without quotes?"),
     ({"isRetriable": True}, "isRetriable: unknown field; did you mean isRetryable?"),
     ({"name": ""}, "name: must not be empty"),
@@ -215,3 +228,13 @@ def test_no_object_crashes_the_rules(value: Any) -> None:
     if not faults_of(value):
         assert warnings_of(value) is not None
     assert faults_of(profile(value)) is not None
+
+
+def test_a_class_that_earlier_ones_cover_is_warned_of() -> None:
+    """The first class that has a status counts."""
+    classes = [
+        {"condition": {"status": {"min": 400, "max": 499}}, "isFailure": True},
+        {"condition": {"status": {"min": 404}}, "isFailure": False},
+    ]
+    found = [str(one) for one in warnings_of(profile({"routes": [route(responseClasses=classes)]}))]
+    assert found == ["spec.routes[0].responseClasses[1]: has no effect: earlier ones have its statuses"]

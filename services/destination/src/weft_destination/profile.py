@@ -11,7 +11,7 @@ from weft_kube.names import PATH_REGEX_MAX
 from weft_kube.paths import PATH_MAX, path_regex
 
 from weft_destination.model import Key, Profile
-from weft_destination.route import Match, Path, RetryBudget, Route
+from weft_destination.route import Match, Path, ResponseClass, RetryBudget, Route
 
 T = TypeVar("T")
 
@@ -65,9 +65,11 @@ def read_profile(key: Key, spec: Any) -> tuple[Profile, tuple[str, ...]]:
 
 
 def _route(where: str, raw: Any, faults: list[str]) -> Route | None:
+    before = len(faults)
     reader = _Reader(where, raw, faults)
     reader.require("name")
     condition = reader.part("condition")
+    classes: list[Any] = reader.read("responseClasses", _list, [])
     method = condition.read("method", _method, "")
     path = condition.read("path", _template, "") or condition.read("pathRegex", _regex, "")
     route = Route(
@@ -75,8 +77,19 @@ def _route(where: str, raw: Any, faults: list[str]) -> Route | None:
         matches=(Match(Path.REGEX if path else Path.ANY, path, method),) if path or method else (),
         timeout_ms=reader.read("timeout", duration_ms, 0),
         retryable=reader.read("isRetryable", _bool, False),
+        response_classes=tuple(
+            _response_class(f"{where}.responseClasses[{number}]", one, faults) for number, one in enumerate(classes)
+        ),
     )
-    return route if reader.sound and condition.sound else None
+    return route if len(faults) == before else None
+
+
+def _response_class(where: str, raw: Any, faults: list[str]) -> ResponseClass:
+    reader = _Reader(where, raw, faults)
+    status = reader.part("condition").part("status")
+    status.require("min")
+    low = status.read("min", _status, 0)
+    return ResponseClass(low, status.read("max", _status, low), reader.read("isFailure", _bool, True))
 
 
 def _budget(reader: _Reader) -> RetryBudget | None:
@@ -138,6 +151,12 @@ def _template(value: Any) -> str:
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} is neither true nor false")  # noqa: TRY004
+    return value
+
+
+def _status(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 100 <= value <= 599:
+        raise ValueError(f"{value!r} is no status from 100 to 599")
     return value
 
 

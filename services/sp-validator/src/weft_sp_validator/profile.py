@@ -15,6 +15,7 @@ from weft_sp_validator.rules import Fault, boolean, choice, each, kind, number, 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
 MAX_ROUTES = 500
 MAX_NAME = 128
+MAX_CLASSES = 20
 MAX_OVERLAPS = 20
 """Warnings: the API server shows no more than 4,096 characters of them."""
 
@@ -37,6 +38,7 @@ def warnings_of(profile: dict[str, Any]) -> list[Fault]:
     """What is allowed and yet hardly meant, in a sound profile."""
     routes = _routes(profile)
     warnings = [warning for place, route in enumerate(routes) for warning in _route_warnings(place, route)]
+    warnings += [warning for place, route in enumerate(routes) for warning in _unreached_classes(place, route)]
     return [*warnings, *islice(_overlapping(routes), MAX_OVERLAPS), *_idle_budget(profile["spec"], routes)]
 
 
@@ -77,12 +79,27 @@ def _condition(path: str, value: Any) -> Iterator[Fault]:
         yield Fault(path, "has both path and pathRegex; keep one")
 
 
+def _statuses(path: str, value: Any) -> Iterator[Fault]:
+    """From `min` to `max`; either alone is that one status."""
+    faults = list(record({"min": _STATUS, "max": _STATUS}, required=["min"])(path, value))
+    yield from faults
+    if not faults and value.get("max") is not None and value["max"] < value["min"]:
+        yield Fault(path, f"has no status: min {value['min']} is above max {value['max']}")
+
+
+_STATUS = number(100, 599, whole=True)
+_CLASS = record(
+    {"condition": record({"status": _statuses}, required=["status"]), "isFailure": boolean},
+    required=["condition", "isFailure"],
+)
+
 _ROUTE = record(
     {
         "name": _route_name,
         "condition": _condition,
         "isRetryable": boolean,
         "timeout": span("1ms", "24h"),
+        "responseClasses": each(_CLASS, MAX_CLASSES),
     },
     required=["name", "condition"],
 )
@@ -167,6 +184,17 @@ def _idle_budget(spec: dict[str, Any], routes: list[Any]) -> Iterator[Fault]:
         yield Fault("spec.retryBudget", "has no effect: no route says isRetryable: true")
     if budget and retried and not budget["retryRatio"] and not budget["minRetriesPerSecond"]:
         yield Fault("spec.retryBudget", "allows no retries: retryRatio and minRetriesPerSecond are 0")
+
+
+def _unreached_classes(place: int, route: dict[str, Any]) -> Iterator[Fault]:
+    """The first class that has a status counts."""
+    taken: set[int] = set()
+    for at, one in enumerate(route.get("responseClasses") or ()):
+        status = one["condition"]["status"]
+        statuses = set(range(status["min"], (status.get("max") or status["min"]) + 1))
+        if statuses <= taken:
+            yield Fault(f"spec.routes[{place}].responseClasses[{at}]", "has no effect: earlier ones have its statuses")
+        taken |= statuses
 
 
 def _route_warnings(place: int, route: dict[str, Any]) -> Iterator[Fault]:
