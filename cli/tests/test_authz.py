@@ -130,6 +130,7 @@ def observed(answers: Any, window: str = "3600s") -> None:
         row | {"client_id": COUNTER, "rps": 2.0},
         row | {"client_id": EVE, "rps": 0.01},
         row | {"client_id": "", "route": "[probe]", "rps": 1.0},
+        row | {"client_id": f"{EVE}l", "rps": 1.0, "success": None},
     ]
     edge = {"src": ref, "dst": ref, "server_id": "", "tls": "", "reason": "", "rps": None, "success": None}
     edges = [edge | {"client_id": "", "tcp_open_connections": 3}]
@@ -145,7 +146,8 @@ def tap(*requests: tuple[str, str, str, int]) -> Callable[..., Iterator[Json]]:
     """Events of these clients, methods, paths and gRPC statuses."""
     base = {"dst_workload_kind": "deployment", "dst_workload": "menu", "destination": "10.1.0.1:9090"}
     keys = ("peer_identity", "method", "path", "grpc_status")
-    return lambda *_: iter([base | dict(zip(keys, request, strict=True)) for request in requests])
+    denied = base | {"peer_identity": EVE, "method": "GET", "path": "/", "error": "E114 denied by shop/menu"}
+    return lambda *_: iter([*(base | dict(zip(keys, request, strict=True)) for request in requests), denied])
 
 
 REQUESTS = (

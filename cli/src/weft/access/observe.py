@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from weft.client import Client
     from weft.cluster import Kube, Object
 
+DENIED = "E114 "
+"""How the proxy's error of denied calls begins."""
+
 KINDS = ("deployment", "statefulset", "daemonset")
 Event = dict[str, Any]
 
@@ -41,13 +44,13 @@ def _ports(spec: "Object") -> list[int]:
 
 
 def counted(web: "Client", namespace: str, seconds: float) -> Counter[Call]:
-    """Requests, and connections that are none, over the last `seconds`."""
+    """Requests, and connections that are none, over the last `seconds`; not those of whom all are denied already."""
     calls: Counter[Call] = Counter()
     window = f"{round(seconds)}s"
     for kind in KINDS:
         answer = web.inbound(kind, namespace=namespace, window=window)
         for row in answer["rows"]:
-            if row["route"] != PROBE_ROUTE and row["rps"]:
+            if row["route"] != PROBE_ROUTE and row["rps"] and row["success"] is not None:
                 call = Call((kind, row["dst"]["name"]), row["client_id"], http=True)
                 calls[call] += max(1, round(row["rps"] * answer["window_seconds"]))
         for edge in web.edges(kind, namespace=namespace, window=window)["rows"]:
@@ -66,9 +69,15 @@ def tapped(kube: "Kube", namespace: str, seconds: float) -> Counter[Call]:
     calls: Counter[Call] = Counter()
     where = taps.path(namespace, Resource("namespace", namespace))
     for event in taps.events(kube, where, {"direction": "inbound", "max_rps": "10000"}, seconds):
-        if event and event.get("method") not in (None, "", "TCP") and event.get("route") != PROBE_ROUTE:
+        if event and _counts(event):
             calls[_request(event)] += 1
     return calls
+
+
+def _counts(event: Event) -> bool:
+    """Requests that were let in, by others than the kubelet."""
+    denied = event.get("error", "").startswith(DENIED)
+    return event.get("method") not in (None, "", "TCP") and event.get("route") != PROBE_ROUTE and not denied
 
 
 def _request(event: Event) -> Call:
