@@ -1,0 +1,146 @@
+"""Who may call whom, with real pods: every row of docs/access.md's truth table, every way in, changes, limits."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from access_shop import DEV, GRPC, HTTP, POLICIES, RAW, SHOP, Lab, lets, policy, shop
+from lab import ROOT, eventually, get, run, weft
+from weft_testkit.truth import Row, rows
+
+Json = dict[str, Any]
+
+TRUTH = list(rows(ROOT / "docs" / "access.md"))
+
+
+@pytest.fixture(scope="module")
+def lab(installed: None) -> Iterator[Lab]:
+    """The shop."""
+    with shop() as found:
+        yield found
+
+
+def here(row: Row, number: int) -> list[Json]:
+    """The row's policies in the namespace of the tests, by names of their own."""
+    found = []
+    for place, one in enumerate(row.policies, 1):
+        text = json.dumps(one["spec"]).replace('"namespace": "dev"', f'"namespace": "{DEV}"')
+        text = text.replace('"namespace": "shop"', f'"namespace": "{SHOP}"')
+        found.append(policy(f"r{number}-p{place}", **json.loads(text)))
+    return found
+
+
+def made(lab: Lab, row: Row) -> Json:
+    """The row's call."""
+    who, port = row.client.rpartition("/")[2], RAW if row.raw else HTTP
+    if not row.method:
+        return lab.clients[who].ask("tcp", host=lab.menu, port=port)
+    return lab.get(who, row.path, method=row.method)
+
+
+def test_every_row_of_the_truth_table(lab: Lab) -> None:
+    """What docs/access.md says of a call is what becomes of it; what is told is counted."""
+    wrong, default = [], "anyone"
+    for number, row in enumerate(TRUTH):
+        if row.default != default:
+            lab.hold()
+            lab.default(row.default)
+            default = row.default
+        lab.hold(*here(row, number))
+        before = lab.told() if row.told else 0.0
+        answer = made(lab, row)
+        told = row.told and eventually(lambda: lab.told() > before, 5, 0.02)  # noqa: B023 (called at once)
+        if ((answer["status"] == 200), told) != (row.allowed, row.told):
+            wrong.append((row.text, answer))
+    lab.hold()
+    lab.default("anyone")
+    assert wrong == []
+
+
+def test_every_way_in_is_guarded(lab: Lab) -> None:
+    """Service, pod IP, headless Service, node port, other ports; HTTP/1.1, HTTP/2, TCP: cart may, others may not."""
+    lab.hold(lets("cart"))
+    node = {one["name"]: one["nodePort"] for one in get("service", "node", "-n", SHOP)["spec"]["ports"]}
+    ways = {
+        "Service": (f"menu.{SHOP}", HTTP),
+        "pod IP": (lab.menu, HTTP),
+        "headless": (f"headless.{SHOP}", HTTP),
+    }
+    status = {
+        (way, who): lab.get(who, host=h, port=p)["status"] for way, (h, p) in ways.items() for who in ("cart", "crowd")
+    }
+    assert status == {(way, who): 200 if who == "cart" else 403 for way in ways for who in ("cart", "crowd")}
+    assert lab.get("nobody", host=lab.node, port=node["http"])["status"] == 403
+    assert lab.get("crowd")["error"].startswith("E114 ")
+
+    bytes_ = {
+        who: lab.clients[who].ask("tcp", host=lab.menu, port=RAW)["status"] for who in ("cart", "crowd", "nobody")
+    }
+    assert bytes_ == {"cart": 200, "crowd": 0, "nobody": 0}
+    call = {"host": f"menu.{SHOP}", "port": GRPC, "path": "/tea.v1.Menu/List"}
+    codes = {who: lab.clients[who].ask("menu", **call)["code"] for who in ("cart", "crowd")}
+    assert codes == {"cart": "OK", "crowd": "PERMISSION_DENIED"}
+
+
+def test_grpc_methods_are_told_apart(lab: Lab) -> None:
+    """A policy of one method lets no other in."""
+    who = [{"serviceAccount": {"name": "cart"}}]
+    lab.hold(policy("list", rules=[{"from": who, "to": [{"grpc": [{"service": "tea.v1.Menu", "method": "List"}]}]}]))
+    call = {"host": f"menu.{SHOP}", "port": GRPC}
+    codes = [lab.clients["cart"].ask("menu", path=f"/tea.v1.Menu/{name}", **call)["code"] for name in ("List", "Add")]
+
+    assert codes == ["OK", "PERMISSION_DENIED"]
+
+
+def test_a_change_arrives_within_a_second_and_loses_nothing(lab: Lab) -> None:
+    """While cart comes and goes, crowd, which is always let in, sees nothing of it."""
+    lab.hold(lets("crowd"))
+    lab.clients["crowd"].ask("start", host=f"menu.{SHOP}", port=HTTP, method="GET", path="/")
+    seconds = []
+    for number in range(50):
+        allowed, began = number % 2 == 0, time.monotonic()
+        lab.put(lets("crowd", "cart") if allowed else lets("crowd"))
+        eventually(lambda: (lab.get("cart")["status"] == 200) is allowed, 5, 0.01)  # noqa: B023 (called at once)
+        seconds.append(round(time.monotonic() - began, 3))
+    load = lab.clients["crowd"].ask("stop")
+
+    print(f"{len(seconds)} changes, the slowest after {max(seconds)} s; {load['done']} requests beside")
+    assert (max(seconds) <= 1, load["bad"]) == (True, [])
+    assert load["done"] >= 20
+
+
+def test_the_cli_says_what_proxies_do(lab: Lab) -> None:
+    """`weft authz` gives the answers that proxies give, and status what the policy is about."""
+    lab.hold(lets("cart"))
+    ask = ("weft", "-n", SHOP, "authz", "can", "--to", "po/menu", "--port", str(HTTP))
+    yes = run(*ask, "--from", "sa/cart", "GET", "/")
+    no = run(*ask, "--from", "sa/crowd", check=False)
+    said = (f"yes  port {HTTP}: {SHOP}/lets\n", f"no   port {HTTP}: policy {SHOP}/lets\n", 1)
+    assert (yes.stdout, no.stdout, no.returncode) == said
+    assert f"{SHOP}/cart" in weft("-n", SHOP, "authz", "list", "po/menu")
+    eventually(lambda: lab.api.call("GET", f"{POLICIES}/lets").get("status", {}).get("pods") == 1, 30)
+
+
+def test_rate_limits_are_each_client_s_own(lab: Lab) -> None:
+    """What is too much is answered 429 with Retry-After; another client has a limit of its own."""
+    target = {"service": {"name": "menu"}}
+    lab.hold(policy("slow", target=target, rateLimit={"requestsPerSecond": 2, "burst": 3}))
+    call = {"host": f"menu.{SHOP}", "port": HTTP, "method": "GET", "path": "/"}
+    statuses = lab.clients["cart"].ask("many", times=12, **call)["statuses"]
+    limited = lab.get("cart")
+    other = lab.get("crowd")
+
+    assert (set(statuses), statuses[:3], other["status"]) == ({200, 429}, [200] * 3, 200)
+    assert limited["status"] == 200 or int(limited["retry"]) >= 1
+
+
+def test_a_broken_policy_is_refused_with_every_fault(lab: Lab) -> None:
+    """At admission, by field, with what was meant."""
+    broken = policy("broken", rules=[{"from": [{"cidr": "10.1.2.3/8"}], "to": [{"paths": ["/menu/*"]}]}])
+    done = run("kubectl", "apply", "-f", "-", stdin=json.dumps(broken), check=False)
+
+    assert "spec.rules[0].from[0].cidr" in done.stderr
+    assert "did you mean pathPrefixes: [/menu]?" in done.stderr
+    assert "broken" not in [one["metadata"]["name"] for one in lab.api.call("GET", POLICIES)["items"]]
