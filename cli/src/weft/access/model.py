@@ -1,6 +1,7 @@
 """Calls that were observed, and workloads that were called. Pure."""
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import Any
 
 PROBE_ROUTE = "[probe]"
@@ -47,16 +48,26 @@ class Outcome:
     count: int
     allowed: bool | None
     by: str
+    tapped: tuple[int, int] = (0, 0)
+    """Where it depends: how many requests of this client tap saw, and how many of them are allowed."""
 
 
 def settled(outcomes: list[Outcome]) -> list[Outcome]:
-    """Without what tap saw of clients whose requests all fare alike: metrics count these already."""
-    alike = {
-        (one.call.workload, one.call.client)
-        for one in outcomes
-        if one.call.http and not one.call.method and one.allowed is not None
-    }
-    return [one for one in outcomes if not one.call.method or (one.call.workload, one.call.client) not in alike]
+    """What metrics count, each client with what tap saw of it; and of clients whose requests do not all fare alike,
+    what tap saw denied."""
+    seen: defaultdict[tuple[tuple[str, str], str], list[Outcome]] = defaultdict(list)
+    for one in outcomes:
+        if one.call.method:
+            seen[one.call.workload, one.call.client].append(one)
+    found: list[Outcome] = []
+    for one in outcomes:
+        of = seen.pop((one.call.workload, one.call.client), []) if one.call.http and not one.call.method else []
+        if one.call.method:
+            continue
+        allowed = sum(each.count for each in of if each.allowed)
+        found.append(replace(one, tapped=(sum(each.count for each in of), allowed)))
+        found += [each for each in of if one.allowed is None and not each.allowed]
+    return found + [each for of in seen.values() for each in of]
 
 
 def account(identity: str) -> str:

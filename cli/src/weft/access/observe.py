@@ -50,7 +50,8 @@ def counted(web: "Client", namespace: str, seconds: float) -> Counter[Call]:
     for kind in KINDS:
         answer = web.inbound(kind, namespace=namespace, window=window)
         for row in answer["rows"]:
-            if row["route"] != PROBE_ROUTE and row["rps"] and row["success"] is not None:
+            mine = row["dst"]["kind"] == kind and row["route"] != PROBE_ROUTE
+            if mine and row["rps"] and row["success"] is not None:
                 call = Call((kind, row["dst"]["name"]), row["client_id"], http=True)
                 calls[call] += max(1, round(row["rps"] * answer["window_seconds"]))
         for edge in web.edges(kind, namespace=namespace, window=window)["rows"]:

@@ -130,8 +130,8 @@ def simulate(target: Target, filename: str, window: float, duration: float, outp
     """Say which observed calls a draft would have denied.
 
     `weft authz simulate -f draft.yaml`: metrics tell who called whom and how often, tap the requests of a moment; the
-    control plane judges each as if the drafts were enforced beside all that is. "some denied": it depends on the
-    request or the port, which metrics do not tell.
+    control plane judges each as if the drafts were enforced beside all that is. "depends": on the request or the port,
+    which metrics do not tell; of those that tap saw, so many are allowed.
     """
     from weft.access.model import settled
     from weft.views import access, table
@@ -157,7 +157,7 @@ def simulate(target: Target, filename: str, window: float, duration: float, outp
 
 def _summary(outcomes: "list[Outcome]", unjudged: int) -> None:
     counts = {allowed: sum(one.count for one in outcomes if one.allowed is allowed) for allowed in (True, False, None)}
-    text = f"of {sum(counts.values()):,} calls {counts[False]:,} would be denied, {counts[None]:,} perhaps"
+    text = f"of {sum(counts.values()):,} calls {counts[False]:,} would be denied, of {counts[None]:,} it depends"
     more = f"; {unjudged:,} could not be judged: their pods are gone, or declare no ports" if unjudged else ""
     click.echo(text + more, err=True)
 

@@ -66,16 +66,17 @@ def outcomes_table(outcomes: Iterable[Outcome]) -> str:
     """What a draft would deny, the most frequent first."""
     rows = [
         [
-            "denied" if one.allowed is False else "some denied",
+            "denied" if one.allowed is False else "depends",
             account(one.call.client),
             "/".join(one.call.workload),
             _request(one),
             one.by,
+            f"{one.tapped[1]:,} of {one.tapped[0]:,}" if one.tapped[0] else NONE,
             f"{one.count:,}",
         ]
         for one in outcomes
     ]
-    return table(["WOULD BE", "FROM", "TO", "CALL", "BY", "CALLS"], rows, left=5)
+    return table(["WOULD BE", "FROM", "TO", "CALL", "BY", "ALLOWED OF TAPPED", "CALLS"], rows, left=5)
 
 
 def _request(one: Outcome) -> str:
@@ -105,4 +106,6 @@ def outcome_json(one: Outcome) -> Json:
         "calls": one.count,
         "allowed": one.allowed,
         "by": one.by or NONE,
+        "tapped": one.tapped[0],
+        "tapped_allowed": one.tapped[1],
     }
