@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from weft.cluster import Kube
 from weft_testkit.fake_kube import FakeKube
-from weft_testkit.objects import pod
+from weft_testkit.objects import pod, service
 
 ENDPOINT = {
     "ip": "10.1.2.3",
@@ -55,6 +55,64 @@ def test_no_endpoints(weft: Any, answers: Any, state: Any, code: int, expected: 
     answers["/debug/endpoints/shop/web/80"] = (200, ANSWER | {"state": state, "watchers": []})
     result = weft("diagnostics", "endpoints", "web.shop.svc.cluster.local:80")
     assert (result.exit_code, result.stderr[: len(expected)]) == (code, expected)
+
+
+def told(name: str, origin: str, **more: Any) -> dict[str, Any]:
+    """A route as destination describes it."""
+    usual = {"matches": [], "timeout_ms": 0, "retryable": False, "backends": [], "filters": [], "backend_timeout_ms": 0}
+    usual |= {"retry": None, "answer": None, "response_classes": [], "inherited": []}
+    return usual | {"name": name, "origin": origin} | more
+
+
+def match(path: str, value: str, **more: Any) -> dict[str, Any]:
+    """A match as destination describes it."""
+    return {"path": path, "value": value, "method": "", "headers": [], "queries": []} | more
+
+
+BACKEND = {"namespace": "shop", "name": "web", "port": 80, "weight": 9, "filters": [], "answer": None}
+PORT: dict[str, Any] = {
+    "service": {"namespace": "shop", "name": "web", "port": 80},
+    "protocol": "detect",
+    "retry_budget": {"ratio_permille": 200, "min_retries_per_second": 10, "ttl_ms": 10_000},
+    "breaker": {"max_failures": 3, "min_success_permille": 900},
+    "no_match_not_found": True,
+    "routes": [
+        told(
+            "split/canary",
+            "HTTPRoute shop/split rules[0]",
+            matches=[match("prefix", "/menu", headers=[{"name": "x-canary", "value": "yes", "regex": False}])],
+            timeout_ms=2000,
+            inherited=["timeout"],
+            retryable=True,
+            retry={"statuses": [503], "grpc_codes": [14], "limit": 2, "backoff_ms": 0},
+            backends=[BACKEND, BACKEND | {"name": "none", "weight": 1, "answer": {"status": 500, "message": "none"}}],
+        ),
+        told("split/1", "HTTPRoute shop/split rules[1]", matches=[match("exact", "/old")], filters=[{"status": 301}]),
+        told(
+            "split/2",
+            "HTTPRoute shop/split rules[2]",
+            matches=[match("any", "", method="POST")],
+            answer={"status": 500, "message": "route split/2: no backendRefs and no redirect"},
+        ),
+    ],
+}
+
+
+@pytest.mark.usefixtures("forwarded")
+@pytest.mark.parametrize("resource", [["svc/web"], ["deploy/web"], []])
+def test_policy(weft: Any, answers: Any, kube: FakeKube, same: Callable[[str, str], None], resource: list[str]) -> None:
+    """The routes of a Service, of the Services that a workload's pods serve, or of all; what each does, who says so."""
+    labels = {"app": "web"}
+    spec = {"selector": {"matchLabels": labels}}
+    kube.put(
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}, "spec": spec}
+    )
+    kube.put(pod("shop", "web-1", labels=labels))
+    kube.put(service("shop", "web", "10.96.0.1"))
+    answers["/debug/policy/shop/web?client=guests"] = (200, {"ports": [PORT]})
+    result = weft("diagnostics", "policy", *resource, "-n", "shop", "--client", "guests")
+    assert (result.exit_code, result.stderr) == (0, "")
+    same("policy.txt", result.stdout)
 
 
 @pytest.mark.usefixtures("kube")

@@ -1,5 +1,6 @@
 """Which pods belong to a workload."""
 
+from collections.abc import ItemsView
 from urllib.parse import quote
 
 from weft.cluster import Kube, Object
@@ -44,6 +45,22 @@ def pods_of(kube: Kube, namespace: str, resource: Resource) -> list[Object]:
         return [pod for job in mine for pod in _listed(kube, namespace, selector(job))]
     wanted = selector(found)
     return _listed(kube, namespace, wanted) if wanted else []
+
+
+def services_of(kube: Kube, namespace: str, resource: Resource | None) -> list[str]:
+    """The Services of a namespace that a workload's pods serve, or all of them, by name; a Service itself."""
+    if resource and resource.kind == "service":
+        return [str(find(kube, namespace, resource)["metadata"]["name"])]
+    services = kube.list(f"/api/v1/namespaces/{namespace}/services")
+    if resource:
+        pods = [(pod["metadata"].get("labels") or {}).items() for pod in pods_of(kube, namespace, resource)]
+        services = [one for one in services if any(_selects(one, labels) for labels in pods)]
+    return sorted(str(one["metadata"]["name"]) for one in services)
+
+
+def _selects(service: Object, labels: ItemsView[str, str]) -> bool:
+    chosen = (service.get("spec") or {}).get("selector") or {}
+    return bool(chosen) and chosen.items() <= labels
 
 
 def selector(found: Object) -> str:

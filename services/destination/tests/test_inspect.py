@@ -11,6 +11,7 @@ from weft_destination.metrics import Metrics
 from weft_destination.model import Protocol
 from weft_destination.policy import model as policy
 from weft_destination.policy.read import read_policy
+from weft_destination.route import Route, Settings
 from weft_destination.stream import Stream
 from weft_http.message import Headers, Refused, Request
 from weft_http.routes import Routes
@@ -61,6 +62,23 @@ async def test_an_address_leads_to_its_service() -> None:
     _, body = await get("/debug/outbound/10.96.0.1/80", Hub(index()))
     service = {"namespace": "ns", "name": "web", "port": 80}
     assert (body["kind"], body["state"]["service"], body["watchers"]) == ("to_service", service, [])
+
+
+async def test_the_policy_of_a_service_names_who_says_what() -> None:
+    """Each port with its routes, where each comes from, and what annotations add to it."""
+    known = index()
+    port = model.ServicePort(80, "http", Protocol.DETECT)
+    known.services.apply(model.Service(("ns", "web"), (bytes(4),), (port,), settings=Settings(timeout_ms=7)))
+    route = Route("all", origin="ServiceProfile ns/web routes[0]")
+    known.profiles.apply(model.Profile(("ns", "web"), (route,), None))
+    _, body = await get("/debug/policy/ns/web?client=guests", Hub(known))
+    [found] = body["ports"]
+    told = [(one["origin"], one["timeout_ms"], one["inherited"]) for one in found["routes"]]
+    assert (found["service"]["port"], found["no_match_not_found"]) == (80, False)
+    assert told == [
+        ("ServiceProfile ns/web routes[0]", 7, ["timeout"]),
+        ("annotations of the Service", 7, ["timeout"]),
+    ]
 
 
 async def test_streams_are_listed() -> None:

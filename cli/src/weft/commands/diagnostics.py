@@ -50,6 +50,39 @@ def endpoints(target: Target, service: str, output: str) -> None:
         click.echo(f"{len(behind)} of {len(answer['watchers'])} proxies have not been told the newest state", err=True)
 
 
+@diagnostics.command("policy")
+@click.argument("resource", nargs=-1, metavar="[TYPE/NAME]")
+@click.option("--client", metavar="NAMESPACE", help="Whose requests (default: the Service's own namespace's).")
+@output_option("table", "json")
+@pass_target
+def policy(target: Target, resource: tuple[str, ...], client: str | None, output: str) -> None:
+    """Show what becomes of requests to a Service, and which object says so.
+
+    `weft diagnostics policy svc/web`; of a workload: the Services that its pods serve; without: all of the namespace.
+    FROM: a route of the Gateway API, a ServiceProfile, or the Service's annotations; "*": what annotations add.
+    """
+    from weft import resources
+    from weft.pods import services_of
+    from weft.views import policy as views
+    from weft.views import table
+
+    kube = target.connect()
+    namespace = target.namespace_or_default(kube)
+    names = services_of(kube, namespace, resources.named(resource) if resource else None)
+    ports = [
+        port
+        for name in names
+        for port in _destination(kube, f"/debug/policy/{namespace}/{name}?client={client or namespace}")["ports"]
+    ]
+    if output == "json":
+        click.echo(table.document({"ports": ports}))
+        return
+    if not ports:
+        what = "/".join(resource) or "any Service"
+        raise Failure(f"the control plane knows no port of {what} in namespace {namespace}", "See `kubectl get svc`.")
+    click.echo(views.policy(ports, client or namespace))
+
+
 @diagnostics.command("proxies")
 @output_option("table", "json")
 @pass_target

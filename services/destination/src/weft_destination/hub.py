@@ -13,7 +13,7 @@ from typing import Protocol
 from weft_destination import encode
 from weft_destination.diff import diff
 from weft_destination.index import Index
-from weft_destination.model import Answer, Dependency, Endpoints, OutboundTarget, Target, dependencies
+from weft_destination.model import Answer, Dependency, Endpoints, Key, OutboundTarget, Target, ToService, dependencies
 
 DELTA_FROM = 100
 """Endpoint sets larger than this are told as deltas where the watcher holds a version still remembered."""
@@ -111,6 +111,10 @@ class Hub:
     def answer(self, target: Target) -> Answer:
         """What is true of a target now, watched or not."""
         return self._index.answer(target)
+
+    def destinations(self, service: Key, client: str) -> tuple[ToService, ...]:
+        """What becomes of requests to each port of a Service, sent by a namespace."""
+        return self._index.destinations(service, client)
 
     def find(self, target: Target) -> Topic | None:
         """The topic of a target, if anybody watches it."""

@@ -76,6 +76,11 @@ class Index:
             settings,
         )
 
+    def destinations(self, service: Key, client: str) -> tuple[model.ToService, ...]:
+        """What becomes of requests to each port of a Service, sent by a namespace."""
+        found = self.services.rows.get(service)
+        return tuple(self._to_service(service, port, client) for port in found.ports) if found else ()
+
     def _service_protocol(self, key: Key, port: model.ServicePort) -> model.Protocol:
         """A port is opaque when any pod behind it says so: bytes carried unseen harm nobody."""
         if port.protocol != model.Protocol.DETECT:

@@ -4,6 +4,8 @@
     GET /debug/inbound/NAMESPACE/POD/PORT
       {"version": "9f", "kind": "endpoints", "state": {"exists": true, "endpoints": [{"ip": "10.0.0.1", …}]},
        "watchers": [{"namespace": "shop", "pod": "cart-1", "held_version": "9f…"}]}
+    GET /debug/policy/NAMESPACE/SERVICE?client=NAMESPACE
+      {"ports": [{"service": {"port": 80, …}, "routes": [{"name": "r/0", "origin": "HTTPRoute shop/r rules[0]", …}]}]}
     GET /debug/streams
       {"streams": [{"namespace": "shop", "pod": "cart-1", "proxy_version": "0.1.0", "targets": 3, "waiting": 0,
                     "seconds": 12.5}]}
@@ -49,6 +51,10 @@ def inspected(routes: Routes, hub: Hub, streams: Collection[Stream]) -> Routes:
         where = request.params
         return _json(described(model.InboundTarget(where["namespace"], where["pod"], _port(where)), hub, streams))
 
+    async def policy(request: Request) -> Response:
+        service = request.params["namespace"], request.params["name"]
+        return _json({"ports": plain(hub.destinations(service, request.query.get("client", "")))})
+
     async def all_streams(_: Request) -> Response:
         now = time.monotonic()
         return _json({"streams": [_row(stream, now) for stream in streams]})
@@ -56,6 +62,7 @@ def inspected(routes: Routes, hub: Hub, streams: Collection[Stream]) -> Routes:
     routes.add("GET", "/debug/endpoints/{namespace}/{name}/{port}", from_loopback(endpoints))
     routes.add("GET", "/debug/outbound/{ip}/{port}", from_loopback(outbound))
     routes.add("GET", "/debug/inbound/{namespace}/{pod}/{port}", from_loopback(inbound))
+    routes.add("GET", "/debug/policy/{namespace}/{name}", from_loopback(policy))
     routes.add("GET", "/debug/streams", from_loopback(all_streams))
     return routes
 

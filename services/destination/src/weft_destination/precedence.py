@@ -39,7 +39,8 @@ def destination(
 def _with_defaults(route: Route, settings: Settings) -> Route:
     """A profile's route without timeouts has the annotations'; its retries are the profile's to say."""
     timeout, backend_timeout = route.timeout_ms or settings.timeout_ms, settings.backend_timeout_ms
-    return replace(route, timeout_ms=timeout or 0, backend_timeout_ms=backend_timeout or 0)
+    inherited = replace(settings, retry=None).unsaid(route.timeout_ms or None, None, None)
+    return replace(route, timeout_ms=timeout or 0, backend_timeout_ms=backend_timeout or 0, inherited=inherited)
 
 
 def _rest(settings: Settings) -> list[Route]:
@@ -54,5 +55,6 @@ def _rest(settings: Settings) -> list[Route]:
             backend_timeout_ms=settings.backend_timeout_ms or 0,
             retry=settings.retry,
             origin=ANNOTATIONS,
+            inherited=settings.unsaid(None, None, None),
         )
     ]

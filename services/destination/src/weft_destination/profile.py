@@ -5,6 +5,7 @@ The rules are in this service's README; sp-validator refuses at admission what i
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from weft_kube.names import PATH_REGEX_MAX
@@ -59,7 +60,8 @@ def read_profile(key: Key, spec: Any) -> tuple[Profile, tuple[str, ...]]:
     reader = _Reader("spec", spec, faults)
     raw: list[Any] = reader.read("routes", _list, [])
     found = [_route(f"spec.routes[{number}]", route, faults) for number, route in enumerate(raw)]
-    routes = tuple(route for route in found if route)
+    whose = f"ServiceProfile {key[0]}/{key[1]}"
+    routes = tuple(replace(route, origin=f"{whose} routes[{number}]") for number, route in enumerate(found) if route)
     budget = _budget(reader.part("retryBudget")) if any(route.retryable for route in routes) else None
     return Profile(key, routes, budget), tuple(faults)
 

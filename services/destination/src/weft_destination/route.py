@@ -1,6 +1,6 @@
 """What a proxy does with requests to a Service: routes as discovery/v1 tells them, whatever object they come from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -128,8 +128,10 @@ class Route:
     retry: Retry | None = None
     answer: Answer | None = None
     response_classes: tuple[ResponseClass, ...] = ()
-    origin: str = ""
+    origin: str = field(default="", compare=False)
     """The object and the rule that say so, for people: "HTTPRoute shop/web rules[0]"."""
+    inherited: tuple[str, ...] = field(default=(), compare=False)
+    """Which of these are the Service's annotations': "timeout", "try-timeout", "retry"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,15 @@ class Settings:
     retry: Retry | None = None
     budget: RetryBudget | None = None
     breaker: Breaker | None = None
+
+    def unsaid(self, timeout_ms: int | None, backend_timeout_ms: int | None, retry: Retry | None) -> tuple[str, ...]:
+        """What these say and a route does not, by the names of `Route.inherited`."""
+        pairs = {
+            "timeout": (self.timeout_ms, timeout_ms),
+            "try-timeout": (self.backend_timeout_ms, backend_timeout_ms),
+            "retry": (self.retry, retry),
+        }
+        return tuple(name for name, (ours, theirs) in pairs.items() if ours and theirs is None)
 
 
 NO_SETTINGS = Settings()

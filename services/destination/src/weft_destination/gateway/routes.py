@@ -52,6 +52,7 @@ def _route(route: Route, rule: Rule, matches: tuple[Match, ...], defaults: Setti
         backend_timeout_ms=_first(rule.backend_timeout_ms, defaults.backend_timeout_ms),
         retry=retry if retry and retry.limit else None,
         origin=origin,
+        inherited=defaults.unsaid(rule.request_timeout_ms, rule.backend_timeout_ms, rule.retry),
     )
 
 
