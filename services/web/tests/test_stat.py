@@ -66,3 +66,11 @@ def test_tcp_traffic_without_requests_is_told() -> None:
 def test_silence_towards_a_peer_is_not_silence() -> None:
     """With `to` or `from`, the note speaks of that peer."""
     assert filled(Numbers(up={KEY: 1.0}), client_side=True).note == "no traffic with that peer in the last 60 s"
+
+
+def test_what_policies_deny_is_told() -> None:
+    """Beside the numbers; drafts in audit apart."""
+    denied = {KEY: {"enforce": 3.0, "audit": 12.0}}
+    row = filled(Numbers(grown={KEY: Outcomes({"success": 60.0})}, up={KEY: 1.0}, denied=denied))
+    told = "3 calls denied and 12 calls would be denied, were policies in audit enforced, in the last 60 s"
+    assert (row.rps, row.note) == (1.0, told)

@@ -29,7 +29,7 @@ class Totals(Struct):
 
 
 class Row(Struct):
-    """Traffic of one object. A number that is not known is null, and `note` says why."""
+    """Traffic of one object. A number that is not known is null, and `note` says why; or what policies deny."""
 
     namespace: str
     kind: str

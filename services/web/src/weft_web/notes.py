@@ -1,5 +1,7 @@
 """Why a row has no numbers: one sentence that names the cause and, where there is one, the next step. Pure."""
 
+from collections.abc import Mapping
+
 from weft_web.model import Meshed, Row
 
 SHORT = {"deployment": "deploy", "statefulset": "sts", "daemonset": "ds", "cronjob": "cj", "replicaset": "rs"}
@@ -28,6 +30,13 @@ def peer(window: int) -> str:
 def service(window: int) -> str:
     """For a Service without requests: it is seen by its clients' proxies only."""
     return f"no client in the mesh sent it requests in the last {window} s"
+
+
+def denied(counts: Mapping[str, float], window: int) -> str:
+    """Of calls that policies denied, and those that drafts in audit would have; empty without any."""
+    said = (("enforce", "denied"), ("audit", "would be denied, were policies in audit enforced"))
+    told = [f"{counts[mode]:.0f} calls {words}" for mode, words in said if round(counts.get(mode, 0))]
+    return f"{' and '.join(told)}, in the last {window} s" if told else ""
 
 
 OUTBOUND = {

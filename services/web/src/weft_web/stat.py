@@ -1,6 +1,7 @@
 """Rows of traffic: objects from the catalog, numbers from Prometheus, and a note where there are none."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +28,8 @@ class Numbers:
     tcp_read: Mapping[Group, float] = field(default_factory=dict)
     tcp_written: Mapping[Group, float] = field(default_factory=dict)
     up: Mapping[Group, float] = field(default_factory=dict)
+    denied: Mapping[Group, Mapping[str, float]] = field(default_factory=dict)
+    """Calls that policies denied or, in audit, would have, by mode."""
 
 
 async def ask_all(prometheus: Prometheus, expressions: Mapping[str, str]) -> dict[str, list[Sample]]:
@@ -85,6 +88,7 @@ async def _numbers(question: Question, prometheus: Prometheus) -> Numbers:
     }
     if question.kind.name != "service":
         expressions["up"] = up_series(question).up()
+        expressions["denied"] = up_series(question).grown(promql.DENIED, window, "mode")
     answers = await ask_all(prometheus, expressions)
     labels = stat_key(question).labels
     plain = {name: group(answers[name], labels) for name in ("tcp_open", "tcp_read", "tcp_written")}
@@ -93,8 +97,16 @@ async def _numbers(question: Question, prometheus: Prometheus) -> Numbers:
         totals=outcomes(answers["totals"], labels),
         latency=latencies(answers["latency"], labels),
         up=group(answers.get("up", []), server_key(question.kind.name).labels),
+        denied=_by_mode(group(answers.get("denied", []), (*server_key(question.kind.name).labels, "mode"))),
         **plain,
     )
+
+
+def _by_mode(counts: Mapping[Group, float]) -> Mapping[Group, Mapping[str, float]]:
+    found: dict[Group, dict[str, float]] = defaultdict(dict)
+    for (*row, mode), count in counts.items():
+        found[tuple(row)][mode] = count
+    return found
 
 
 def _objects(question: Question, catalog: Catalog) -> list[Object]:
@@ -124,7 +136,7 @@ def _row(question: Question, obj: Object, catalog: Catalog, numbers: Numbers | N
 
 
 def fill(row: Row, numbers: Numbers, window: int, *, client_side: bool) -> None:
-    """Sets a row's numbers, or the note that says why there are none.
+    """Sets a row's numbers, or the note that says why there are none; and of calls that policies deny.
 
     Where a proxy was scraped, no series means zero; where none was, the number is unknown.
     """
@@ -139,7 +151,9 @@ def fill(row: Row, numbers: Numbers, window: int, *, client_side: bool) -> None:
         row.tcp_open_connections = round(numbers.tcp_open.get(key, 0))
         row.tcp_read_bytes_per_second = numbers.tcp_read.get(key, 0.0) / window
         row.tcp_written_bytes_per_second = numbers.tcp_written.get(key, 0.0) / window
-    if not row.rps:
+    if denied := notes.denied(numbers.denied.get(key, {}), window):
+        row.note = denied
+    elif not row.rps:
         row.note = _note(row, window, scraped, client_side)
 
 
