@@ -83,13 +83,15 @@ async def certify(port: int, seconds: float) -> int:
     """Asks for certificates from many channels; how many were given."""
     channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", [("weft.channel", n)]) for n in range(CHANNELS)]
     stubs = itertools.cycle([IdentityStub(channel) for channel in channels])
-    requests = itertools.cycle([CertifyRequest(token=each, csr=new_request(new_key())) for each in TOKENS])
+    csrs = ((CertifyRequest(token=each, csr=new_request(new_key())), f"10.0.0.{n}") for each, n in TOKENS.items())
+    requests = itertools.cycle(list(csrs))
     end, given = time.monotonic() + seconds, 0
 
     async def ask() -> None:
         nonlocal given
         while time.monotonic() < end:
-            await next(stubs).Certify(next(requests), wait_for_ready=True)
+            request, address = next(requests)
+            await next(stubs).Certify(request, metadata=[("weft-client-address", address)], wait_for_ready=True)
             given += 1
 
     async with asyncio.TaskGroup() as tasks:

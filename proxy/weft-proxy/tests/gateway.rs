@@ -45,12 +45,12 @@ async fn backend() -> SocketAddr {
 type Frames = StreamBody<Iter<IntoIter<Result<Frame<Bytes>, hyper::Error>, 2>>>;
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Frames>, hyper::Error> {
-    let ids = request.headers().get_all("weft-client-id").iter();
-    let ids: Vec<_> = ids.map(|id| id.to_str().unwrap().to_owned()).collect();
+    let said = ["weft-client-id", "weft-client-address"].map(|name| request.headers().get_all(name).iter());
+    let said: Vec<_> = said.into_iter().flatten().map(|value| value.to_str().unwrap().to_owned()).collect();
     let mut trailers = HeaderMap::new();
     let body = request.into_body().collect().await?.to_bytes();
     trailers.insert("echo", http::HeaderValue::from_bytes(&body).unwrap());
-    let frames = [Ok(Frame::data(Bytes::from(ids.join(",")))), Ok(Frame::trailers(trailers))];
+    let frames = [Ok(Frame::data(Bytes::from(said.join(",")))), Ok(Frame::trailers(trailers))];
     Ok(Response::new(StreamBody::new(iter(frames))))
 }
 
@@ -76,7 +76,8 @@ async fn ask(stream: TlsStream<TcpStream>) -> (StatusCode, String, String) {
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let request = Request::post("http://destination/")
-        .header("weft-client-id", "spiffe://cluster.local/ns/a/sa/forged");
+        .header("weft-client-id", "spiffe://cluster.local/ns/a/sa/forged")
+        .header("weft-client-address", "10.0.0.66");
     let response = sender.send_request(request.body(Full::<Bytes>::from("hello")).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let collected = body.collect().await.unwrap();
@@ -98,14 +99,15 @@ fn newcomer(ca: &Authority) -> Arc<Identity> {
     newcomer
 }
 
-/// The service learns who the client is from its certificate; what the client says of itself never gets through.
+/// The service learns who the client is from its certificate and its connection; what the client says of itself never
+/// gets through.
 #[tokio::test]
 async fn the_clients_identity_comes_from_its_certificate() {
     let ca = Authority::new().unwrap();
     let web = ca.identity(&spiffe("shop", "web")).unwrap();
     let public = gateway(&ca, backend().await, false).await;
     let stream = mesh(&web, public).await;
-    assert_eq!((StatusCode::OK, web.id().to_owned(), "hello".to_owned()), ask(stream).await);
+    assert_eq!((StatusCode::OK, format!("{},127.0.0.1", web.id()), "hello".to_owned()), ask(stream).await);
 }
 
 /// Where newcomers may come in, they have no identity, also when they claim one.
@@ -114,7 +116,7 @@ async fn a_client_without_certificate_is_nobody() {
     let ca = Authority::new().unwrap();
     let public = gateway(&ca, backend().await, true).await;
     let stream = mesh(&newcomer(&ca), public).await;
-    assert_eq!((StatusCode::OK, String::new(), "hello".to_owned()), ask(stream).await);
+    assert_eq!((StatusCode::OK, "127.0.0.1".to_owned(), "hello".to_owned()), ask(stream).await);
 }
 
 /// On other ports nobody comes in without a certificate of this mesh.

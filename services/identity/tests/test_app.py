@@ -21,8 +21,7 @@ from weft_api.identity.v1.identity_pb2_grpc import IdentityStub
 from weft_identity.app import serve_with
 from weft_identity.config import Config
 from weft_identity.issuer import make_anchor, make_issuer
-from weft_identity.limits import BURST, PER_SECOND
-from weft_identity.tokens import claimed_subject
+from weft_identity.limits import BURST, CONCURRENT, NEWCOMERS, PER_SECOND
 from weft_kube.api import KubeApi
 from weft_pki.bundle import bundle_hash, parse_certificates
 from weft_pki.csr import new_request
@@ -113,10 +112,13 @@ class Running:
         self.stub = stub
         self.settings = settings
 
-    async def certify(self, token: str = TOKEN, csr: bytes | None = None, bundle: bytes = b"") -> CertifyResponse:
-        """Asks for a certificate."""
+    async def certify(
+        self, token: str = TOKEN, csr: bytes | None = None, bundle: bytes = b"", **client: str
+    ) -> CertifyResponse:
+        """Asks for a certificate; `client`: what this pod's proxy says of the caller, `id` or `address`."""
         request = CertifyRequest(token=token, csr=new_request(KEY) if csr is None else csr, bundle_sha256=bundle)
-        response: CertifyResponse = await self.stub.Certify(request, wait_for_ready=True)  # type: ignore[misc]
+        metadata = tuple((f"weft-client-{name}", value) for name, value in client.items())
+        response: CertifyResponse = await self.stub.Certify(request, metadata=metadata, wait_for_ready=True)  # type: ignore[misc]
         return response
 
     def owners(self, name: str) -> list[str]:
@@ -306,13 +308,62 @@ async def test_a_flood_of_one_workload_leaves_others_theirs() -> None:
     async with identity() as running:
         running.kube.on_request("POST", ".*/tokenreviews", flood_review)
         async with asyncio.TaskGroup() as tasks:
-            flood = [tasks.create_task(status_of(running, token_of("till", number))) for number in range(1000)]
-            others = [tasks.create_task(status_of(running, token_of(f"shop-{n}", 0))) for n in range(20)]
+            flood = [
+                tasks.create_task(status_of(running, token_of("till", number), address=f"10.0.0.{number % 20}"))
+                for number in range(1000)
+            ]
+            others = [
+                tasks.create_task(status_of(running, token_of(f"shop-{n}", 0), address=f"10.0.1.{n}"))
+                for n in range(20)
+            ]
         found = Counter(task.result() for task in flood)
         assert {task.result() for task in others} == {StatusCode.OK}
         assert set(found) == {StatusCode.OK, StatusCode.RESOURCE_EXHAUSTED}
         assert found[StatusCode.OK] <= BURST + PER_SECOND * 10
         assert 'weft_identity_refused_total{reason="limit"}' in await running.metrics()
+
+
+async def test_forged_tokens_take_nothing_from_the_account_that_they_name() -> None:
+    """Whoever cannot show that it is the account floods at its own expense."""
+    true, go_on = token_of("shop", 0), asyncio.Event()
+
+    async def believes_one(request: Recorded) -> dict[str, Any]:
+        await go_on.wait()
+        forged = request.body["spec"]["token"] != true
+        return {"status": {"error": "invalid bearer token"}} if forged else flood_review(request)
+
+    async with identity() as running:
+        running.kube.on_request("POST", ".*/tokenreviews", believes_one)
+        async with asyncio.TaskGroup() as tasks:
+            forged = [
+                tasks.create_task(status_of(running, token_of("shop", number), address="10.0.0.66"))
+                for number in range(1, 200)
+            ]
+            theirs = [tasks.create_task(status_of(running, true, address="10.0.0.1")) for _ in range(20)]
+            await until(lambda: sum(task.done() for task in forged) == 199 - CONCURRENT)
+            go_on.set()
+        assert {task.result() for task in theirs} == {StatusCode.OK}
+
+
+async def test_newcomers_together_leave_room_for_those_who_are_known() -> None:
+    """Whoever shows no certificate is one of a bounded number; a proxy that renews its own is not refused for that."""
+    go_on = asyncio.Event()
+
+    async def later(request: Recorded) -> dict[str, Any]:
+        await go_on.wait()
+        return flood_review(request)
+
+    async with identity() as running:
+        running.kube.on_request("POST", ".*/tokenreviews", later)
+        async with asyncio.TaskGroup() as tasks:
+            new = [
+                tasks.create_task(status_of(running, token_of(f"new-{n}", 0), address=f"10.0.{n // 200}.{n % 200}"))
+                for n in range(NEWCOMERS + 100)
+            ]
+            await until(lambda: sum(task.done() for task in new) == 100)
+            known = tasks.create_task(status_of(running, token_of("shop", 0), id=SHOP))
+            go_on.set()
+        assert known.result() == StatusCode.OK
 
 
 def token_of(account: str, number: int) -> str:
@@ -323,16 +374,20 @@ def token_of(account: str, number: int) -> str:
 
 def flood_review(request: Recorded) -> dict[str, Any]:
     """Believes what a token claims."""
-    claimed = claimed_subject(request.body["spec"]["token"])
+    claims = json.loads(base64.urlsafe_b64decode(request.body["spec"]["token"].split(".")[1] + "=="))
     extra = {"authentication.kubernetes.io/pod-uid": ["uid"]}
-    status = {"authenticated": True, "user": {"username": claimed, "extra": extra}, "audiences": ["identity.weft.dev"]}
+    status = {
+        "authenticated": True,
+        "user": {"username": claims["sub"], "extra": extra},
+        "audiences": ["identity.weft.dev"],
+    }
     return {"status": status}
 
 
-async def status_of(running: Running, token: str) -> StatusCode:
+async def status_of(running: Running, token: str, **client: str) -> StatusCode:
     """How a request ends."""
     try:
-        await running.certify(token)
+        await running.certify(token, **client)
     except grpc.aio.AioRpcError as error:
         return error.code()
     return StatusCode.OK

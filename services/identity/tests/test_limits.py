@@ -1,23 +1,38 @@
 """One workload's flood leaves room for the others."""
 
+from contextlib import ExitStack
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from weft_identity.limits import BURST, CONCURRENT, PER_SECOND, REMEMBERED, LimitedError, Limits
+from weft_identity.limits import BURST, CONCURRENT, NEWCOMERS, PER_SECOND, REMEMBERED, LimitedError, Limits
 
 
-def test_a_workload_has_so_many_requests_under_way_and_others_have_theirs() -> None:
+def test_a_caller_has_so_many_requests_under_way_and_others_have_theirs() -> None:
     """What ends makes room again."""
     limits = Limits()
-    running = [limits.entered("till") for _ in range(CONCURRENT)]
+    running = [limits.entered("till", known=False) for _ in range(CONCURRENT)]
     for each in running:
         each.__enter__()
-    with pytest.raises(LimitedError, match="under way"), limits.entered("till"):
+    with pytest.raises(LimitedError, match="under way"), limits.entered("till", known=False):
         pass
-    with limits.entered("shop"):
+    with limits.entered("shop", known=False):
         pass
     running[0].__exit__(None, None, None)
-    with limits.entered("till"):
+    with limits.entered("till", known=False):
+        pass
+
+
+def test_newcomers_are_so_many_and_who_is_known_comes_in_beside_them() -> None:
+    """However many callers they pretend to be."""
+    limits = Limits()
+    with ExitStack() as inside:
+        for number in range(NEWCOMERS):
+            inside.enter_context(limits.entered(f"10.0.0.{number}", known=False))
+        with pytest.raises(LimitedError, match="newcomers"), limits.entered("10.1.0.1", known=False):
+            pass
+        inside.enter_context(limits.entered("till", known=True))
+    with limits.entered("10.1.0.1", known=False):
         pass
 
 

@@ -7,9 +7,10 @@ async with FakeKube() as kube, KubeApi(kube.cluster) as api:
 """
 
 import asyncio
+import inspect
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -44,8 +45,9 @@ class Recorded:
         return self.headers.get("Content-Type", "").split(";")[0]
 
 
-Hook = Callable[[Recorded], Json | tuple[int, Json] | None]
-"""Answers a request: a body (200, or 201 for POST), a status with a body, or None to let the server answer."""
+Answer = Json | tuple[int, Json] | None
+Hook = Callable[[Recorded], Answer | Awaitable[Answer]]
+"""Answers a request, maybe later: a body (200, or 201 for POST), a status and one, or None to let the server answer."""
 
 
 class _Watcher:
@@ -164,14 +166,17 @@ class FakeKube:
         recorded = Recorded(request.method, request.path, dict(request.query), dict(request.headers), content)
         self.requests.append(recorded)
         try:
-            return self._hooked(recorded) or await self._built_in(request, recorded)
+            return await self._hooked(recorded) or await self._built_in(request, recorded)
         except RefusedError as refused:
             return _json(refused.code, refused.status())
 
-    def _hooked(self, recorded: Recorded) -> web.Response | None:
+    async def _hooked(self, recorded: Recorded) -> web.Response | None:
         for method, pattern, hook in self._hooks:
-            fits = method == recorded.method and pattern.fullmatch(recorded.path)
-            if fits and (answer := hook(recorded)) is not None:
+            if method != recorded.method or not pattern.fullmatch(recorded.path):
+                continue
+            answer = hook(recorded)
+            answer = await answer if inspect.isawaitable(answer) else answer
+            if answer is not None:
                 return _json(*(answer if isinstance(answer, tuple) else (_success(recorded), answer)))
         return None
 

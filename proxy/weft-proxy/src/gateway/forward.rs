@@ -1,4 +1,4 @@
-//! One connection of a meshed peer: HTTP/2 in, HTTP/2 out to the loopback, with the peer's identity in a header.
+//! One connection of a meshed peer: HTTP/2 in, HTTP/2 out to the loopback, with the peer's identity and address in headers.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,8 +18,9 @@ use tokio_rustls::server::TlsStream;
 use crate::control::accept::{self, Peer};
 use crate::drain::Live;
 
-/// Who the caller is, for the service behind; what a caller sends under this name never gets through.
+/// Who the caller is, for the service behind; what a caller sends under these names never gets through.
 const CLIENT_ID: HeaderName = HeaderName::from_static("weft-client-id");
+const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("weft-client-address");
 const ERROR: HeaderName = HeaderName::from_static("weft-error");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -30,9 +31,14 @@ type Answer = Response<Either<Incoming, String>>;
 pub async fn connection(stream: TlsStream<TcpStream>, peer: Peer, to: SocketAddr, live: Live) {
     let backend = Arc::new(Backend { to, sender: Mutex::new(None) });
     let id = peer.id.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
+    let address = HeaderValue::from_str(&peer.address.ip().to_string()).ok();
     accept::http2(stream, live, move |mut request| {
         let backend = backend.clone();
         request.headers_mut().remove(CLIENT_ID);
+        request.headers_mut().remove(CLIENT_ADDRESS);
+        if let Some(address) = &address {
+            request.headers_mut().insert(CLIENT_ADDRESS, address.clone());
+        }
         if let Some(id) = &id {
             request.headers_mut().insert(CLIENT_ID, id.clone());
         }

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 CONCURRENT = 32
-"""Requests of one service account under way at once; what comes beside them is refused and asks again later."""
+"""Requests of one caller under way at once; what comes beside them is refused and asks again later."""
+
+NEWCOMERS = 1_000
+"""Requests of all callers without a certificate under way at once: the rest of the server's calls is for renewals."""
 
 BURST = 200
 PER_SECOND = 50.0
@@ -20,26 +23,31 @@ class LimitedError(Exception):
 
 
 class Limits:
-    """Counts by service account. Names for `entered` may be claims that nobody has checked yet."""
+    """Requests by caller, as the connection tells who that is; leaves by service account, as Kubernetes tells it."""
 
     def __init__(self) -> None:
         self._entered: dict[str, int] = {}
+        self._newcomers = 0
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """Tokens left, and when that was."""
 
     @contextmanager
-    def entered(self, claimed: str) -> Iterator[None]:
-        """One of the requests under way; LimitedError when there are too many."""
-        count = self._entered.get(claimed, 0)
+    def entered(self, caller: str, *, known: bool) -> Iterator[None]:
+        """One of the requests under way; LimitedError when there are too many. `known`: by a certificate."""
+        count = self._entered.get(caller, 0)
         if count >= CONCURRENT:
-            raise LimitedError(f"{CONCURRENT} requests of this service account are under way: try again in a second")
-        self._entered[claimed] = count + 1
+            raise LimitedError(f"{CONCURRENT} requests of this caller are under way: try again in a second")
+        if not known and self._newcomers >= NEWCOMERS:
+            raise LimitedError(f"{NEWCOMERS} requests of newcomers are under way: try again in a second")
+        self._entered[caller] = count + 1
+        self._newcomers += not known
         try:
             yield
         finally:
-            self._entered[claimed] -= 1
-            if not self._entered[claimed]:
-                del self._entered[claimed]
+            self._newcomers -= not known
+            self._entered[caller] -= 1
+            if not self._entered[caller]:
+                del self._entered[caller]
 
     def spend(self, account: str, now: float) -> None:
         """One leaf; LimitedError when the account has had its share. `now`: seconds of any steady clock."""

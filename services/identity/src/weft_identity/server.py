@@ -21,13 +21,21 @@ from weft_identity.ledger import Ledger, LedgerError
 from weft_identity.limits import LimitedError, Limits
 from weft_identity.metrics import Metrics
 from weft_identity.rotation import may_issue
-from weft_identity.tokens import ReviewUnavailableError, TokenRefusedError, claimed_subject, review
+from weft_identity.tokens import ReviewUnavailableError, TokenRefusedError, review
 
 MAX_MESSAGE = 64 * 1024
 MAX_CALLS = 2_000
 """Calls under way, of all workloads together."""
 
+MAX_AGE_MS, GRACE_MS = 600_000, 30_000
+"""A connection is asked to end after the first, ended after the second: nobody holds calls by not reading answers."""
+
 DRAIN_SECONDS = 10.0
+
+CLIENT_ID, CLIENT_ADDRESS = "weft-client-id", "weft-client-address"
+"""Metadata that this pod's proxy sets, always: SPIFFE ID and address of who called; the ID only with a certificate."""
+
+Context = grpc.aio.ServicerContext[CertifyRequest, CertifyResponse]
 
 
 class BundleOldError(Exception):
@@ -69,12 +77,11 @@ class Identity(IdentityServicer):
         self._now = now
         self._log = structlog.get_logger()
 
-    async def Certify(  # noqa: N802 (the contract's name)
-        self, request: CertifyRequest, context: grpc.aio.ServicerContext[CertifyRequest, CertifyResponse]
-    ) -> CertifyResponse:
+    async def Certify(self, request: CertifyRequest, context: Context) -> CertifyResponse:  # noqa: N802 (the contract's name)
         """A certificate, or the status of what is wrong."""
         try:
-            with self._limits.entered(claimed_subject(request.token)):
+            caller, known = _caller(context)
+            with self._limits.entered(caller, known=known):
                 return await self._certify(request)
         except tuple(REFUSALS) as error:
             reason, code = REFUSALS[type(error)]
@@ -118,9 +125,22 @@ class Identity(IdentityServicer):
             raise BundleOldError("the trust anchor is being rotated: ask again with the new bundle")
 
 
+def _caller(context: Context) -> tuple[str, bool]:
+    """Who is on the other side, as far as that is sure before the token is; and whether by a certificate."""
+    metadata = {name: str(value) for name, value in context.invocation_metadata() or ()}
+    if identity := metadata.get(CLIENT_ID):
+        return identity, True
+    return metadata.get(CLIENT_ADDRESS) or context.peer(), False
+
+
 async def start(servicer: Identity, listen: Address) -> tuple[grpc.aio.Server, int]:
     """A running server and its port."""
-    options = [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.so_reuseport", 0)]
+    options = [
+        ("grpc.max_receive_message_length", MAX_MESSAGE),
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_connection_age_ms", MAX_AGE_MS),
+        ("grpc.max_connection_age_grace_ms", GRACE_MS),
+    ]
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MAX_CALLS)
     add_IdentityServicer_to_server(servicer, server)
     port = server.add_insecure_port(str(listen))

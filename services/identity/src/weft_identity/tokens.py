@@ -1,7 +1,6 @@
 """Whose token is this? Kubernetes says so by a TokenReview; nothing in the token is believed otherwise."""
 
 import asyncio
-import base64
 import re
 from dataclasses import dataclass
 
@@ -14,7 +13,6 @@ POD_UID = "authentication.kubernetes.io/pod-uid"
 REVIEW_SECONDS = 5.0
 MAX_TOKEN = 16384
 
-_SUBJECT = re.compile(r"[A-Za-z0-9_=-]*\.([A-Za-z0-9_=-]+)\.[A-Za-z0-9_=-]*")
 _ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9-]{1,63}):([a-z0-9.-]{1,253})")
 
 
@@ -49,10 +47,6 @@ class Status(msgspec.Struct):
     error: str = ""
 
 
-class _Claims(msgspec.Struct):
-    sub: str = ""
-
-
 class _TokenReview(msgspec.Struct):
     status: Status = msgspec.field(default_factory=Status)
 
@@ -70,15 +64,6 @@ def account(status: Status) -> ServiceAccount:
     if not pods[0]:
         raise TokenRefusedError("the token is bound to no pod: nobody could tell when its holder is gone")
     return ServiceAccount(found[1], found[2], pods[0])
-
-
-def claimed_subject(token: str) -> str:
-    """Whose the token says it is. Believed for nothing but to limit requests fairly; empty when it says nothing."""
-    found = _SUBJECT.fullmatch(token)
-    try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(found[1] + "=="), type=_Claims).sub[:400] if found else ""
-    except (ValueError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
 
 
 async def review(api: KubeApi, token: str) -> ServiceAccount:

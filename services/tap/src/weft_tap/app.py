@@ -1,7 +1,6 @@
 """Wiring of tap, in start order."""
 
 import asyncio
-from importlib.metadata import version
 
 import structlog
 from weft_kube.api import Cluster, KubeApi
@@ -10,6 +9,7 @@ from weft_kube.objects import Pod
 from weft_kube.watch import Reflector, Resource
 from weft_runtime.admin import serve_admin, serve_http
 from weft_runtime.run import until
+from weft_runtime.version import version
 from weft_webhook.ca_bundle import api_service
 from weft_webhook.serving import ServingCertificate
 

@@ -1,7 +1,6 @@
 """Wiring of web, in start order."""
 
 import asyncio
-from importlib.metadata import version
 
 import aiohttp
 import structlog
@@ -12,6 +11,7 @@ from weft_kube.watch import Reflector, Resource
 from weft_kube.workloads import KINDS
 from weft_runtime.admin import admin_routes, serve_http
 from weft_runtime.run import until
+from weft_runtime.version import version
 
 from weft_web.access import Access
 from weft_web.catalog import Catalog, Revision
