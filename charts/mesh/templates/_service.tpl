@@ -76,12 +76,20 @@ ports:
   {{- range .ports }}
   - {name: {{ .name }}, containerPort: {{ .containerPort }}}
   {{- end }}
+# A slow node, or all proxies coming back at once: being slow is no reason to be ended, or taken away from those who wait.
+startupProbe:
+  httpGet: {path: /live, port: admin}
+  periodSeconds: 1
+  timeoutSeconds: 5
+  failureThreshold: 120
 livenessProbe:
   httpGet: {path: /live, port: admin}
-  initialDelaySeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: 6
 readinessProbe:
   httpGet: {path: /ready, port: admin}
   periodSeconds: 2
+  timeoutSeconds: 5
 resources:
   {{- toYaml .values.resources | nindent 2 }}
 securityContext:
@@ -196,6 +204,24 @@ spec:
       annotations:
         {{- toYaml . | nindent 8 }}
       {{- end }}
+{{- end }}
+
+{{/* Of several replicas one at a time may be drained away: (dict "root" $ "component" "destination" "replicas" 3) */}}
+{{- define "weft.disruptionBudget" -}}
+{{- if gt (int .replicas) 1 }}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  {{- include "weft.metadata" . | nindent 2 }}
+spec:
+  maxUnavailable: 1
+  # One that is not ready protects nobody.
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels:
+      {{- include "weft.selector" . | nindent 6 }}
+{{- end }}
 {{- end }}
 
 {{/* Rights of a service that keeps its serving certificate in Secret weft-<component>-tls; rules of a Role. */}}

@@ -50,10 +50,11 @@ class Helm:
         self._binary = binary
 
     @functools.cache  # noqa: B019 (one for the session)
-    def render(self, *settings: str, release: str = "weft", namespace: str = "weft") -> Objects:
-        """The objects with these `--set` settings; Refused with helm's reason."""
-        sets = [argument for setting in settings for argument in ("--set", setting)]
-        done = self.run("template", release, str(CHART), "--namespace", namespace, *sets)
+    def render(self, *settings: str, release: str = "weft", namespace: str = "weft", values: str = "") -> Objects:
+        """The objects with these `--set` settings, upon a file of values of the chart; Refused with helm's reason."""
+        given = [argument for setting in settings for argument in ("--set", setting)]
+        given += ["--values", str(CHART / values)] if values else []
+        done = self.run("template", release, str(CHART), "--namespace", namespace, *given)
         return Objects(obj for obj in yaml.load_all(done, yaml.CSafeLoader) if obj)
 
     def run(self, *arguments: str) -> str:

@@ -52,13 +52,17 @@ def test_every_container_asks_for_resources(mesh: Any) -> None:
 
 
 def test_every_container_is_probed(mesh: Any) -> None:
-    """Services and viz by readiness and liveness, the proxy by start and liveness."""
+    """weft's services by all three, the proxy by start and liveness, viz by readiness and liveness."""
     probes = {
         (workload, c["name"]): {probe for probe in c if probe.endswith("Probe")} for workload, c in mesh.containers()
     }
 
+    others = ("prometheus", "grafana")
     expected = {
-        key: {"startupProbe" if key[1] == "weft-proxy" else "readinessProbe", "livenessProbe"} for key in probes
+        key: {"livenessProbe"}
+        | ({"readinessProbe"} if key[1] != "weft-proxy" else set())
+        | ({"startupProbe"} if key[1] not in others else set())
+        for key in probes
     }
     assert probes == expected
 
