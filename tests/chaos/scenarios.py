@@ -5,11 +5,13 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from lab import eventually, get, kubectl, rolled_out, run, weft
 from traffic import (
     NAMESPACE,
     SERVER,
+    SERVERS,
     fresh_pod,
     gone,
     lossless,
@@ -18,6 +20,8 @@ from traffic import (
     proxy_log,
     scaled,
 )
+from weft_webhook.issue import new_pair
+from weft_webhook.pair import LIFETIME
 
 CONTROL_PLANE = ("destination", "identity", "injector", "sp-validator")
 INIT_IMAGE = "ghcr.io/weft-mesh/proxy-init:0.1.0"
@@ -36,13 +40,10 @@ Scenario = Callable[[Length], str]
 
 
 @contextmanager
-def without(*names: str) -> Iterator[None]:
-    """Parts of the control plane at zero replicas."""
+def restored(*names: str) -> Iterator[None]:
+    """Whatever becomes of these parts of the control plane: at the end they are back, all at once."""
     was = {name: get("deploy", name, "-n", "weft")["spec"]["replicas"] for name in names}
-    scaled(0, *names)
     try:
-        for name in names:
-            eventually(lambda name=name: not pods(name), 90)  # type: ignore[misc]
         yield
     finally:
         for name, replicas in was.items():
@@ -50,14 +51,22 @@ def without(*names: str) -> Iterator[None]:
         rolled_out("weft", *names)
 
 
+def away(*names: str) -> None:
+    """Parts of the control plane at zero replicas, their pods gone."""
+    scaled(0, *names)
+    for name in names:
+        eventually(lambda name=name: not pods(name), 90)  # type: ignore[misc]
+
+
 def control_plane_away(length: Length) -> str:
     """Known workloads go on, on new connections too; a new pod says what it waits for, and starts when that is back."""
     with lossless() as seen:
-        with without("destination", "identity", "sp-validator"):
+        with restored(*CONTROL_PLANE):
+            away("identity")
             fresh_pod("waits")
+            away("destination", "injector", "sp-validator")
             eventually(lambda: "identity.weft" in proxy_log("waits") and "no certificate" in proxy_log("waits"), 60)
-            with without("injector"):
-                pause(length.away)
+            pause(length.away)
         kubectl("-n", NAMESPACE, "wait", "pod/waits", "--for=condition=Ready", "--timeout=120s")
         gone("waits")
     return f"{seen.answered} requests"
@@ -123,7 +132,8 @@ def injector_down(_: Length) -> str:
     """Elsewhere pods start at once, also when weft fails closed; in meshed namespaces they are then refused."""
     configuration = "mutatingwebhookconfiguration/weft-injector"
     policies = [entry["failurePolicy"] for entry in get(configuration)["webhooks"]]
-    with without("injector"):
+    with restored("injector"):
+        away("injector")
         _fail_closed(configuration, ["Fail" for _ in policies])
         try:
             fresh_pod("elsewhere", "default")
@@ -153,7 +163,7 @@ def issuer_rotation(_: Length) -> str:
     with lossless() as seen:
         kubectl("-n", "weft", "delete", "secret", "weft-issuer")
         eventually(lambda: _issuer() not in ("", before), 90)
-        eventually(_signs_with_the_new_one, 60)
+        _one_more_server()
     return f"{seen.answered} requests"
 
 
@@ -162,11 +172,12 @@ def _issuer() -> str:
     return str(json.loads(found)["data"]["tls.crt"]) if found.strip() else ""
 
 
-def _signs_with_the_new_one() -> bool:
-    """A server that is made anew gets its leaf from it."""
-    kubectl("-n", NAMESPACE, "rollout", "restart", f"deploy/{SERVER}")
-    rolled_out(NAMESPACE, SERVER)
-    return True
+def _one_more_server() -> None:
+    """A further server, which gets its leaf from the new issuer, takes its share of the traffic, and goes again."""
+    for replicas in (SERVERS + 1, SERVERS):
+        kubectl("-n", NAMESPACE, "scale", f"deploy/{SERVER}", f"--replicas={replicas}")
+        rolled_out(NAMESPACE, SERVER)
+        pause(2)
 
 
 def anchor_rotation(_: Length) -> str:
@@ -182,6 +193,34 @@ def anchor_rotation(_: Length) -> str:
 
 def _anchor() -> str:
     return base64.b64decode(get("secret", "weft-trust-anchor", "-n", "weft")["data"]["ca.crt"]).decode()
+
+
+def webhook_certificate_expired(_: Length) -> str:
+    """An expired pair in the injector's Secret is replaced, published and served within a minute by the same process;
+    by default pods start without a proxy until then."""
+    was, secret = pods("injector"), "weft-injector-tls"
+    pair = new_pair("injector", ["injector.weft.svc"], datetime.now(UTC) - LIFETIME - timedelta(days=1))
+    expired = {name: base64.b64encode(value).decode() for name, value in pair.data().items()}
+    kubectl("-n", "weft", "patch", "secret", secret, "-p", json.dumps({"data": expired}))
+    eventually(lambda: get("secret", secret, "-n", "weft")["data"]["tls.crt"] != expired["tls.crt"], 60, 1)
+    trusted = get("secret", secret, "-n", "weft")["data"]["ca.crt"]
+    eventually(lambda: _trusted() == {trusted}, 60, 1)
+    eventually(_injects, 60, 1)
+    assert pods("injector") == was, "another process did it"
+    return "renewed, published, served"
+
+
+def _trusted() -> set[str]:
+    webhooks = get("mutatingwebhookconfiguration", "weft-injector")["webhooks"]
+    return {webhook["clientConfig"].get("caBundle", "") for webhook in webhooks}
+
+
+def _injects() -> bool:
+    """Does a new pod get its proxy?"""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "repaired", "namespace": NAMESPACE}}
+    pod["spec"] = {"containers": [{"name": "app", "image": "scratch"}]}
+    made = run("kubectl", "create", "-f", "-", "--dry-run=server", "-o", "json", stdin=json.dumps(pod)).stdout
+    return "weft-proxy" in made
 
 
 def rollouts(length: Length) -> str:
@@ -202,6 +241,7 @@ SCENARIOS: dict[str, Scenario] = {
         injector_down,
         issuer_rotation,
         anchor_rotation,
+        webhook_certificate_expired,
         rollouts,
     )
 }

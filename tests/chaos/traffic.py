@@ -11,6 +11,7 @@ from lab import IMAGE, CommandError, eventually, get, kubectl, rolled_out
 
 NAMESPACE = "chaos"
 SERVER, CALLER = "till", "guests"
+SERVERS = 2
 CLIENT = Path(__file__).with_name("caller.py")
 Json = dict[str, Any]
 
@@ -43,7 +44,7 @@ def objects(rate: int) -> list[Json]:
     }
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": space},
-        deployment(SERVER, server, replicas=2),
+        deployment(SERVER, server, replicas=SERVERS),
         {
             "apiVersion": "v1",
             "kind": "Service",

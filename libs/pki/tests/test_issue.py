@@ -61,8 +61,21 @@ def test_an_issuer_signs_leaves_only() -> None:
     assert list(san.value) == [x509.UniformResourceIdentifier("spiffe://cluster.local")]
 
 
-def test_a_leaf_allows_for_late_clocks_and_ends_with_its_issuer() -> None:
-    """Valid 20 s before now; a lifetime longer than the issuer's is cut."""
+@pytest.mark.parametrize("verifier", [-20, 0, 20])
+@pytest.mark.parametrize("signer", [-20, 0, 20])
+@pytest.mark.parametrize("maker", [-20, 0, 20])
+def test_clocks_that_are_wrong_by_twenty_seconds_do_no_harm(maker: int, signer: int, verifier: int) -> None:
+    """Whoever's: of the replica that made anchor and issuer, of the one that signs, of a proxy that verifies at once."""
+    made, signed, verified = (NOW + timedelta(seconds=seconds) for seconds in (maker, signer, verifier))
+    anchor = new_anchor(made, trust_domain="cluster.local")
+    issuer = new_issuer(anchor, made, trust_domain="cluster.local")
+    loaded = load_authority([issuer.certificate], key_pem(issuer.key), [anchor.certificate], signed)
+    leaf = workload_leaf(loaded, KEY.public_key(), SHOP, signed, DAY)
+    assert verify_workload(leaf, [issuer.certificate], [anchor.certificate], verified) == SHOP
+
+
+def test_a_leaf_begins_before_its_time_and_ends_with_its_issuer() -> None:
+    """So that late clocks take it; a lifetime longer than the issuer's is cut."""
     certificate = leaf(length=timedelta(days=9999))
     assert certificate.not_valid_before_utc == NOW - CLOCK_SKEW
     assert certificate.not_valid_after_utc == ISSUER.certificate.not_valid_after_utc
@@ -73,7 +86,7 @@ def test_a_chain_verifies_up_to_its_anchor() -> None:
     assert verify_workload(leaf(), ISSUER.chain, [ANCHOR.certificate], NOW) == SHOP
 
 
-@pytest.mark.parametrize("when", [NOW - timedelta(seconds=21), NOW + DAY + timedelta(seconds=1)])
+@pytest.mark.parametrize("when", [NOW - CLOCK_SKEW - timedelta(seconds=1), NOW + DAY + timedelta(seconds=1)])
 def test_a_leaf_is_refused_outside_its_lifetime(when: datetime) -> None:
     """Too early and too late are refused alike."""
     with pytest.raises(VerifyError, match="does not verify"):
