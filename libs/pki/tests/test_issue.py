@@ -65,7 +65,7 @@ def test_an_issuer_signs_leaves_only() -> None:
 @pytest.mark.parametrize("signer", [-20, 0, 20])
 @pytest.mark.parametrize("maker", [-20, 0, 20])
 def test_clocks_that_are_wrong_by_twenty_seconds_do_no_harm(maker: int, signer: int, verifier: int) -> None:
-    """Whoever's: of the replica that made anchor and issuer, of the one that signs, of a proxy that verifies at once."""
+    """Whoever's: of the replica that made anchor and issuer, of the one that signs, of a proxy that verifies."""
     made, signed, verified = (NOW + timedelta(seconds=seconds) for seconds in (maker, signer, verifier))
     anchor = new_anchor(made, trust_domain="cluster.local")
     issuer = new_issuer(anchor, made, trust_domain="cluster.local")
