@@ -8,17 +8,16 @@ import asyncio
 import re
 import threading
 from collections import defaultdict
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 from weft_kube.api import KubeApi
 from weft_kube.objects import Meta, Object, OwnerReference, Pod, PodIP, PodSpec, PodStatus
 from weft_kube.workloads import KINDS
 from weft_testkit.fake_kube import FakeKube
-from weft_testkit.listen import listen
+from weft_testkit.listen import listen, served
 from weft_web.catalog import Catalog
 from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
@@ -67,13 +66,13 @@ class FakeMesh:
             kube = await stack.enter_async_context(FakeKube())
             kube.on_request("GET", "/apis/tap.weft.dev/.*", lambda _: EXCHANGE)
             api = await stack.enter_async_context(KubeApi(kube.cluster))
-            session = await stack.enter_async_context(aiohttp.ClientSession())
             source = web.Application()
             source.router.add_post("/api/v1/query", self._query)
             source.router.add_post("/api/v1/query_range", self._query)
             told, mesh = Version("0.1.0", None, True), Mesh("weft", "cluster.local", "0.1.0")
-            views = Views(api, self._catalog(), Prometheus(session, await listen(source, stack)), told, mesh)
-            self.url = await listen(application(views, api, Static(STATIC), Metrics("0.1.0")), stack)
+            prometheus = stack.enter_context(closing(Prometheus(await listen(source, stack))))
+            views = Views(api, self._catalog(), prometheus, told, mesh)
+            self.url = await served(application(views, api, Static(STATIC), Metrics("0.1.0")), stack)
             self._ready.set()
             await self._stop.wait()
 

@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from aiohttp import web
 from weft_kube.api import Cluster, KubeApi
 from weft_kube.objects import Meta, Object, Pod, PodIP, PodSpec, PodStatus
 from weft_kube.workloads import KINDS
-from weft_testkit.listen import listen
+from weft_testkit.listen import listen, served
 from weft_web.catalog import Catalog
 from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
@@ -112,12 +112,12 @@ async def main(workloads: int) -> None:
     prometheus = web.Application()
     prometheus.router.add_post("/api/v1/query", answers(workloads))
     async with AsyncExitStack() as stack, aiohttp.ClientSession() as session, KubeApi(NOWHERE) as api:
-        source = await listen(prometheus, stack)
+        asked = stack.enter_context(closing(Prometheus(await listen(prometheus, stack))))
         told = Version("0.1.0", None, True)
         mesh = Mesh("weft", "cluster.local", "0.1.0")
-        views = Views(api, catalog_of(workloads), Prometheus(session, source), told, mesh)
+        views = Views(api, catalog_of(workloads), asked, told, mesh)
         app = application(views, api, Static(Path(tempfile.gettempdir())), Metrics("0.1.0"))
-        base = await listen(app, stack)
+        base = await served(app, stack)
         figures = {name: await _timed(session, f"{base}/api/v1/{path}") for name, path in VIEWS.items()}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps({"workloads": workloads, "seconds": figures, "max_rss_mib": memory}, indent=1))

@@ -146,6 +146,16 @@ async def test_a_client_that_stops_reading_is_disconnected(monkeypatch: pytest.M
     assert sends < 200
 
 
+async def test_a_head_is_the_answer_without_its_body() -> None:
+    """As for GET, with its length; the next request is answered as usual."""
+    said = await sent(b"HEAD /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\nConnection: close\r\n\r\n")
+    heads = [part.partition(b"\r\n\r\n") for part in said.split(b"HTTP/1.1 200 OK\r\n")[1:]]
+    assert [(head.split(b"\r\n")[0], body) for head, _, body in heads] == [
+        (b"Content-Length: 2", b""),
+        (b"Content-Length: 2", b"/b"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("limit", "message"), [("IDLE_SECONDS", b""), ("REQUEST_SECONDS", b"GET / HTTP/1.1\r\nX-Slow: ")]
 )

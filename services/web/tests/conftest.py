@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 from weft_http.routes import Routes
-from weft_http.server import serving
 from weft_kube.api import KubeApi
 from weft_kube.workloads import KINDS
 from weft_testkit.fake_kube import FakeKube
-from weft_testkit.listen import listen
+from weft_testkit.listen import listen, served
 from weft_testkit.wait import until
 from weft_web.access import Access
 from weft_web.app import watches
@@ -110,22 +109,18 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         prometheus_app = web.Application()
         prometheus_app.router.add_post("/api/v1/query", fake.query)
         prometheus_app.router.add_post("/api/v1/query_range", fake.query_range)
-        url = await listen(prometheus_app, stack)
-        asking = await stack.enter_async_context(aiohttp.ClientSession())
+        prometheus = stack.enter_context(closing(Prometheus(await listen(prometheus_app, stack))))
         catalog = Catalog(kind.name for kind in KINDS if kind.name != "pod")
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         for reflector in watches(api, catalog).values():
             task = tasks.create_task(reflector.run())
             stack.callback(task.cancel)
             await reflector.state.synced.wait()
-        views = Views(
-            api, catalog, Prometheus(asking, url), Version("1.2.3", None, True), Mesh("weft", "cluster.local", "1.2.3")
-        )
+        views = Views(api, catalog, prometheus, Version("1.2.3", None, True), Mesh("weft", "cluster.local", "1.2.3"))
         app = application(views, api, Static(tmp_path), Metrics("1.2.3"), hosts=frozenset({"weft.example"}))
-        base = await listen(app, stack)
+        base = await served(app, stack)
         exposed = application(views, api, Static(tmp_path), Metrics("1.2.3"), access=Access(api, "weft"))
-        exposed_url = await listen(exposed, stack)
-        port = await stack.enter_async_context(serving(admin(Routes(), catalog, "weft"), "127.0.0.1", 0))
-        admin_url = f"http://127.0.0.1:{port}"
+        exposed_url = await served(exposed, stack)
+        admin_url = await served(admin(Routes(), catalog, "weft"), stack)
         session = await stack.enter_async_context(aiohttp.ClientSession(base))
         yield Lab(kube, fake, catalog, session, admin_url, exposed_url, tmp_path)

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession
 from weft_kube.api import Cluster, KubeApi
+from weft_testkit.listen import asking
 from weft_web.catalog import Catalog
 from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
@@ -25,7 +24,7 @@ TAP = {"namespace": "shop", "kind": "deploy", "name": "web"}
 
 
 @asynccontextmanager
-async def web_before(answer: bytes) -> AsyncIterator[TestClient[Any, Any]]:
+async def web_before(answer: bytes) -> AsyncIterator[ClientSession]:
     """Web, whose API server sends these bytes and breaks off."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -33,15 +32,13 @@ async def web_before(answer: bytes) -> AsyncIterator[TestClient[Any, Any]]:
         writer.write(answer)
         writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, aiohttp.ClientSession() as session:
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with KubeApi(Cluster(f"http://127.0.0.1:{port}")) as api:
             told = Version("1.2.3", None, True)
-            views = Views(
-                api, Catalog(()), Prometheus(session, "http://unused"), told, Mesh("weft", "cluster.local", "1.2.3")
-            )
-            app = application(views, api, Static(Path("/nowhere")), Metrics("1.2.3"))
-            async with TestClient(TestServer(app)) as client:
+            mesh = Mesh("weft", "cluster.local", "1.2.3")
+            views = Views(api, Catalog(()), Prometheus("http://unused"), told, mesh)
+            async with asking(application(views, api, Static(Path("/nowhere")), Metrics("1.2.3"))) as client:
                 yield client
 
 

@@ -51,6 +51,8 @@ class Request:
     """The client's address."""
     certificate: Mapping[str, Any] | None = None
     """The client's, verified, as the module ssl gives it."""
+    route: str = ""
+    """The path of the route that answers, as it was added: bounded in number, unlike `path`."""
     params: dict[str, str] = field(default_factory=dict)
     content: bytes | None = b""
     """None: it was longer than the server takes."""

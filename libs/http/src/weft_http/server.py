@@ -257,12 +257,16 @@ class _Connection(asyncio.Protocol):
         more = (self._keep or bool(self._waiting)) and not self._server.stopping
         if not more:
             response.headers = {**response.headers, **CLOSE}
-        await self._write(response)
+        await self._write(response, head_only=request.method == "HEAD")
         return more
 
-    async def _write(self, response: Response) -> None:
+    async def _write(self, response: Response, *, head_only: bool = False) -> None:
         if isinstance(response.body, bytes):
-            await self._send(_head(response, f"Content-Length: {len(response.body)}") + response.body)
+            head = _head(response, f"Content-Length: {len(response.body)}")
+            await self._send(head if head_only else head + response.body)
+            return
+        if head_only:
+            await self._send(_head(response, "Content-Length: 0"))
             return
         await self._send(_head(response, "Transfer-Encoding: chunked"))
         await response.body(self._send_chunk)

@@ -18,6 +18,11 @@ async def listen(app: web.Application, stack: AsyncExitStack) -> str:
     return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
+async def served(handler: Handler, stack: AsyncExitStack) -> str:
+    """The URL at which `handler` answers until `stack` ends."""
+    return f"http://127.0.0.1:{await stack.enter_async_context(serving(handler, '127.0.0.1', 0))}"
+
+
 @asynccontextmanager
 async def asking(
     handler: Handler, max_body: int = MAX_BODY, on_error: Callable[[Exception], object] = lambda _: None

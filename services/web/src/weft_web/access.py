@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from weft_http.message import Request
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.workloads import parse_kind
 
@@ -100,7 +100,7 @@ class Access:
         self._mesh = mesh
         self._held: dict[bytes, tuple[float, Any]] = {}
 
-    async def check(self, request: web.Request) -> None:
+    async def check(self, request: Request) -> None:
         """Returns when the caller may; else Fault 401 or 403."""
         user = await self.user(request.headers.get("Authorization", ""))
         right = needed(request.path.removeprefix("/api/v1/").removesuffix("/stream"), request.query, self._mesh)

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import aiohttp
 import structlog
 from weft_kube.api import Cluster, KubeApi
 from weft_kube.metrics import WatchCollector
@@ -21,7 +20,6 @@ from weft_web.metrics import Metrics
 from weft_web.model import Version
 from weft_web.prometheus import Prometheus
 from weft_web.server import admin, application
-from weft_web.server import serve as serve_pages
 from weft_web.static import Static
 from weft_web.views import Views
 
@@ -32,14 +30,11 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     """Runs web until `stop`."""
     metrics = Metrics(version("weft-web"))
     catalog = Catalog(kind.name for kind in KINDS if kind.name != "pod")
-    async with (
-        KubeApi(Cluster.in_cluster(config.kube_host, config.kube_port)) as api,
-        aiohttp.ClientSession() as session,
-    ):
+    async with KubeApi(Cluster.in_cluster(config.kube_host, config.kube_port)) as api:
         reflectors = watches(api, catalog)
         states = {kind: reflector.state for kind, reflector in reflectors.items()}
         metrics.registry.register(WatchCollector("weft_web", states))
-        prometheus = Prometheus(session, config.prometheus_url, metrics.query)
+        prometheus = Prometheus(config.prometheus_url, metrics.query)
         told = Version(version("weft-web"), config.grafana_url or None, config.dashboard_tap)
         views = Views(api, catalog, prometheus, told, Mesh(config.namespace, config.trust_domain, told.version))
         access = Access(api, config.namespace) if config.authenticate else None
@@ -48,7 +43,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         admin_server = admin(admin_routes(metrics.registry, conditions), catalog, config.namespace)
         await until(
             stop,
-            servers=[serve_http(admin_server, config.admin_listen, stop), serve_pages(app, config.listen, stop)],
+            servers=[serve_http(admin_server, config.admin_listen, stop), serve_http(app, config.listen, stop)],
             watches=[reflector.run() for reflector in reflectors.values()],
         )
 

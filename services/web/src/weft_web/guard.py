@@ -3,8 +3,8 @@
 import ipaddress
 from urllib.parse import SplitResult, urlsplit
 
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from weft_http.message import Request, Response
+from weft_http.routes import Handler
 
 from weft_web.faults import Fault
 
@@ -49,18 +49,12 @@ def loopback(name: str) -> bool:
         return False
 
 
-def guard(hosts: frozenset[str]) -> Middleware:
-    """Middleware: refuses with 403 what `refusal` names."""
+def guarded(handler: Handler, hosts: frozenset[str]) -> Handler:
+    """The handler; what `refusal` names is refused with 403."""
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def checked(request: Request) -> Response:
         if why := refusal(request.headers.get("Host", ""), request.headers.get("Origin"), hosts):
             raise Fault(403, "forbidden_host", why, "use localhost, or name the host in WEFT_ALLOWED_HOSTS")
         return await handler(request)
 
-    return middleware
-
-
-async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Signal on_response_prepare: the headers that every answer carries."""
-    response.headers.update(HEADERS)
+    return checked

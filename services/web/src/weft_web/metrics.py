@@ -1,6 +1,5 @@
 """Web's own metrics."""
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 
@@ -19,10 +18,9 @@ class Metrics:
             "weft_web_prometheus_failures", "Queries that Prometheus did not answer.", registry=self.registry
         )
 
-    def request(self, request: web.Request, status: int) -> None:
+    def request(self, route: str, status: int) -> None:
         """Counts one request by its route, never by its path."""
-        resource = request.match_info.route.resource
-        self._requests.labels(resource.canonical if resource else "", str(status)).inc()
+        self._requests.labels(route, str(status)).inc()
 
     def query(self, seconds: float, answered: bool) -> None:
         """One query of Prometheus has ended."""

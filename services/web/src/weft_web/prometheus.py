@@ -5,10 +5,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
-import aiohttp
 import msgspec
-from aiohttp import ClientTimeout
+from weft_http.client import Client
 
 from weft_web.table import Labels, Sample, Span
 
@@ -16,6 +16,8 @@ PARALLEL = 12
 TIMEOUT_SECONDS = 8
 ANSWER_BYTES = 16 * 2**20
 """About 100,000 series."""
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 SCRAPE_SECONDS = 5.0
 CACHE_SECONDS = 1.0
@@ -67,14 +69,16 @@ def _spans(found: list[_Series]) -> list[Span]:
 class Prometheus:
     """Asks one Prometheus."""
 
-    def __init__(
-        self, session: aiohttp.ClientSession, url: str, observe: Callable[[float, bool], None] = lambda *_: None
-    ) -> None:
+    def __init__(self, url: str, observe: Callable[[float, bool], None] = lambda *_: None) -> None:
         self.url = url.rstrip("/")
-        self._session = session
+        self._client = Client(self.url)
         self._observe = observe
         self._gate = asyncio.Semaphore(PARALLEL)
         self._held: dict[_Question, _Held] = {}
+
+    def close(self) -> None:
+        """Ends what is idle."""
+        self._client.close()
 
     async def query(self, expression: str) -> list[Sample]:
         """The newest value of each series; NaN is left out. Raises PrometheusError."""
@@ -122,7 +126,7 @@ class Prometheus:
         started = asyncio.get_running_loop().time()
         try:
             answer = _decoder.decode(await self._post(parameters))
-        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, PrometheusError) as error:
+        except (OSError, TimeoutError, msgspec.DecodeError, PrometheusError) as error:
             self._observe(asyncio.get_running_loop().time() - started, False)
             cause = str(error) or f"no answer in {TIMEOUT_SECONDS} s"
             raise PrometheusError(f"Prometheus at {self.url} cannot be asked: {cause}") from error
@@ -132,18 +136,16 @@ class Prometheus:
         return answer.data.result
 
     async def _post(self, parameters: dict[str, str]) -> bytes:
-        path = "query_range" if "step" in parameters else "query"
+        target = quote(urlsplit(self.url).path) + "/api/v1/" + ("query_range" if "step" in parameters else "query")
+        form = urlencode({**parameters, "timeout": f"{TIMEOUT_SECONDS}s"}).encode()
         async with (
             self._gate,
-            self._session.post(
-                f"{self.url}/api/v1/{path}",
-                data={**parameters, "timeout": f"{TIMEOUT_SECONDS}s"},
-                timeout=ClientTimeout(total=TIMEOUT_SECONDS),
-            ) as response,
+            asyncio.timeout(TIMEOUT_SECONDS),
+            self._client.request("POST", target, FORM, form) as answer,
         ):
             body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
+            async for part in answer.parts():
+                body += part
                 if len(body) > ANSWER_BYTES:
                     raise PrometheusError(
                         f"the answer has more than {ANSWER_BYTES // 2**20} MiB: ask for one namespace, or one name"

@@ -1,8 +1,11 @@
 """The dashboard's files; every other path is a page of it, so it answers with index.html."""
 
+import asyncio
+import mimetypes
 from pathlib import Path
+from urllib.parse import unquote
 
-from aiohttp import web
+from weft_http.message import Request, Response
 
 MISSING = "The dashboard is not part of this image; the public API is at /api/v1/openapi.json\n"
 
@@ -13,15 +16,20 @@ class Static:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
+    async def serve(self, request: Request) -> Response:
         """A file by its path, else the page."""
-        path = (self._folder / request.match_info["path"].lstrip("/")).resolve()
-        if path.is_relative_to(self._folder) and path.is_file():
-            return web.FileResponse(path, headers={"Cache-Control": _cache(path.relative_to(self._folder))})
-        page = self._folder / "index.html"
-        if not page.is_file():
-            return web.Response(status=404, text=MISSING)
-        return web.FileResponse(page, headers={"Cache-Control": "no-cache"})
+        return await asyncio.to_thread(self._read, unquote(request.path).replace("\0", "").lstrip("/"))
+
+    def _read(self, name: str) -> Response:
+        path = (self._folder / name).resolve()
+        if not path.is_relative_to(self._folder) or not path.is_file():
+            path = self._folder / "index.html"
+        if not path.is_file():
+            return Response(MISSING.encode(), 404)
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        charset = "; charset=utf-8" if kind.startswith("text/") else ""
+        cache = {"Cache-Control": _cache(path.relative_to(self._folder))}
+        return Response(path.read_bytes(), content_type=kind + charset, headers=cache)
 
 
 def _cache(path: Path) -> str:
