@@ -29,7 +29,6 @@ ACCEPTED = {
     "container-security-context-user-group-id": "2102 and 2103 are weft's own; 472 and 65534 are those of the images",
     "deployment-replicas": "one replica is the default of a cluster with few nodes; Prometheus and Grafana have one",
     "deployment-has-host-podantiaffinity": "topologySpreadConstraints over zones and nodes say it better",
-    "deployment-has-poddisruptionbudget": "none yet: a drain may take all replicas of a unit for seconds",
     "pod-networkpolicy": "ingress only: what weft's pods dial (API server, proxies) no chart can know",
     "pod-probes-identical": "Grafana has one health check; liveness waits for six failures",
 }
