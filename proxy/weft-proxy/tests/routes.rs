@@ -178,6 +178,10 @@ async fn backends_share_what_comes() {
     });
     assert!(counts[&expected[0]] > 80 && counts.values().all(|count| *count > 30), "{counts:?}");
     web.expect("weft_proxy_errors_total", &["code=\"E113\""], f64::from(counts[&expected[1]])).await;
+    for ((status, _), count) in &counts {
+        let labels = ["route=\"split\"".to_owned(), format!("status=\"{status}\"")];
+        web.expect("weft_requests_total", &labels.each_ref().map(String::as_str), f64::from(*count)).await;
+    }
 }
 
 /// A route that cannot be followed says so, to gRPC in its own words.

@@ -53,7 +53,7 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Respon
     record.classes = chosen.rule.and_then(|rule| rule.classes.clone());
     let upstream = match chosen.backend {
         Backend::Service(upstream) => upstream,
-        Backend::Instead(reply) => return Ok(answer_instead(&conn, chosen, reply, record)),
+        Backend::Instead(reply) => return Ok(answer_instead(&conn, &plan, chosen, reply, record)),
     };
     let limit = chosen.rule.and_then(|rule| rule.timeout).or(conn.worker.shared.config.request_timeout);
     let mut deadline = limit.map(|limit| Box::pin(sleep(limit)));
@@ -65,12 +65,24 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Respon
             chosen.change_response(Some(upstream), response.headers_mut());
             response
         }
-        Err(error) => forward::fail(&error, record),
+        Err(error) => {
+            if record.node.is_none() {
+                record.subject.requests = plan.unreached(chosen.rule, &conn.worker.shared.metrics);
+            }
+            forward::fail(&error, record)
+        }
     })
 }
 
 /// The client gets what its route says, and no endpoint hears of it.
-fn answer_instead(conn: &Conn, chosen: Chosen<'_>, reply: &Reply, record: Record) -> Response<Body> {
+fn answer_instead(
+    conn: &Conn,
+    plan: &Plan,
+    chosen: Chosen<'_>,
+    reply: &Reply,
+    mut record: Record,
+) -> Response<Body> {
+    record.subject.requests = plan.unreached(chosen.rule, &conn.worker.shared.metrics);
     match reply {
         Reply::Error(status, error) => forward::answer(*status, error, record),
         Reply::Redirect(redirect) => {
@@ -99,7 +111,7 @@ async fn answer_upgrade(
     let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), None);
     let upstream = match chosen.backend {
         Backend::Service(upstream) => upstream,
-        Backend::Instead(reply) => return answer_instead(conn, chosen, reply, record),
+        Backend::Instead(reply) => return answer_instead(conn, plan, chosen, reply, record),
     };
     let sent = async {
         headers::check_host(&head)?;
@@ -150,6 +162,6 @@ fn nowhere(conn: &Conn, plan: &Plan, chosen: &Chosen<'_>) -> Subject {
         identity: None,
         dst: plan.dst.clone(),
         route: chosen.route().cloned(),
-        requests: plan.unreached(chosen.rule, &conn.worker.shared.metrics),
+        requests: plan.unreached(None, &conn.worker.shared.metrics),
     }
 }

@@ -110,8 +110,12 @@ impl<'plan> Chosen<'plan> {
     }
 
     pub fn change_response(&self, upstream: Option<&Upstream>, headers: &mut HeaderMap) {
-        upstream.iter().for_each(|upstream| filters::change_response(&upstream.filters, headers));
-        self.rule.iter().for_each(|rule| filters::change_response(&rule.filters, headers));
+        if let Some(upstream) = upstream {
+            filters::change_response(&upstream.filters, headers);
+        }
+        if let Some(rule) = self.rule {
+            filters::change_response(&rule.filters, headers);
+        }
     }
 }
 
