@@ -363,12 +363,17 @@ def test_grpc_routes() -> None:
 
 
 def test_a_profile_gives_way() -> None:
-    """It says that it is shadowed while a route holds."""
-    rest = {"routes": [{"name": "all", "condition": {"pathRegex": ".*"}}]}
+    """While a route holds it says that it is shadowed; then its classes say again what counts as a failure."""
+    classes = [{"condition": {"status": {"min": 404}}, "isFailure": True}]
+    every = {"name": "every", "condition": {"pathRegex": ".*"}, "responseClasses": classes}
     meta = {"name": "web", "namespace": SHOP}
-    apply(
-        {"apiVersion": "weft.dev/v1alpha1", "kind": "ServiceProfile", "metadata": meta, "spec": rest}, route(to("web"))
-    )
+    profile = {
+        "apiVersion": "weft.dev/v1alpha1",
+        "kind": "ServiceProfile",
+        "metadata": meta,
+        "spec": {"routes": [every]},
+    }
+    apply(profile, route(to("web")))
 
     def shadowed() -> Any:
         return get("serviceprofile", "web", "-n", SHOP).get("status", {}).get("conditions", [{}])[0].get("status")
@@ -376,6 +381,14 @@ def test_a_profile_gives_way() -> None:
     eventually(lambda: shadowed() == "True", 10)
     kubectl("delete", "httproute", "r", "-n", SHOP)
     eventually(lambda: shadowed() == "False", 10)
+
+    def failures() -> list[str]:
+        ask(request("/?status=404"))
+        metrics = weft("diagnostics", "proxy-metrics", "deploy/client", "-n", SHOP).splitlines()
+        return [line for line in metrics if line.startswith("weft_requests_total") and 'route="every"' in line]
+
+    (line,) = eventually(failures, 10)
+    assert ('result="failure"' in line, 'status="404"' in line) == (True, True)
 
 
 def test_annotations_of_a_service() -> None:
