@@ -4,14 +4,14 @@ import ipaddress
 import re
 from dataclasses import replace
 from pathlib import Path as File
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from weft_api.discovery.v1 import discovery_pb2 as pb
 from weft_destination.policy import wire
-from weft_destination.policy.evaluate import Attempt, Verdicts, judge
+from weft_destination.policy.evaluate import NOTHING, Attempt, Verdict, decide
 from weft_destination.policy.model import (
     Access,
     Call,
@@ -62,6 +62,20 @@ def state(*policies: Policy, default: str = "anyone", routes: dict[str, tuple[Ca
 def policy(spec: Json, name: str = "p") -> Policy:
     """A policy of namespace shop."""
     return read_policy(("shop", name), spec, "cluster.local")
+
+
+class Verdicts(NamedTuple):
+    """What is enforced, and what would be, were drafts enforced too."""
+
+    enforced: Verdict
+    audited: Verdict
+
+
+def judge(access: Access | None, attempt: Attempt) -> Verdicts:
+    """As a port's proxy would."""
+    found = access or Access()
+    enforced = found.enforced or NOTHING
+    return Verdicts(decide(enforced, attempt), decide(found.audited or enforced, attempt))
 
 
 def identity(client: str) -> str:
@@ -402,7 +416,6 @@ def test_nothing_in_force_lets_everybody_in() -> None:
     """No table: any call is allowed, and nothing is told."""
     verdicts = judge(None, Attempt())
 
-    assert isinstance(verdicts, Verdicts)
     assert (verdicts.enforced.allowed, verdicts.audited.allowed) == (True, True)
 
 

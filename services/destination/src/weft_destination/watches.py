@@ -13,8 +13,9 @@ from weft_kube.watch import Reflector, Resource
 from weft_destination import index, model, translate
 from weft_destination.gateway import read
 from weft_destination.policy import facts
-from weft_destination.policy.model import Policy
+from weft_destination.policy.model import Namespace, Policy
 from weft_destination.policy.read import read_policy
+from weft_destination.policy.state import CHOICES
 from weft_destination.profile import read_profile
 from weft_destination.reports import POLICY, Reports, Seen, Subject
 from weft_destination.tables import Fact, Table
@@ -115,9 +116,17 @@ class Profiles(Reported[model.Profile]):
         return profile
 
 
+def namespace(obj: objects.Namespace) -> Namespace:
+    """A Namespace's default; the injector refuses its pods while it says nonsense, and until then it says nothing."""
+    found = facts.namespace(obj)
+    if found.default and found.default not in CHOICES:
+        log.warning("no default of who may call", namespace=found.name, value=found.default, known=list(CHOICES))
+    return found
+
+
 def policy(obj: objects.AccessPolicy, trust_domain: str) -> Policy:
     """A policy; status tells its faults."""
-    found = read_policy(obj.key, obj.spec, trust_domain, obj.metadata.generation)
+    found = read_policy(obj.key, obj.spec, trust_domain)
     for fault in found.faults:
         log.warning("policy is not in force", policy=found.name, fault=fault)
     return found
@@ -137,7 +146,7 @@ def reflectors(
         "slices": _reflector(api, "slices", SLICES, translate.endpoint_slice, Feed(into.slices, changed)),
         "pods": _reflector(api, "pods", PODS, pod, Feed(into.pods, changed)),
         "profiles": _reflector(api, "profiles", PROFILES, profiles.noting(profiles.read), profiles),
-        "namespaces": _reflector(api, "namespaces", NAMESPACES, facts.namespace, Feed(into.namespaces, changed)),
+        "namespaces": _reflector(api, "namespaces", NAMESPACES, namespace, Feed(into.namespaces, changed)),
         "policies": _reflector(
             api, "policies", POLICIES, access.noting(partial(policy, trust_domain=trust_domain)), access, optional=True
         ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from weft_kube.paths import plain_path
 
-from weft_destination.policy.model import PROBE, Access, Call, Client, Decision, Default, Network, Path
+from weft_destination.policy.model import PROBE, Call, Client, Decision, Default, Network, Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +29,8 @@ class Verdict:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdicts:
-    """What is enforced, and what would be, were drafts enforced too."""
-
-    enforced: Verdict
-    audited: Verdict
-
-
 NOTHING = Decision((), Default.ANYONE, "")
 """What is in force where nothing is."""
-
-
-def judge(access: Access | None, attempt: Attempt) -> Verdicts:
-    """By a port's table."""
-    found = access or Access()
-    enforced = decide(found.enforced or NOTHING, attempt)
-    return Verdicts(enforced, decide(found.audited, attempt) if found.audited else enforced)
 
 
 def decide(decision: Decision, attempt: Attempt) -> Verdict:

@@ -140,7 +140,6 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     limits: tuple[Limit, ...] = ()
     egress: Egress | None = None
-    generation: int = 0
     faults: tuple[str, ...] = ()
 
     @property

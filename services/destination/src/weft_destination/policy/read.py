@@ -95,15 +95,15 @@ class _AccessPolicy(_Spec):
     egress: _Egress | None = None
 
 
-def read_policy(key: Key, spec: Json, trust_domain: str, generation: int = 0) -> Policy:
+def read_policy(key: Key, spec: Json, trust_domain: str) -> Policy:
     """The policy; with faults it is in force nowhere."""
     try:
-        return _policy(key, msgspec.convert(spec, _AccessPolicy), trust_domain, generation)
+        return _policy(key, msgspec.convert(spec, _AccessPolicy), trust_domain)
     except ValueError as error:  # msgspec.ValidationError is one
-        return Policy(key, Effect.ALLOW, generation=generation, faults=(str(error),))
+        return Policy(key, Effect.ALLOW, faults=(str(error),))
 
 
-def _policy(key: Key, spec: _AccessPolicy, trust_domain: str, generation: int) -> Policy:
+def _policy(key: Key, spec: _AccessPolicy, trust_domain: str) -> Policy:
     effect = _effect(spec)
     rules = tuple(_rules(key, spec, trust_domain, deny=effect is Effect.DENY))
     return Policy(
@@ -115,7 +115,6 @@ def _policy(key: Key, spec: _AccessPolicy, trust_domain: str, generation: int) -
         rules if effect in (Effect.ALLOW, Effect.DENY) else (),
         tuple(_limits(key, rules, spec.rate_limit)) if spec.rate_limit else (),
         _egress(key, spec.egress, audit=spec.mode == "audit") if spec.egress else None,
-        generation,
     )
 
 

@@ -23,6 +23,9 @@ CHOICES = {
 }
 """Values of the default: what holds, and if it is only told."""
 
+KNOWN = 4096
+"""Tables kept of a namespace, by pods that are alike and port."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -143,10 +146,14 @@ class Policies:
 
     def access(self, namespace: str, pod: Pod, port: int) -> Access | None:
         """What holds at a port of pods like this; None when anyone may call."""
+        base = self.base(namespace, pod)
+        if namespace not in self._policies and base.default is Default.ANYONE:
+            return None
         known = self._known[namespace]
         if (pod, port) not in known:
-            base, lookup = self.base(namespace, pod), Lookup(namespace, *self._lookup)
-            known[pod, port] = table.access(self.of(namespace), pod, port, base, lookup)
+            if len(known) >= KNOWN:
+                known.clear()
+            known[pod, port] = table.access(self.of(namespace), pod, port, base, Lookup(namespace, *self._lookup))
         return known[pod, port]
 
     def base(self, namespace: str, pod: Pod) -> Base:

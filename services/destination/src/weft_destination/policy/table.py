@@ -56,10 +56,10 @@ def selects(policy: Policy, pod: Pod, port: int, named: Names) -> bool:
     return policy.target.labels <= pod.labels
 
 
-def ordered(policies: Iterable[Policy], named: Names) -> list[tuple[Level, Rule]]:
-    """Rules with their levels: the narrowest first; of one level denials first; then by name."""
+def ordered(policies: Iterable[Policy], named: Names) -> tuple[Rule, ...]:
+    """The rules of the narrowest policies first; of one level denials first; then in the order of the policies."""
     found = [(policy.target.level, rule) for policy in policies for rule in _rules(policy, named)]
-    return sorted(found, key=lambda one: (-one[0], not one[1].deny))
+    return tuple(rule for _, rule in sorted(found, key=lambda one: (-one[0], not one[1].deny)))
 
 
 def egress(policies: Iterable[Policy]) -> Egress | None:
@@ -83,7 +83,7 @@ def _decision(
     policies: list[Policy], base_name: str, base: Default, probes: tuple[Call, ...], named: Names
 ) -> Decision | None:
     """A list of who may call means that others may not: beside any allow policy the default is to deny."""
-    rules = tuple(rule for _, rule in ordered(policies, named))
+    rules = ordered(policies, named)
     allowing = max((one for one in policies if one.effect is Effect.ALLOW), key=_narrow, default=None)
     if allowing:
         base, base_name = Default.DENY, f"policy {allowing.name}"
