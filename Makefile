@@ -50,11 +50,12 @@ lint: ## Style of Python, Rust and shell; who imports whom
 types: ## mypy --strict over every Python unit
 	$(run) mypy $(addprefix -p ,$(python_units) releases)
 
-generated := proto/python proxy/api/src/generated demo/teahouse/src/teahouse/v1 charts/mesh/charts/viz/files/dashboards docs/injection.md docs/cli.md docs/compatibility.md docs/values.md
+generated := proto/python proxy/api/src/generated demo/teahouse/src/teahouse/v1 charts/mesh/charts/viz/files/dashboards docs/injection.md docs/cli.md docs/errors.md docs/compatibility.md docs/values.md
 
 gen: ## Regenerate what is generated: contracts in Python and Rust, Grafana's dashboards, pages of options and commands
 	$(run) python libs/sidecar/gen.py
 	$(run) python cli/gen.py
+	$(run) python cli/gen_errors.py
 	$(run) python proto/gen.py
 	$(releases) gen
 	$(run) python demo/teahouse/gen.py
@@ -66,7 +67,7 @@ gen-check: gen ## Fail when what is committed differs from what is generated
 	@test -z "$$(git status --porcelain -- $(generated))" || { git status --short -- $(generated); echo "run make gen and commit the result" >&2; exit 1; }
 
 test-unit: ## Python units: pure code and in-process servers, within a minute
-	$(run) pytest libs services cli demo bench release
+	$(run) pytest libs services cli demo bench release docs
 
 test-dashboard: ## Types and tests of the dashboard, and its pages in headless Chromium with axe-core
 	$(npm) ci --no-audit --no-fund --silent
@@ -147,7 +148,7 @@ kubeconfig: ## The path of the running cluster's KUBECONFIG
 load-image: ## Load an image archive into the nodes: ARCHIVE=x.tar
 	@$(cluster) load $(ARCHIVE)
 
-images: ## Build every image; prints the archive that holds them
+images: ## Build every image; prints their sizes, idle memory, and the archive that holds them
 	@tests/cluster/images/build
 
 image-%: ## Build one image and load it into the cluster that runs: image-destination

@@ -1,0 +1,121 @@
+"""What the documents say exists: links lead somewhere; commands, their options, make's targets and values are there."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from weft.main import cli
+
+ROOT = Path(__file__).parents[2]
+SKIPPED = {".venv", "node_modules", "target", ".git", "dist"}
+PAGES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.md") if not SKIPPED & set(path.relative_to(ROOT).parts))
+TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+def code(page: Path) -> Iterator[str]:
+    """Lines of a page that are code: of blocks, fenced or indented, and in backticks."""
+    text = (ROOT / page).read_text()
+    for block in re.findall(r"```\w*[^\n]*\n(.*?)```", text, re.DOTALL):
+        yield from block.splitlines()
+    yield from (line.strip() for line in text.splitlines() if line.startswith("    "))
+    yield from re.findall(r"`([^`\n]+)`", prose(page))
+
+
+def anchors(page: Path) -> set[str]:
+    """Names by which a page's headings are linked to."""
+    headings = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file of the repository, and to a heading of it."""
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        name, _, heading = link.partition("#")
+        target = (page.parent / name) if name else page
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        if not (ROOT / target).exists() or (heading and heading not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def commands(line: str) -> Iterator[list[str]]:
+    """The calls of `weft` in a line of shell, without `weft`."""
+    words = shlex.split(re.sub(r"[()]", " ", line), comments=True)
+    starts = [i for i, word in enumerate(words) if word == "weft" and (i == 0 or words[i - 1] in ("|", "run", "&&"))]
+    for start in starts:
+        end = next((i for i in range(start, len(words)) if words[i] in ("|", ">", "&&", ";", "<")), len(words))
+        yield words[start + 1 : end]
+
+
+def unknown(words: list[str]) -> str:
+    """What of a call the CLI does not know; empty when it knows all."""
+    command: click.Command = cli
+    context = click.Context(cli, info_name="weft")
+    left = list(words)
+    while isinstance(command, click.Group):
+        while left and left[0].startswith("-"):
+            left = left[2:] if left[0] in ("-n", "--context", "--namespace", "--kubeconfig") else left[1:]
+        if not left:
+            return ""
+        try:
+            _, found, left = command.resolve_command(context, left)
+        except click.UsageError as wrong:
+            return wrong.message
+        command = found or command
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    given = {word.partition("=")[0] for word in left if re.match(r"--[a-z]", word)}
+    return " ".join(given - known - {"--help"})
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=str)
+def test_commands_of_the_cli_exist(page: Path) -> None:
+    """And so do their options."""
+    wrong = []
+    for line in (line for line in code(page) if re.match(r"(\$ )?(weft |uv run weft |kubectl .*\| weft )", line)):
+        try:
+            calls = list(commands(line.removeprefix("$ ").replace("uv run ", "")))
+        except ValueError:  # a quotation goes on in the next line
+            continue
+        wrong += [f"weft {' '.join(call)}: {what}" for call in calls if (what := unknown(call))]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_targets_of_make_exist(page: Path) -> None:
+    """`make x` is a target of the Makefile."""
+    named = {
+        target for line in code(page) for target in re.findall(r"(?:^|&& |; )make (?:-s )?([a-z][a-z0-9-]+)", line)
+    }
+
+    assert {target for target in named - TARGETS if not target.startswith("image-")} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_values_of_the_chart_exist(page: Path) -> None:
+    """What is given by --set is a key of values.yaml."""
+    values = yaml.safe_load((ROOT / "charts/mesh/values.yaml").read_text())
+    values["viz"] |= yaml.safe_load((ROOT / "charts/mesh/charts/viz/values.yaml").read_text())
+    given = {key for line in code(page) for key in re.findall(r"--set (?:[\w.=]+,)*([a-z][\w.]+)=", line)}
+
+    def known(key: str) -> bool:
+        place: Any = values
+        for part in key.split("."):
+            if not isinstance(place, dict) or part not in place:
+                return False
+            place = place[part]
+        return True
+
+    assert {key for key in given if not known(key)} == set()
