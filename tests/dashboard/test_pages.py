@@ -57,8 +57,8 @@ def test_home_names_the_cause_before_what_follows(page: Page) -> None:
     expect(problems).to_have_count(3, timeout=15_000)
     assert [re.sub(r"deployment/(\w+) .*", r"\1", text) for text in problems.get_by_role("link").all_inner_texts()] == [
         "kettle",
-        "counter",
         "menu",
+        "counter",
     ]
     expect(problems.first).to_contain_text("it answers HTTP 500 itself")
     problems.first.get_by_role("link").click()

@@ -48,7 +48,7 @@ def test_a_healthy_mesh_has_no_problem() -> None:
 
 
 def test_causes_come_before_what_follows_from_them() -> None:
-    """web fails because menu does, which fails because kettle does: kettle is first, though web fails most."""
+    """web fails because menu does, which fails because kettle does: kettle is first, though web fails most; then menu."""
     evidence = Evidence(
         rows=[row("web", 0.2), row("menu", 0.3), row("kettle", 0.5)],
         edges=[edge("web", "menu", 0.3), edge("menu", "kettle", 0.5)],
@@ -61,9 +61,20 @@ def test_causes_come_before_what_follows_from_them() -> None:
         ["12 times gRPC 14 to shop/menu, route Brew"],
     )
     assert [one.cause for one in others] == [
-        "its calls to deployment/menu fail: 30.00 % are good",
         "its calls to deployment/kettle fail: 50.00 % are good",
+        "its calls to deployment/menu fail: 30.00 % are good",
     ]
+
+
+def test_those_who_call_each_other_in_a_ring_are_told_all_the_same() -> None:
+    """None of them began it."""
+    evidence = Evidence(
+        rows=[row("a", 0.2), row("b", 0.3)], edges=[edge("a", "b", 0.3), edge("b", "a", 0.2), edge("a", "a", 0.1)]
+    )
+    assert {one.cause for one in ranked(evidence)} == {
+        "its calls to deployment/b fail: 30.00 % are good",
+        "its calls to deployment/a fail: 20.00 % are good",
+    }
 
 
 def test_pods_that_are_not_well_are_a_cause() -> None:

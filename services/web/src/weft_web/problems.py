@@ -1,7 +1,8 @@
 """What is wrong, most likely why, and what shows it. Pure.
 
 A workload whose answers fail is a problem. If calls it makes fail too, these are the likely cause, and it ranks behind
-whom it calls. Then come its pods' state, a rollout within the last quarter of an hour, and the answers themselves.
+whom it calls, as far as that chain goes. Then come its pods' state, a rollout within the last quarter of an hour, and
+the answers themselves.
 """
 
 from collections import defaultdict
@@ -21,6 +22,9 @@ CRITICAL, WARNING = 0.9, 0.95
 """Success rates: below the first it is critical, below the second a warning."""
 
 RECENT_SECONDS = 15 * 60
+STEPS = 8
+"""A chain of failing calls is followed so far."""
+
 EXPIRY_SECONDS = 3600
 FINE = ("Running", "Completed", "Succeeded", "Pending", "Terminating", "ContainerCreating", "PodInitializing")
 CODES = {
@@ -83,7 +87,8 @@ def ranked(evidence: Evidence) -> list[Problem]:
     """Worst first: critical ones before warnings, causes before what follows from them."""
     failing = {_ref(row): row for row in evidence.rows if _poor(row.success)}
     troubled = _troubled(evidence.pods)
-    found = [_failing(row, failing, troubled, evidence) for row in failing.values()]
+    steps = _steps(failing, evidence.edges)
+    found = [_failing(row, steps[ref], troubled, evidence) for ref, row in failing.items()]
     known = {_ref(row) for row in evidence.rows}
     found += [(1, _edge(edge, evidence)) for edge in evidence.edges if edge.src in known and _lone(edge, failing)]
     rest = (
@@ -94,19 +99,26 @@ def ranked(evidence: Evidence) -> list[Problem]:
     return [problem for _, problem in sorted(found, key=lambda one: (one[1].severity != "critical", one[0]))]
 
 
-def _failing(
-    row: Row, failing: Mapping[Ref, Row], troubled: Mapping[Ref, list[str]], evidence: Evidence
-) -> tuple[float, Problem]:
+def _steps(failing: Iterable[Ref], edges: Iterable[Edge]) -> dict[Ref, int]:
+    """How far each is from what began it: 0 if none that it calls fails, else one more than the farthest of those."""
+    steps = dict.fromkeys(failing, 0)
+    chains = [(edge.src, edge.dst) for edge in edges if _poor(edge.success) and {edge.src, edge.dst} <= steps.keys()]
+    for _ in range(STEPS):  # those who call each other in a ring end here, too
+        for src, dst in chains:
+            steps[src] = max(steps[src], min(STEPS, steps[dst] + 1)) if src != dst else steps[src]
+    return steps
+
+
+def _failing(row: Row, steps: int, troubled: Mapping[Ref, list[str]], evidence: Evidence) -> tuple[float, Problem]:
     """A workload's problem and its rank: 0 to 1 by how many fail, 2 and more for what follows from another."""
     ref, failures = _ref(row), evidence.failures.get(_ref(row), [])
     calls = [edge for edge in evidence.edges if edge.src == ref and edge.dst != ref and _poor(edge.success)]
     cause = _cause(ref, calls, troubled, evidence) or _own_answer(failures, evidence.errors.get(ref, {}))
-    because = any(edge.dst in failing for edge in calls)
-    rank = (2 if because else 0) + (row.success or 0.0)
+    rank = (steps + 1 if steps else 0) + (row.success or 0.0)
     shown = [*_told(failures), *_codes(evidence.errors.get(ref, {}))]
     title = f"{row.kind}/{row.name} in {row.namespace}: {_percent(row.success)} of its answers are good"
     return rank, _problem(
-        "failing", ref, _severity(row.success), title=title, cause=cause, evidence=shown, hint=_top(ref)
+        "failing", ref, _severity(row.success), title=title, cause=cause, evidence=shown, hint=_why(ref)
     )
 
 
@@ -140,7 +152,7 @@ def _lone(edge: Edge, failing: Mapping[Ref, Row]) -> bool:
 def _edge(edge: Edge, evidence: Evidence) -> Problem:
     title = f"{_name(edge.src)} → {_name(edge.dst, edge.src.namespace)}: {_percent(edge.success)} of its calls succeed"
     codes = evidence.errors.get(edge.src, {})
-    hint = f"weft -n {edge.src.namespace} viz edges {_short(edge.src)}"
+    hint = _why(edge.src)
     what = f"edge to {edge.dst.namespace}/{edge.dst.kind}/{edge.dst.name} {edge.server_id} {edge.tls}"
     cause, severity = _way(edge, codes, evidence.rows), _severity(edge.success)
     return _problem(what, edge.src, severity, title=title, cause=cause, evidence=_codes(codes), hint=hint)
@@ -160,7 +172,7 @@ def _checks(evidence: Evidence) -> Iterator[Problem]:
     for check in evidence.checks:
         if check.result != "success":
             severity = "critical" if check.result == "error" else "warning"
-            yield Problem(check.id, severity, "", check.name, check.message, [], check.hint, "/check")
+            yield Problem(check.id, severity, "", f"{check.name}: {check.message}", "", [], check.hint, "/check")
 
 
 def _mesh(evidence: Evidence) -> Iterator[Problem]:
@@ -280,8 +292,8 @@ def _short(ref: Ref) -> str:
     return f"{SHORT.get(ref.kind, ref.kind)}/{ref.name}"
 
 
-def _top(ref: Ref) -> str:
-    return f"weft -n {ref.namespace} viz top {_short(ref)}"
+def _why(ref: Ref) -> str:
+    return f"weft -n {ref.namespace} why {_short(ref)}"
 
 
 def _proxies(count: int) -> str:
