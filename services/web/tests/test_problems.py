@@ -48,7 +48,7 @@ def test_a_healthy_mesh_has_no_problem() -> None:
 
 
 def test_causes_come_before_what_follows_from_them() -> None:
-    """web fails because menu does, which fails because kettle does: kettle is first, though web fails most; then menu."""
+    """web fails because menu does, and menu because kettle does: kettle is first, web last, though it fails most."""
     evidence = Evidence(
         rows=[row("web", 0.2), row("menu", 0.3), row("kettle", 0.5)],
         edges=[edge("web", "menu", 0.3), edge("menu", "kettle", 0.5)],
