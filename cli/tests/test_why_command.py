@@ -61,7 +61,15 @@ def shop(kube: FakeKube, web: Any, answers: Any, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "what", ["deploy/web", "po/web-5d4-1", "svc/db", "web-5d4-1/7", "E104 no ready endpoints of svc/db.teahouse:80"]
+    "what",
+    [
+        "deploy/web",
+        "po/web-5d4-1",
+        "svc/db",
+        "web-5d4-1/7",
+        "teahouse/web-5d4-1/7",
+        "E104 no ready endpoints of svc/db.teahouse:80",
+    ],
 )
 def test_the_cause_is_found_from_every_end(weft: Any, shop: FakeKube, what: str) -> None:
     """Workload, pod, Service, request or error: the db crashes."""

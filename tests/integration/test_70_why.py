@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,6 +20,16 @@ HEALTHY = "healthy"
 NEW_VERSION = "rollout"
 LATE = "not-injected"
 SKIPPED = "injection-skipped"
+NOBODY = "scaled-to-zero"
+PATIENCE_SECONDS = 90
+ASKED_AT_A_TIME = 4
+ASK = f"""
+from urllib.request import urlopen
+try:
+    urlopen("http://{NOBODY}/")
+except OSError as error:
+    print(error.headers["weft-request-id"])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +66,29 @@ def first(subject: str) -> str:
     return next((str(cause["id"]) for cause in causes(subject)), "")
 
 
+@pytest.fixture(scope="module")
+def named(lab: None) -> dict[str, str]:
+    """The first cause for the Service of each fault, several asked at a time; what was wrong if it stays wrong."""
+
+    def ask(fault: str) -> str:
+        def right() -> str:
+            found = first(f"svc/{fault}")
+            assert found == fault
+            return found
+
+        try:
+            return str(eventually(right, PATIENCE_SECONDS, every=2))
+        except AssertionError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:
+        return dict(zip(FAULTS, pool.map(ask, FAULTS), strict=True))
+
+
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_first_cause_is_the_fault(lab: None, fault: str) -> None:
+def test_the_first_cause_is_the_fault(named: dict[str, str], fault: str) -> None:
     """Asked about the Service that its callers use."""
-
-    def named() -> bool:
-        assert first(f"svc/{fault}") == fault
-        return True
-
-    assert eventually(named, 90, every=2)
+    assert named[fault] == fault
 
 
 @pytest.mark.parametrize("name", [LATE, SKIPPED])
@@ -87,12 +112,22 @@ def test_a_new_version_that_fails(lab: None) -> None:
 
 
 def test_a_request_by_its_number(lab: None) -> None:
-    """The pod and the id that tap prints lead to the same cause."""
+    """The pod and the id that tap prints of a request that was lead to the same cause."""
+    options = ("--status", "500", "--replay", "256", "--limit", "1", "-o", "json")
 
-    def named() -> bool:
-        events = weft("-n", SPACE, "viz", "tap", "deploy/one-route", "--status", "500", "--limit", "1", "-o", "json")
-        event = json.loads(events.splitlines()[0])
+    def leads_there() -> bool:
+        events = weft("-n", SPACE, "viz", "tap", "deploy/one-route", *options).splitlines()
+        assert events, "tap showed no request"
+        event = json.loads(events[0])
         assert first(f"{event['pod']}/{event['id']}") == "one-route"
         return True
 
-    assert eventually(named, 60)
+    assert eventually(leads_there, PATIENCE_SECONDS)
+
+
+def test_a_request_by_the_name_beside_its_error(lab: None) -> None:
+    """What the proxy that answered calls it leads to the cause; the namespace is in it."""
+    name = kubectl("-n", SPACE, "exec", "deploy/caller", "-c", "app", "--", "python3", "-c", ASK).strip()
+    assert name.startswith(f"{SPACE}/caller-")
+    (cause, *_) = json.loads(weft("why", name, "-o", "json"))["causes"]
+    assert cause["id"] == NOBODY

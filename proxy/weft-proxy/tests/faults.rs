@@ -69,6 +69,20 @@ async fn meshed_peers_are_never_called_in_plain_text() {
     assert_eq!([0x16, 0x03, 0x01], first_bytes.await.unwrap());
 }
 
+/// Beside an error stands what tap knows the request by.
+#[tokio::test]
+async fn a_failed_request_is_named() {
+    let mesh = Mesh::start();
+    let web = mesh.pod(2, "web");
+    mesh.service(vec![]);
+    let mut client = http1(web.connect().await).await;
+    client.send_request(get("/")).await.unwrap();
+    let response = client.send_request(get("/")).await.unwrap();
+    let (own, kept) = (&web.shared.own, web.shared.ring.recent());
+    let name = format!("{}/{}/{}", own.namespace, own.pod, kept.last().unwrap().id);
+    assert_eq!(name.as_bytes(), response.headers()["weft-request-id"].as_bytes());
+}
+
 /// No endpoint is an error with the Service's name; gRPC hears it in its own words.
 #[tokio::test]
 async fn no_endpoints_is_told() {

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from weft.why.collect import Collector
     from weft.why.model import Evidence
 
-REQUEST = re.compile(r"(?P<pod>[a-z0-9][a-z0-9.-]*)/(?P<number>\d+)")
+NAME = r"[a-z0-9][a-z0-9.-]*"
+REQUEST = re.compile(rf"(?:(?P<namespace>{NAME})/)?(?P<pod>{NAME})/(?P<number>\d+)")
 ERROR = re.compile(r"E\d{3} .*?(?:svc/)?(?P<name>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+):\d+")
 
 
 @click.command(cls=Command)
-@click.argument("what", nargs=-1, required=True, metavar="TYPE/NAME|POD/REQUEST|ERROR")
+@click.argument("what", nargs=-1, required=True, metavar="TYPE/NAME|[NAMESPACE/]POD/REQUEST|ERROR")
 @click.option(
     "--since", callback=durations.option, default="2m", metavar="TIME", help="Look at the last so long (default: 2m)."
 )
@@ -29,8 +30,9 @@ def why(target: Target, what: tuple[str, ...], since: float, output: str) -> Non
 
     `weft why deploy/counter -n teahouse` joins what the proxies of both sides saw last, pods, endpoints, routes,
     certificates, rollouts, events and logs into one cause, with evidence and the fix. Given an error that a proxy
-    answered ("E104 no ready endpoints of svc/web.shop:80") it looks at what the error names; given POD/NUMBER,
-    at the request with this id in `weft viz tap -o json`.
+    answered ("E104 no ready endpoints of svc/web.shop:80") it looks at what the error names; given what stands
+    beside it in the header weft-request-id (NAMESPACE/POD/NUMBER), or a pod and an id of `weft viz tap -o json`
+    (POD/NUMBER), at this request.
     """
     from weft.views import causes as views
     from weft.views import table
@@ -54,7 +56,7 @@ def _look(collector: "Collector", namespace: str, what: tuple[str, ...]) -> "Evi
     if found := ERROR.search(" ".join(what)):
         return collector.look(found["namespace"], resources.Resource("service", found["name"]))
     if len(what) == 1 and (found := REQUEST.fullmatch(what[0])) and not resources.is_kind(found["pod"]):
-        return collector.request(namespace, found["pod"], int(found["number"]))
+        return collector.request(found["namespace"] or namespace, found["pod"], int(found["number"]))
     one = resources.named(what)
     if not one.name or one.kind in ("namespace", "serviceaccount"):
         raise Failure("why needs one workload, pod or Service", "For example: weft why deploy/web.")

@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 use super::body::{Body, Fault, RequestBody};
 use super::classify::End;
 use super::client::Lease;
-use super::headers::strip_hop;
+use super::headers::{REQUEST_ID, strip_hop};
 use super::record::Record;
 use super::respond;
 use crate::error::{Code, Error};
@@ -104,11 +104,16 @@ pub fn redirect(status: StatusCode, location: HeaderValue, mut record: Record) -
     response
 }
 
-fn refuse(response: Response<Body>, error: &Error, mut record: Record) -> Response<Body> {
+fn refuse(mut response: Response<Body>, error: &Error, mut record: Record) -> Response<Body> {
     record.failed(error);
     record.head(&response);
     let gone = record.fault() == Some(Fault::Gone);
-    record.finish(if gone { End::Cancelled } else { End::Complete });
+    let number = record.finish(if gone { End::Cancelled } else { End::Complete });
+    let own = record.own();
+    let name = number.map(|number| format!("{}/{}/{number}", own.namespace, own.pod));
+    if let Some(name) = name.and_then(|name| HeaderValue::try_from(name).ok()) {
+        response.headers_mut().insert(REQUEST_ID, name);
+    }
     response
 }
 

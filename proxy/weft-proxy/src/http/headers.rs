@@ -13,6 +13,8 @@ use http::{Method, Version};
 use crate::error::{Code, Error};
 
 pub const ERROR: HeaderName = HeaderName::from_static("weft-error");
+/// `NAMESPACE/POD/NUMBER` beside `weft-error`: what `weft why` finds the request by.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("weft-request-id");
 pub const CLIENT_ID: HeaderName = HeaderName::from_static("weft-client-id");
 /// The version of an HTTP/1 request that is carried as HTTP/2, `HTTP/1.1` or `HTTP/1.0`, with `; absolute`
 /// when its request line named the whole URI.

@@ -146,10 +146,10 @@ impl Record {
         })
     }
 
-    /// Writes the exchange down, once.
-    pub fn finish(&mut self, end: End) {
+    /// Writes the exchange down, once; its number, if tap keeps it.
+    pub fn finish(&mut self, end: End) -> Option<u64> {
         if std::mem::replace(&mut self.over, true) {
-            return;
+            return None;
         }
         let status = self.status.map_or(0, |s| s.as_u16());
         let outcome = classify(status, self.grpc.then_some(self.grpc_status), end, self.classes());
@@ -164,10 +164,16 @@ impl Record {
             self.subject.requests.count((result, status, grpc_status));
         }
         // A probe that went well says nothing, and there are many.
-        if outcome != Outcome::Success || self.refused || self.subject.route.as_deref() != Some(PROBE) {
-            let exchange = self.exchange(outcome);
-            self.worker.shared.ring.record(exchange);
+        if outcome == Outcome::Success && !self.refused && self.subject.route.as_deref() == Some(PROBE) {
+            return None;
         }
+        let exchange = self.exchange(outcome);
+        Some(self.worker.shared.ring.record(exchange))
+    }
+
+    /// The pod of this proxy.
+    pub fn own(&self) -> &DstLabels {
+        &self.worker.shared.own
     }
 
     fn exchange(&mut self, outcome: Outcome) -> Exchange {

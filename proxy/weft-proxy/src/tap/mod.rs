@@ -56,11 +56,12 @@ impl Ring {
         })
     }
 
-    /// Keeps an exchange that has ended, and shows it to live observers.
-    pub fn record(&self, mut exchange: Exchange) {
+    /// Keeps an exchange that has ended, and shows it to live observers; its number is returned.
+    pub fn record(&self, mut exchange: Exchange) -> u64 {
         redact::headers(&mut exchange.request_headers);
         redact::headers(&mut exchange.response_headers);
-        let captured = Arc::new(Captured { id: self.next_id.fetch_add(1, Ordering::Relaxed), exchange });
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let captured = Arc::new(Captured { id, exchange });
         if let Some(log) = self.log.get() {
             // A full backlog: the log says itself how many it lost.
             let _ = log.try_send(captured.clone());
@@ -71,6 +72,7 @@ impl Ring {
             let _ = self.live.send(captured.clone());
         }
         last.push(captured);
+        id
     }
 
     /// Sends every exchange to the access log from now on.

@@ -44,16 +44,18 @@ fn ids(captured: &[Arc<Captured>]) -> Vec<u64> {
 #[test]
 fn the_newest_exchanges_are_kept_up_to_a_number() {
     let ring = Ring::new();
-    (0..RING_ENTRIES + 3).for_each(|_| ring.record(exchange("/", 200)));
+    let numbers: Vec<u64> = (0..RING_ENTRIES + 3).map(|_| ring.record(exchange("/", 200))).collect();
     let (last, _observer) = ring.observe();
-    assert_eq!((RING_ENTRIES, Some(4)), (last.len(), ids(&last).first().copied()));
+    assert_eq!(numbers[3..], ids(&last));
 }
 
 #[test]
 fn long_exchanges_push_out_more_of_the_old_ones() {
     let ring = Ring::new();
     let long = format!("/{}", "x".repeat(RING_BYTES / 8));
-    (0..20).for_each(|_| ring.record(exchange(&long, 200)));
+    for _ in 0..20 {
+        ring.record(exchange(&long, 200));
+    }
     let (last, _observer) = ring.observe();
     assert!((1..8).contains(&last.len()), "{}", last.len());
     assert_eq!(20, *ids(&last).last().unwrap());
