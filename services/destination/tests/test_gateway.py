@@ -102,10 +102,12 @@ def route(
     kind: str = "HTTPRoute",
     parent: Json | None = None,
     created: str = "2026-01-01T00:00:00Z",
+    annotations: dict[str, str] | None = None,
     **spec: Any,
 ) -> Route:
     """A route of Service web, or of another parent."""
-    meta = {"name": name, "namespace": namespace, "creationTimestamp": created, "generation": 1}
+    meta: Json = {"name": name, "namespace": namespace, "creationTimestamp": created, "generation": 1}
+    meta["annotations"] = annotations or {}
     return READ[kind](
         msgspec.convert(
             {"metadata": meta, "spec": {"parentRefs": [WEB | (parent or {})], "rules": list(rules)} | spec},
@@ -350,6 +352,23 @@ def test_retries_that_are_switched_off() -> None:
     assert told == {"r/none": (False, None), "r/usual": (True, Retry((503,)))}
 
 
+def test_annotations_of_a_route() -> None:
+    """What its rules do not say: before the Service's, after the rule's own; a fault is told in the status."""
+    config = "config.weft.dev/"
+    annotations = {
+        f"{config}request-timeout": "2s",
+        f"{config}retry-grpc-codes": "14",
+        f"{config}breaker-failures": "1",
+    }
+    made = route(to("web", name="own", timeouts={"request": "1s"}), to("web", name="none"), annotations=annotations)
+    cluster = Cluster([made])
+    told = {one.name: one for one in cluster.told(defaults=Settings(timeout_ms=9000, backend_timeout_ms=500))}
+
+    assert {name: one.timeout_ms for name, one in told.items()} == {"r/own": 1000, "r/none": 2000}
+    assert (told["r/none"].backend_timeout_ms, told["r/none"].retry) == (500, Retry((), (14,)))
+    assert f"annotation {config}breaker-failures: a route has no such setting" in cluster.messages()
+
+
 def many(count: int, **rule: Any) -> list[Json]:
     """Matches of different paths."""
     return [path(f"/{number}", **rule) for number in range(count)]
@@ -374,6 +393,15 @@ def test_a_huge_set_is_cut_at_the_youngest(matches: list[Json]) -> None:
     assert accepted == [(True, "Accepted")] * held + [(False, "TooManyMatches")] * (20 - held)
     assert 0 < held < 20
     assert sum(len(one.matches) for one in cluster.told()) == held * len(matches) <= MAX_MATCHES
+
+
+def test_a_route_for_which_there_is_no_room_holds_nothing() -> None:
+    """Alone it is too large: requests go to the Service, as without it, not to nowhere."""
+    header = [{"name": "x", "value": "y" * 100_000}]
+    cluster = Cluster([route(to("web", matches=many(20, headers=header)))])
+
+    assert cluster.conditions()["Accepted"] == (False, "TooManyMatches")
+    assert cluster.rules() is None
 
 
 @dataclass(frozen=True)

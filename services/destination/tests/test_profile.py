@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from weft_destination.durations import duration_ms
 from weft_destination.model import Profile
-from weft_destination.profile import duration_ms, read_profile
+from weft_destination.profile import read_profile
 from weft_destination.route import Match, Path, ResponseClass, RetryBudget, Route
 
 KEY = ("ns", "web")

@@ -11,13 +11,12 @@ from typing import Any, TypeVar
 from weft_kube.names import PATH_REGEX_MAX
 from weft_kube.paths import PATH_MAX, path_regex
 
+from weft_destination.durations import duration_ms
 from weft_destination.model import Key, Profile
 from weft_destination.route import Match, Path, ResponseClass, RetryBudget, Route
 
 T = TypeVar("T")
 
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
-_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _METHOD = re.compile(r"[A-Za-z!#$%&'*+.^_`|~0-9-]+")
 
 
@@ -103,17 +102,6 @@ def _budget(reader: _Reader) -> RetryBudget | None:
         reader.read("ttl", duration_ms, default.ttl_ms),
     )
     return budget if reader.sound else None
-
-
-def duration_ms(value: Any) -> int:
-    """ "300ms", "1m30s" as milliseconds, at least 1."""
-    if not isinstance(value, str) or not _DURATION.fullmatch(value):
-        raise ValueError(f'{value!r} is no duration like "300ms" or "10s"')
-    parts = re.findall(r"([\d.]+)(ms|s|m|h)", value)
-    total = round(sum(float(number) * _UNITS[unit] for number, unit in parts))
-    if not 1 <= total < 2**32:
-        raise ValueError(f"{value!r} is not between 1ms and 1193h")
-    return total
 
 
 def _list(value: Any) -> list[Any]:

@@ -131,7 +131,7 @@ class Route:
     origin: str = field(default="", compare=False)
     """The object and the rule that say so, for people: "HTTPRoute shop/web rules[0]"."""
     inherited: tuple[str, ...] = field(default=(), compare=False)
-    """Which of these are the Service's annotations': "timeout", "try-timeout", "retry"."""
+    """Which of these are annotations': "timeout", "try-timeout", "retry"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +164,18 @@ class Settings:
     retry: Retry | None = None
     budget: RetryBudget | None = None
     breaker: Breaker | None = None
+
+    def under(self, other: "Settings") -> "Settings":
+        """What the other says, and of these what it does not."""
+        if other is NO_SETTINGS:
+            return self
+        return Settings(
+            self.timeout_ms if other.timeout_ms is None else other.timeout_ms,
+            self.backend_timeout_ms if other.backend_timeout_ms is None else other.backend_timeout_ms,
+            other.retry or self.retry,
+            self.budget,
+            self.breaker,
+        )
 
     def unsaid(self, timeout_ms: int | None, backend_timeout_ms: int | None, retry: Retry | None) -> tuple[str, ...]:
         """What these say and a route does not, by the names of `Route.inherited`."""

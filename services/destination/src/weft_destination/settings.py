@@ -1,17 +1,17 @@
-"""Annotations of a Service that say what becomes of all requests to it: one table, and the values they make.
+"""Annotations of a Service, or of a route, that say what becomes of all requests to it: one table, and the values.
 
 A faulty annotation holds nothing; the others hold. Its author is told by an Event.
 """
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from weft_kube.names import CONFIG_PREFIX, OPAQUE_PORTS
 
-from weft_destination.profile import duration_ms
+from weft_destination.durations import duration_ms
 from weft_destination.route import NO_SETTINGS, Breaker, Retry, RetryBudget, Settings
 
 MAX_RETRIES = 10
@@ -98,7 +98,13 @@ SETTINGS = {
 }
 
 
-def read_settings(annotations: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
+OF_ROUTES = ("request-timeout", "try-timeout", "retry-statuses", "retry-grpc-codes", "retry-limit", "retry-backoff")
+"""Those that an HTTPRoute or GRPCRoute can have; budget and breaker are the Service's."""
+
+
+def read_settings(
+    annotations: Mapping[str, str], known: Collection[str] = SETTINGS, whose: str = "Service"
+) -> tuple[Settings, tuple[str, ...]]:
     """What annotations say, and each fault of theirs."""
     if not any(name.startswith(CONFIG_PREFIX) for name in annotations):
         return NO_SETTINGS, ()
@@ -109,18 +115,18 @@ def read_settings(annotations: Mapping[str, str]) -> tuple[Settings, tuple[str, 
             continue
         name = annotation.removeprefix(CONFIG_PREFIX)
         try:
-            found[name] = _known(name).parse(text)
+            found[name] = _setting(name, known, whose).parse(text)
         except ValueError as error:
             faults.append(f"annotation {annotation}: {error}")
     faults += _contradictions(found)
     return _settings(found), tuple(faults)
 
 
-def _known(name: str) -> Setting:
-    if setting := SETTINGS.get(name):
-        return setting
-    close = difflib.get_close_matches(name, SETTINGS, 1)
-    raise ValueError("a Service has no such setting" + (f"; did you mean {close[0]}?" if close else ""))
+def _setting(name: str, known: Collection[str], whose: str) -> Setting:
+    if name in known:
+        return SETTINGS[name]
+    close = difflib.get_close_matches(name, known, 1)
+    raise ValueError(f"a {whose} has no such setting" + (f"; did you mean {close[0]}?" if close else ""))
 
 
 def _contradictions(found: dict[str, Any]) -> list[str]:

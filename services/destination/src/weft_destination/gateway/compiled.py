@@ -63,8 +63,8 @@ class Compiled:
         self._resolve = resolve
         held = {id(route): route for port in ports.values() for route in port.routes.values()}
         resolved = {key: resolve(route) for key, route in held.items()}
-        self._entries = {port: held.ordered(resolved) for port, held in ports.items()}
-        self._told: dict[tuple[int, Settings], tuple[ToldRoute, ...]] = {}
+        self._entries = {port: held.ordered(resolved) for port, held in ports.items() if held.routes}
+        self._told: dict[int, tuple[Settings, tuple[ToldRoute, ...]]] = {}
 
     def holds(self, port: int) -> bool:
         """Do routes decide what becomes of requests to this port?"""
@@ -80,10 +80,9 @@ class Compiled:
 
     def told(self, port: int, defaults: Settings) -> tuple[ToldRoute, ...]:
         """What proxies are told of a port: the same object for all who ask."""
-        key = port, defaults
-        if key not in self._told:
-            self._told[key] = tuple(told(self._entries[port], defaults))
-        return self._told[key]
+        if port not in self._told or self._told[port][0] != defaults:
+            self._told[port] = defaults, tuple(told(self._entries[port], defaults))
+        return self._told[port][1]
 
     def conditions(self, route: Route, parent: Parent) -> tuple[Condition, ...]:
         """What the status of a route of this group says of a parent."""
@@ -180,12 +179,19 @@ def _accepted(route: Route, attachment: Attachment, refused: list[int], ports: M
         faults = "; ".join(rule.fault for rule in route.rules)
         return Condition("Accepted", False, "UnsupportedValue", faults[:MAX_MESSAGE])
     if not refused:
-        ignored = "hostnames are ignored: requests are told apart by ClusterIP and port" if route.hostnames else ""
-        return Condition("Accepted", True, "Accepted", ignored)
+        return Condition("Accepted", True, "Accepted", "; ".join(_ignored(route))[:MAX_MESSAGE])
     reason, message = _refusal(route, refused, ports)
     if len(refused) < len(attachment.ports):
-        return Condition("Accepted", True, "Accepted", f"not everywhere: {message}")
+        found = (f"not everywhere: {message}", *_ignored(route))
+        return Condition("Accepted", True, "Accepted", "; ".join(found)[:MAX_MESSAGE])
     return Condition("Accepted", False, reason, message)
+
+
+def _ignored(route: Route) -> Iterator[str]:
+    """What an accepted route says in vain."""
+    if route.hostnames:
+        yield "hostnames are ignored: requests are told apart by ClusterIP and port"
+    yield from route.faults
 
 
 def _refusal(route: Route, refused: list[int], ports: Mapping[int, _Port]) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from weft_destination.model import Key
-from weft_destination.route import Filter, Match, Retry
+from weft_destination.route import NO_SETTINGS, Filter, Match, Retry, Settings
 
 CONTROLLER = "weft.dev/mesh"
 """status.parents[].controllerName: entries of other controllers are theirs."""
@@ -77,6 +77,10 @@ class Route:
     rules: tuple[Rule, ...]
     hostnames: bool = False
     """It names hostnames, which mean nothing for Services (GEP-1294)."""
+    settings: Settings = NO_SETTINGS
+    """What its annotations say for rules that do not."""
+    faults: tuple[str, ...] = ()
+    """Of its annotations."""
 
     @property
     def key(self) -> Key:

@@ -16,6 +16,7 @@ from weft_destination.gateway.fields import Json, UnsupportedError, known, numbe
 from weft_destination.gateway.filters import check_filters, read_filters
 from weft_destination.gateway.model import BackendRef, Grant, Grants, Parent, RankedMatch, Route, Rule
 from weft_destination.route import HeaderChange, Match, Path, Retry, ValueMatch
+from weft_destination.settings import OF_ROUTES, read_settings
 
 MAX_WEIGHT = 1_000_000
 RANGE = 2**31
@@ -50,6 +51,7 @@ def _route(kind: str, obj: GatewayRoute, match: ReadMatch) -> Route:
     """A rule that cannot be done as it says has its fault, and no other one suffers."""
     namespace, name = obj.key
     rules = obj.spec.get("rules")
+    settings, faults = read_settings(obj.metadata.annotations, OF_ROUTES, "route")
     return Route(
         kind=kind,
         namespace=namespace,
@@ -58,6 +60,8 @@ def _route(kind: str, obj: GatewayRoute, match: ReadMatch) -> Route:
         generation=obj.metadata.generation,
         parents=tuple(dict.fromkeys(_parents(obj.spec, namespace))),
         hostnames=bool(obj.spec.get("hostnames")),
+        settings=settings,
+        faults=faults,
         rules=tuple(
             _rule(name, namespace, at, raw, match)
             for at, raw in enumerate(rules if isinstance(rules, list) and rules else [{}])

@@ -26,7 +26,7 @@ def told(entries: Sequence[Entry], defaults: Settings) -> Iterator[ToldRoute]:
         entries_of_rule = list(same)
         first = entries_of_rule[0]
         matches = tuple(entry.match for entry in entries_of_rule)
-        yield _route(first.route, first.rule, matches, defaults)
+        yield _route(first.route, first.rule, matches, defaults.under(first.route.settings))
 
 
 def dead_end(rule: Rule) -> str:
