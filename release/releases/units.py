@@ -39,7 +39,7 @@ def _service(name: str, key: str, values: str = VALUES) -> Unit:
         package=f"weft-{name}",
         lock="uv.lock",
         pin=(values, f"{key}.tag"),
-        also=("services/Dockerfile", ".dockerignore"),
+        also=("services/Dockerfile", "services/slim.py", ".dockerignore"),
     )
 
 

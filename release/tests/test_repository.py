@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,8 @@ def clone(tmp_path: Path) -> Repository:
     for name in (name for name in files if (ROOT / name).is_file()):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    (tmp_path / "changes/sp-validator").mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(tmp_path / "changes/sp-validator", ignore_errors=True)
+    (tmp_path / "changes/sp-validator").mkdir(parents=True)
     (tmp_path / "changes/sp-validator/a.md").write_text("Says it more kindly.\n")
     here.git("add", "--all")
     here.git("commit", "-q", "-m", "A change")

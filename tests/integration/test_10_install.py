@@ -25,6 +25,14 @@ def test_every_control_plane_pod_fits_pod_security_restricted(viz: None) -> None
     assert {"Running"} == {pod["status"]["phase"] for pod in get("pods", "-n", "weft")["items"]}
 
 
+def test_images_of_services_hold_no_shell(installed: None) -> None:
+    """Whoever gets into a service finds nothing to start but Python."""
+    done = run("kubectl", "-n", "weft", "exec", "deploy/injector", "--", "sh", "-c", "true", check=False)
+
+    assert done.returncode != 0
+    assert '"sh": executable file not found' in done.stderr
+
+
 def test_the_trust_bundle_is_in_every_namespace(installed: None) -> None:
     """Proxies of any namespace find the anchor, and it is one and the same."""
     bundles = get("configmaps", "-A", "--field-selector=metadata.name=weft-trust-bundle")["items"]

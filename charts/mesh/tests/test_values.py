@@ -112,11 +112,28 @@ def test_another_namespace_is_used_throughout(helm: Any) -> None:
     ] == []
 
 
-def test_units_are_pinned_one_by_one(helm: Any) -> None:
-    """A unit's tag changes its image and no other."""
-    images = {c["image"] for _, c in helm.render("identity.tag=9.9.9").containers() if "9.9.9" in c["image"]}
+@pytest.mark.parametrize(
+    ("unit", "restarted"),
+    [
+        ("destination", {"destination"}),
+        ("identity", {"identity"}),
+        ("injector", {"injector"}),
+        ("spValidator", {"sp-validator"}),
+        ("viz.tap", {"tap"}),
+        ("viz.web", {"web"}),
+        ("proxyInit", {"injector"}),  # which tells it to new pods
+        ("global.proxy", {"injector", "destination", "identity", "tap"}),  # and those that carry it
+    ],
+)
+def test_units_are_upgraded_one_by_one(helm: Any, unit: str, restarted: set[str]) -> None:
+    """A unit's tag changes its own pods and no others: whoever upgrades one unit restarts one unit."""
+    before = helm.render("viz.enabled=true")
+    after = helm.render("viz.enabled=true", f"{unit}.tag=9.9.9")
+    templates = [{d["metadata"]["name"]: d["spec"]["template"] for d in o.of("Deployment")} for o in (before, after)]
+    changed = [obj["kind"] for obj, other in zip(before, after, strict=True) if obj != other]
 
-    assert images == {"ghcr.io/weft-mesh/identity:9.9.9"}
+    assert {name for name in templates[0] if templates[0][name] != templates[1][name]} == restarted
+    assert set(changed) <= {"Deployment", "ConfigMap"}
 
 
 def test_another_registry_is_used_for_every_unit(helm: Any) -> None:
