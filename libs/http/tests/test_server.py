@@ -167,19 +167,28 @@ async def test_a_client_that_does_not_ask_is_disconnected(
     assert await sent(message) == b""
 
 
-async def test_connections_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes above the limit is closed at once; who is there is served."""
+async def test_connections_are_counted_and_the_oldest_idle_one_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody keeps others out by holding connections; who is being answered is not cut off."""
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
-    async with serving(echo, "127.0.0.1", 0) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(GET)
-        await reader.readuntil(b"\r\n\r\n/")
-        more, second = await asyncio.open_connection("127.0.0.1", port)
-        assert await more.read() == b""
-        writer.write(GET)
-        assert await reader.readuntil(b"\r\n\r\n/")
-        second.close()
-        writer.close()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: Request) -> Response:
+        begun.set()
+        await go_on.wait()
+        return await echo(request)
+
+    async with serving(slow, "127.0.0.1", 0) as port:
+        idle, first = await asyncio.open_connection("127.0.0.1", port)
+        busy, second = await asyncio.open_connection("127.0.0.1", port)
+        assert await idle.read() == b""
+        second.write(GET)
+        await begun.wait()
+        refused, third = await asyncio.open_connection("127.0.0.1", port)
+        assert await refused.read() == b""
+        go_on.set()
+        assert await busy.readuntil(b"\r\n\r\n/")
+        for writer in (first, second, third):
+            writer.close()
 
 
 async def test_what_is_in_flight_is_finished_at_the_end() -> None:

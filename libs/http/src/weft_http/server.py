@@ -75,8 +75,9 @@ class _Server:
         self._running: dict[_Connection, asyncio.Task[None]] = {}
 
     def opened(self, connection: "_Connection") -> bool:
-        """A client has come; False when there are too many."""
-        if self.stopping or len(self._running) >= MAX_CONNECTIONS:
+        """A client has come; False when there are too many. One that asks nothing just now makes room: the oldest."""
+        full = len(self._running) >= MAX_CONNECTIONS
+        if self.stopping or (full and not any(each.end_if_idle() for each in self._running)):
             return False
         self._running[connection] = self._tasks.create_task(connection.run())
         return True
@@ -232,10 +233,12 @@ class _Connection(asyncio.Protocol):
         finally:
             (self._transport.close if ended else self._transport.abort)()
 
-    def end_if_idle(self) -> None:
-        """The server stops."""
-        if self._idle:
+    def end_if_idle(self) -> bool:
+        """Ends it, unless a request of it is being answered or it has ended already; did it?"""
+        ending = self._idle and not self._transport.is_closing()
+        if ending:
             self._transport.close()
+        return ending
 
     async def _next(self) -> Request | Refused:
         seconds = REQUEST_SECONDS if self._begun else IDLE_SECONDS
