@@ -132,6 +132,7 @@ def observed(answers: Any, window: str = "3600s") -> None:
         row | {"client_id": EVE, "rps": 0.01, "dst": ref | {"kind": "statefulset"}},
         row | {"client_id": "", "route": "[probe]", "rps": 1.0},
         row | {"client_id": f"{EVE}l", "rps": 1.0, "success": None},
+        row | {"client_id": EVE, "rps": 0.001, "dst": ref | {"name": "gone"}},
     ]
     edge = {"src": ref, "dst": ref, "server_id": "", "tls": "", "reason": "", "rps": None, "success": None}
     edges = [edge | {"client_id": "", "tcp_open_connections": 3}]
@@ -165,7 +166,10 @@ def test_the_least_policy_is_suggested(weft: Any, answers: Any, same: Same, monk
     monkeypatch.setattr(taps, "events", tap(*REQUESTS))
     result = weft("authz", "suggest")
 
-    assert result.exit_code == 0, result.stderr
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "left out deployment/gone: it is gone, or selects no pods by label\n",
+    )
     same("authz-suggest.txt", result.stdout)
 
 
@@ -192,7 +196,12 @@ def test_a_draft_is_simulated(
 
     assert result.exit_code == 0, result.stderr
     same(f"authz-simulate-{output}.txt", result.stdout)
-    assert result.stderr == ("" if output == "json" else "of 7,240 calls 40 would be denied, of 7,200 it depends\n")
+    assert result.stderr == (
+        ""
+        if output == "json"
+        else "of 7,240 calls 40 would be denied, of 7,200 it depends; 4 could not be judged: "
+        "their pods are gone, or declare no ports\n"
+    )
     assert [one["port"] for one in asked[0]["calls"]] == [9090, 9091] * 3 + [9090] * 3
     assert asked[0]["drafts"][0]["metadata"] == {"name": "menu", "namespace": "teahouse"}
 

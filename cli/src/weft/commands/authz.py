@@ -115,6 +115,8 @@ def suggest(target: Target, resource: tuple[str, ...], window: float, duration: 
         of = [{call: n for call, n in calls.items() if call.workload == (kind, name)} for calls in (counted, tapped)]
         if labels := _labels(kube, namespace, kind, name):
             policies.append(policy(namespace, name, labels, *of))
+        else:
+            click.echo(f"left out {kind}/{name}: it is gone, or selects no pods by label", err=True)
     if not policies:
         raise Failure(f"nobody called {chosen or f'namespace {namespace}'}", "Look back longer with --window.")
     click.echo(documents(policies, f"Observed: {window:.0f} s of metrics, {duration:.0f} s of tap."), nl=False)
