@@ -103,6 +103,14 @@ def test_targets_of_make_exist(page: Path) -> None:
     assert {target for target in named - TARGETS if not target.startswith("image-")} == set()
 
 
+def test_workflows_run_targets_of_make() -> None:
+    """What a hosted CI runs can be run by hand."""
+    workflows = "".join(path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml"))
+    named = set(re.findall(r"\bmake (?:-s )?([a-z][a-z0-9-]+)", workflows))
+
+    assert {"test", "publish", "changed-units"} <= named <= TARGETS
+
+
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_values_of_the_chart_exist(page: Path) -> None:
     """What is given by --set is a key of values.yaml."""
