@@ -31,6 +31,9 @@ pub struct Listeners {
 
 /// Runs the proxy until it is told to end and its connections have.
 pub fn run(config: Config) -> anyhow::Result<()> {
+    if let Err(error) = socket::lift_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     // Draws the first random bytes as well, so that no handshake waits for entropy.
     let identity = Identity::new(&config.own_id(), &config.trust_domain);
     let discovery = Discovery::new(config.cluster_networks.clone());

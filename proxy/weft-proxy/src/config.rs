@@ -249,7 +249,7 @@ fn parse_forward(text: &str) -> Result<Forward, String> {
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let n: u64 = parse(digits)?;
-    match &text[digits.len()..] {
+    match text.trim_start_matches(digits) {
         "ms" => Ok(Duration::from_millis(n)),
         "s" => Ok(Duration::from_secs(n)),
         "m" => Ok(Duration::from_secs(60 * n)),

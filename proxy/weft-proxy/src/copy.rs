@@ -95,8 +95,8 @@ impl Half {
         cx: &mut Context<'_>,
         writer: &mut W,
     ) -> Poll<io::Result<()>> {
-        while self.at < self.held.len() {
-            self.at += ready!(Pin::new(&mut *writer).poll_write(cx, &self.held[self.at..]))?;
+        while let Some(rest @ [_, ..]) = self.held.get(self.at..) {
+            self.at += ready!(Pin::new(&mut *writer).poll_write(cx, rest))?;
             self.dirty = true;
         }
         if self.at > 0 {
@@ -127,7 +127,7 @@ impl Half {
                 Poll::Ready(n) => n,
                 Poll::Pending => 0,
             };
-            self.held.extend_from_slice(&bytes[n..]);
+            self.held.extend_from_slice(bytes.get(n..).unwrap_or_default());
             self.dirty |= n > 0;
             Poll::Ready(Ok(()))
         })

@@ -43,10 +43,10 @@ pub enum Found {
 ///
 /// HTTP/1 is believed only by its whole request line: Redis and SMTP begin with upper-case words as well.
 pub fn classify(bytes: &[u8]) -> Option<Kind> {
-    let common = bytes.len().min(PREFACE.len());
+    let is_preface = bytes.iter().zip(PREFACE).all(|(is, should)| is == should);
     match bytes {
         [] | [0x16] => None,
-        _ if bytes[..common] == PREFACE[..common] => (common == PREFACE.len()).then_some(Kind::Http2),
+        _ if is_preface => (bytes.len() >= PREFACE.len()).then_some(Kind::Http2),
         [0x16, 0x03, ..] => Some(Kind::Tls),
         _ => classify_line(bytes),
     }
@@ -55,7 +55,7 @@ pub fn classify(bytes: &[u8]) -> Option<Kind> {
 /// Servers skip empty lines before a request line, so they hide none from this proxy either.
 fn classify_line(bytes: &[u8]) -> Option<Kind> {
     let start = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-    let bytes = &bytes[start..];
+    let bytes = bytes.get(start..)?;
     if bytes.is_empty() {
         return (start > MAX_LINE).then_some(Kind::Opaque);
     }
@@ -64,10 +64,15 @@ fn classify_line(bytes: &[u8]) -> Option<Kind> {
     if !is_method {
         return Some(Kind::Opaque);
     }
-    match bytes.iter().position(|b| *b == b'\n') {
-        Some(end) => Some(if is_request_line(&bytes[..end]) { Kind::Http1 } else { Kind::Opaque }),
+    match first_line(bytes) {
+        Some(line) => Some(if is_request_line(line) { Kind::Http1 } else { Kind::Opaque }),
         None => (bytes.len() > MAX_LINE).then_some(Kind::Opaque),
     }
+}
+
+/// Without its line feed; none while that is to come.
+fn first_line(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.get(..bytes.iter().position(|b| *b == b'\n')?)
 }
 
 fn is_request_line(line: &[u8]) -> bool {
@@ -79,12 +84,12 @@ fn is_request_line(line: &[u8]) -> bool {
 /// needed to tell. Names of methods in lower case, blanks or a version that is none do not keep everybody from it.
 pub fn could_pass_for_http(bytes: &[u8]) -> Option<bool> {
     let start = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-    let line = &bytes[start..];
+    let line = bytes.get(start..)?;
     if !line.first()?.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~".contains(line.first()?) {
         return Some(false);
     }
-    if let Some(end) = line.iter().position(|b| *b == b'\n') {
-        return Some(line[..end].windows(5).any(|w| w.eq_ignore_ascii_case(b"HTTP/")));
+    if let Some(line) = first_line(line) {
+        return Some(line.windows(5).any(|w| w.eq_ignore_ascii_case(b"HTTP/")));
     }
     let mut word = line.iter().take_while(|b| !matches!(b, b' ' | b'\t'));
     if word.any(|b| b.is_ascii_control() && *b != b'\r') { Some(false) } else { None }

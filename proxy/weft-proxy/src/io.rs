@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
@@ -70,8 +70,12 @@ impl Io {
 
 impl Io {
     /// Tells `vigil` of what comes and goes from now on.
-    pub fn watched(mut self, vigil: &Vigil) -> Self {
-        self.moves = Some(vigil.moves.clone());
+    pub fn watched(self, vigil: &Vigil) -> Self {
+        self.telling(vigil.moves.clone())
+    }
+
+    pub fn telling(mut self, moves: Arc<Moves>) -> Self {
+        self.moves = Some(moves);
         self
     }
 
@@ -118,8 +122,7 @@ impl AsyncRead for Io {
             ready!(each!(&mut this.kind, s => Pin::new(s).poll_read(cx, buf)))?;
         } else {
             let n = this.prefix.len().min(buf.remaining());
-            buf.put_slice(&this.prefix[..n]);
-            this.prefix.advance(n);
+            buf.put_slice(&this.prefix.split_to(n));
         }
         if let Some(meter) = &this.meter {
             meter.read(buf.filled().len() - before);

@@ -1,9 +1,10 @@
 //! A socket that is read in large pieces, for TLS, which asks for 4 KiB at a time.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -11,20 +12,31 @@ use tokio::net::TcpStream;
 const SCRATCH: usize = 64 * 1024;
 
 thread_local! {
-    /// Every socket of this thread is read through it; only what TLS does not take at once is kept.
-    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+    /// The buffer that no socket of this thread holds anything in.
+    static SPARE: Cell<Box<[u8]>> = Cell::default();
 }
 
 pub struct Lookahead {
     stream: TcpStream,
-    /// Read, and not yet asked for. Empty, and without memory, in an idle connection.
-    held: Vec<u8>,
-    at: usize,
+    /// Read, and not yet asked for.
+    held: Range<usize>,
+    /// Where that lies; empty, and without memory, in an idle connection.
+    buffer: Box<[u8]>,
 }
 
 impl Lookahead {
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, held: Vec::new(), at: 0 }
+        Self { stream, held: 0..0, buffer: Box::default() }
+    }
+
+    /// Reads what there is.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let spare = SPARE.take();
+        self.buffer = if spare.is_empty() { vec![0; SCRATCH].into() } else { spare };
+        let mut read = ReadBuf::new(&mut self.buffer);
+        let done = Pin::new(&mut self.stream).poll_read(cx, &mut read);
+        self.held = 0..read.filled().len();
+        done
     }
 
     pub fn socket(&self) -> &TcpStream {
@@ -32,11 +44,12 @@ impl Lookahead {
     }
 
     fn take_held(&mut self, buf: &mut ReadBuf<'_>) {
-        let n = buf.remaining().min(self.held.len() - self.at);
-        buf.put_slice(&self.held[self.at..self.at + n]);
-        self.at += n;
-        if self.at == self.held.len() {
-            (self.held, self.at) = (Vec::new(), 0);
+        let held = self.buffer.get(self.held.clone()).unwrap_or_default();
+        let now = held.get(..buf.remaining()).unwrap_or(held);
+        buf.put_slice(now);
+        self.held.start += now.len();
+        if self.held.is_empty() {
+            SPARE.set(std::mem::take(&mut self.buffer));
         }
     }
 }
@@ -47,19 +60,9 @@ impl AsyncRead for Lookahead {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if !this.held.is_empty() {
-            this.take_held(buf);
-            return Poll::Ready(Ok(()));
-        }
-        BUFFER.with_borrow_mut(|buffer| {
-            let mut read = ReadBuf::new(buffer);
-            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut read))?;
-            let (now, later) = read.filled().split_at(read.filled().len().min(buf.remaining()));
-            buf.put_slice(now);
-            this.held.extend_from_slice(later);
-            Poll::Ready(Ok(()))
-        })
+        let filled = if self.held.is_empty() { self.poll_fill(cx) } else { Poll::Ready(Ok(())) };
+        self.take_held(buf);
+        filled
     }
 }
 
@@ -117,6 +120,6 @@ mod tests {
         };
         let ((), received) = tokio::join!(write, read);
         assert!(sent == received);
-        assert_eq!(0, server.held.capacity());
+        assert_eq!(0, server.buffer.len());
     }
 }

@@ -17,6 +17,7 @@ use crate::detect::{self, Found, Kind, Patience, SILENCE};
 use crate::discovery::Protocol;
 use crate::drain::Drain;
 use crate::error::{Code, Error};
+use crate::http::received::Received;
 use crate::http::{respond, server};
 use crate::identity::ALPN_TCP;
 use crate::io::Io;
@@ -97,7 +98,7 @@ pub async fn refuse(worker: &Rc<Worker>, stream: TcpStream, error: Error) -> Res
         // Discovery may know more by the next connection: this one ends with its first answer.
         let (answered, mut leaving) = (Drain::default(), worker.shared.drain.live());
         let (told, done) = (error.clone(), answered.clone());
-        let answer = move |request: http::Request<hyper::body::Incoming>| {
+        let answer = move |request: http::Request<Received>| {
             let grpc = crate::http::classify::is_grpc(request.headers());
             let mut response = respond::error(&told, grpc);
             done.start();

@@ -4,12 +4,19 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
 const BACKLOG: i32 = 4096;
 /// A peer that vanished without a word is noticed after this long, with data under way or not.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Lets this process have as many sockets as it may: the soft limit is there for programs that use `select`.
+pub fn lift_limit() -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
+}
 
 /// Listens on `addr`, ready to be taken over by a runtime; every worker does, and the kernel spreads connections among them.
 ///

@@ -39,6 +39,11 @@ impl Moves {
     pub fn written(&self) {
         self.moved.store(true, Ordering::Relaxed);
     }
+
+    /// Whether bytes went either way since this was asked last.
+    pub fn moved_since_asked(&self) -> bool {
+        self.moved.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// What is known of one connection; its I/O and its requests tell it.
@@ -63,6 +68,7 @@ impl Vigil {
     /// Serves HTTP until the connection ends or is overdue; that is an error in the middle of a request's head.
     pub async fn over(&self, served: impl Future<Output = Result<(), BoxError>>) -> Result<(), Error> {
         tokio::select! {
+            biased;
             done = served => {
                 if let Err(error) = done {
                     tracing::debug!(error = chain(&*error), "client connection");
@@ -78,7 +84,7 @@ impl Vigil {
 
     /// `heads`: bytes outside a request are the head of one.
     fn look(&self, heads: bool, limits: Limits, now: Instant) {
-        let (still, busy) = (!self.moves.moved.swap(false, Ordering::Relaxed), self.requests.get() > 0);
+        let (still, busy) = (!self.moves.moved_since_asked(), self.requests.get() > 0);
         let in_head = heads && self.moves.head.load(Ordering::Relaxed) && !busy;
         let too_long = |since: &Cell<Option<Instant>>, is: bool, limit: Duration| {
             since.set(is.then(|| since.get().unwrap_or(now)));
@@ -108,6 +114,8 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.requests.set(self.0.requests.get() - 1);
         self.0.moves.written();
+        // What came meanwhile was the request's body. If it was more, who sends no more of it is as good as idle.
+        self.0.moves.head.store(false, Ordering::Relaxed);
     }
 }
 
@@ -177,5 +185,18 @@ mod tests {
             _ => {}
         });
         assert_eq!(Some(561), late);
+    }
+
+    /// What came of a request's body is not the head of the next one: its client may keep the connection.
+    #[test]
+    fn bodies_are_no_heads() {
+        let mut busy = None;
+        let late = overdue(true, |vigil, second| match second {
+            0 => busy = Some(Busy::new(vigil)),
+            1 => vigil.moves.read(),
+            2 => busy = None,
+            _ => {}
+        });
+        assert_eq!(Some(63), late);
     }
 }

@@ -214,8 +214,9 @@ fn draw<'a>(nodes: &'a [Rc<Node>], lots: &Lots, now: Instant) -> Option<&'a Rc<N
         many => {
             let first = lots.below(many.len());
             let second = (first + 1 + lots.below(many.len() - 1)) % many.len();
-            let cost = |i: usize| many[i].load.cost(now) / f64::from(many[i].endpoint.weight.max(1));
-            Some(&many[if cost(second) < cost(first) { second } else { first }])
+            let (first, second) = (many.get(first)?, many.get(second)?);
+            let cost = |node: &Node| node.load.cost(now) / f64::from(node.endpoint.weight.max(1));
+            Some(if cost(second) < cost(first) { second } else { first })
         }
     }
 }

@@ -8,12 +8,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::classify::End;
 use super::client::Lease;
 use super::headers::strip_trailers;
+use super::received::Received;
 use super::record::Record;
 use crate::error::{Code, Error};
 
@@ -32,8 +32,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    fn of(error: &hyper::Error) -> Self {
-        let cause = std::error::Error::source(error).and_then(|e| e.downcast_ref::<std::io::Error>());
+    fn of(error: &BoxError) -> Self {
+        let cause = error.source().and_then(|e| e.downcast_ref::<std::io::Error>());
         match cause.map(std::io::Error::kind) {
             Some(ErrorKind::InvalidInput | ErrorKind::InvalidData) => Fault::Malformed,
             _ => Fault::Gone,
@@ -43,7 +43,7 @@ impl Fault {
 
 /// Where a request's body comes from; shared by the attempts to send it.
 pub struct Source {
-    incoming: RefCell<Incoming>,
+    incoming: RefCell<Received>,
     /// What was read, for the next attempt; none once it is too much, or the response is there.
     kept: RefCell<Option<Vec<Bytes>>>,
     size: Cell<usize>,
@@ -51,12 +51,13 @@ pub struct Source {
     /// Number of the attempt that may read on.
     attempt: Cell<u32>,
     bytes: Cell<u64>,
+    ended: Cell<bool>,
     fault: Cell<Option<Fault>>,
 }
 
 impl Source {
     /// `keep`: what was read is kept for another attempt.
-    pub fn new(incoming: Incoming, keep: bool) -> Rc<Self> {
+    pub fn new(incoming: Received, keep: bool) -> Rc<Self> {
         let limit = if keep { MAX_REPLAY } else { 0 };
         Rc::new(Self {
             incoming: RefCell::new(incoming),
@@ -65,6 +66,7 @@ impl Source {
             size: Cell::new(0),
             attempt: Cell::new(0),
             bytes: Cell::new(0),
+            ended: Cell::new(false),
             fault: Cell::new(None),
         })
     }
@@ -84,6 +86,11 @@ impl Source {
     /// There will be no other attempt.
     pub fn settle(&self) {
         self.kept.borrow_mut().take();
+    }
+
+    /// The client has sent all of it.
+    pub fn is_ended(&self) -> bool {
+        self.ended.get()
     }
 
     /// Why the client's side of it broke off, if it did.
@@ -120,6 +127,16 @@ pub enum RequestBody {
     Stream { source: Rc<Source>, attempt: u32, at: usize },
 }
 
+impl RequestBody {
+    /// None: there is no body.
+    pub fn source(&self) -> Option<&Rc<Source>> {
+        match self {
+            RequestBody::Empty => None,
+            RequestBody::Stream { source, .. } => Some(source),
+        }
+    }
+}
+
 impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
@@ -148,7 +165,9 @@ impl http_body::Body for RequestBody {
             source.keep(data);
             *at += 1;
         }
-        Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+        let data = frame.as_ref().is_some_and(|f| f.as_ref().is_ok_and(Frame::is_data));
+        source.ended.set(!data || source.incoming.borrow().is_end_stream());
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -184,7 +203,7 @@ pub enum Body {
 
 /// A response on its way from the server to the client.
 pub struct Stream {
-    incoming: Incoming,
+    incoming: Received,
     record: Record,
     lease: Lease,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -194,14 +213,14 @@ pub struct Stream {
 impl Body {
     /// Passes `incoming` on; record and lease end with it.
     pub fn stream(
-        incoming: Incoming,
+        mut incoming: Received,
         mut record: Record,
-        mut lease: Lease,
+        lease: Lease,
         deadline: Option<Pin<Box<Sleep>>>,
     ) -> Self {
         if incoming.is_end_stream() {
             record.finish(End::Complete);
-            lease.give_back();
+            incoming.reusable().into_iter().for_each(|connection| lease.give_back(connection));
             return Body::Fixed(None);
         }
         Body::Stream(Box::new(Stream { incoming, record, lease, deadline, over: false }))
@@ -226,7 +245,7 @@ impl Stream {
             Some(Err(_)) => self.end(End::Broken),
             None => self.end(End::Complete),
         }
-        Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+        Poll::Ready(frame)
     }
 
     fn note(&mut self, frame: &Frame<Bytes>) {
@@ -258,7 +277,7 @@ impl Stream {
         self.over = true;
         self.record.finish(end);
         if end == End::Complete {
-            self.lease.give_back();
+            self.incoming.reusable().into_iter().for_each(|connection| self.lease.give_back(connection));
         }
     }
 }

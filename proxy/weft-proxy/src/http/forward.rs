@@ -10,8 +10,9 @@ use tokio::time::Sleep;
 
 use super::body::{Body, Fault, RequestBody};
 use super::classify::End;
-use super::client::Lease;
+use super::client::{Lease, Sent};
 use super::headers::{REQUEST_ID, strip_hop};
+use super::received::Received;
 use super::record::Record;
 use super::respond;
 use crate::error::{Code, Error};
@@ -52,7 +53,7 @@ pub fn is_idempotent(method: &Method) -> bool {
 
 /// The client gets the server's response.
 pub fn pass_on(
-    (response, lease): (Response<Incoming>, Lease),
+    (response, lease): Sent,
     mut record: Record,
     version: Version,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -78,7 +79,7 @@ pub fn pass_on_upgrade(mut response: Response<Incoming>, mut record: Record, lea
     }
     strip_hop(response.headers_mut());
     let (head, incoming) = response.into_parts();
-    Response::from_parts(head, Body::stream(incoming, record, lease, None))
+    Response::from_parts(head, Body::stream(Received::Driven(incoming), record, lease, None))
 }
 
 /// The client gets the proxy's own response.

@@ -1,17 +1,12 @@
 //! Connections to one endpoint that a worker keeps: few of HTTP/2, shared; of HTTP/1 as many as are busy at once.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::{http1, http2};
-
-use super::body::RequestBody;
-use super::client::MAX_STREAMS;
+use super::http1::Exclusive;
+use super::http2::Shared;
 use crate::error::Error;
-
-pub type Sender1 = http1::SendRequest<RequestBody>;
-pub type Sender2 = http2::SendRequest<RequestBody>;
 
 /// Idle HTTP/1 connections end before servers commonly end them, lest a request meets a closing one.
 const IDLE_HTTP1: Duration = Duration::from_millis(1500);
@@ -20,76 +15,44 @@ const MAX_IDLE: usize = 1024;
 
 #[derive(Default)]
 pub struct Pool {
-    http1: RefCell<Vec<(Sender1, Instant)>>,
-    http2: RefCell<Vec<Shared>>,
+    http1: RefCell<Vec<(Box<Exclusive>, Instant)>>,
+    http2: RefCell<Vec<Rc<Shared>>>,
     /// Held while a connection of HTTP/2 is made, so that a crowd makes one.
     pub connecting: tokio::sync::Mutex<()>,
     /// How many attempts to connect failed, and how the last one did: told to the crowd that waited for it.
     failed: RefCell<(u64, Option<Error>)>,
 }
 
-struct Shared {
-    sender: Sender2,
-    /// How many streams its server allows; follows the server's settings.
-    limit: Rc<Cell<usize>>,
-    active: Rc<Cell<usize>>,
-    used: Cell<Instant>,
-}
-
-/// One request on a shared connection.
-pub struct Active(Rc<Cell<usize>>);
-
-impl Active {
-    fn new(count: &Rc<Cell<usize>>) -> Self {
-        count.set(count.get() + 1);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
 impl Pool {
     /// A connection of HTTP/2 with room for one more request.
-    pub fn http2(&self) -> Option<(Sender2, Active)> {
+    pub fn http2(&self) -> Option<Rc<Shared>> {
         let mut all = self.http2.borrow_mut();
-        all.retain(|c| !c.sender.is_closed());
-        let room = |c: &&Shared| c.active.get() < c.limit.get().min(MAX_STREAMS as usize);
-        let found = all.iter().find(room)?;
-        found.used.set(Instant::now());
-        Some((found.sender.clone(), Active::new(&found.active)))
+        all.retain(|shared| !shared.is_closed());
+        all.iter().find(|shared| shared.has_room()).cloned()
     }
 
-    pub fn add_http2(&self, (sender, limit): (Sender2, Rc<Cell<usize>>)) -> (Sender2, Active) {
-        let active = Rc::new(Cell::new(0));
-        let lease = Active::new(&active);
-        let used = Cell::new(Instant::now());
-        self.http2.borrow_mut().push(Shared { sender: sender.clone(), limit, active, used });
-        (sender, lease)
+    pub fn add_http2(&self, shared: Rc<Shared>) {
+        self.http2.borrow_mut().push(shared);
     }
 
-    /// An idle connection of HTTP/1, the latest used first; one that still ends its last response is left.
-    pub fn http1(&self) -> Option<Sender1> {
+    /// An idle connection of HTTP/1, the latest used first.
+    pub fn http1(&self, now: Instant) -> Option<Box<Exclusive>> {
         let mut idle = self.http1.borrow_mut();
-        let (mut at, now) = (idle.len(), Instant::now());
-        while at > 0 {
-            at -= 1;
-            if idle[at].0.is_closed() || now - idle[at].1 >= IDLE_HTTP1 {
-                idle.remove(at);
-            } else if idle[at].0.is_ready() {
-                return Some(idle.remove(at).0);
+        while let Some((mut connection, since)) = idle.pop() {
+            if now.saturating_duration_since(since) < IDLE_HTTP1 && connection.is_usable() {
+                return Some(connection);
             }
         }
         None
     }
 
-    pub fn give_back(&self, sender: Sender1) {
+    pub fn give_back(&self, mut connection: Box<Exclusive>) {
+        if !connection.is_usable() {
+            return;
+        }
         let mut idle = self.http1.borrow_mut();
-        if !sender.is_closed() && idle.len() < MAX_IDLE {
-            idle.push((sender, Instant::now()));
+        if idle.len() < MAX_IDLE {
+            idle.push((connection, Instant::now()));
         }
     }
 
@@ -108,11 +71,14 @@ impl Pool {
         failed.1.clone().filter(|_| failed.0 > failures)
     }
 
-    /// Closes what has been idle for long.
+    /// Closes what has been idle for long, or does not answer any more.
     pub fn sweep(&self, now: Instant) {
-        self.http1.borrow_mut().retain(|(sender, since)| !sender.is_closed() && now - *since < IDLE_HTTP1);
-        let idle = |c: &Shared| c.active.get() == 0 && now - c.used.get() >= IDLE_HTTP2;
-        self.http2.borrow_mut().retain(|c| !c.sender.is_closed() && !idle(c));
+        let fresh = |since: &Instant| now.saturating_duration_since(*since) < IDLE_HTTP1;
+        self.http1.borrow_mut().retain_mut(|(connection, since)| fresh(since) && connection.is_usable());
+        self.http2.borrow_mut().retain(|shared| {
+            shared.look(now);
+            !shared.is_closed() && !shared.is_idle(IDLE_HTTP2, now)
+        });
     }
 
     pub fn is_empty(&self) -> bool {

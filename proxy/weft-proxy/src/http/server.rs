@@ -1,41 +1,48 @@
-//! The client's side of HTTP: hyper serves the connection, every request goes to one async function.
+//! The client's side of HTTP: hyper serves HTTP/1, `h2` serves HTTP/2; every request goes to one async function.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::task::Poll;
 
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::{Builder, SendResponse};
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use http_body::Body as _;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 
 use super::body::{Body, BoxError};
-use super::client::{CONNECTION_WINDOW, LocalExec, MAX_HEADER_BYTES, MAX_STREAMS, STREAM_WINDOW};
+use super::client::{CONNECTION_WINDOW, MAX_HEADER_BYTES, MAX_STREAMS, STREAM_WINDOW, chain};
+use super::http2::{Streamed, carry};
+use super::received::Received;
 use crate::drain::Live;
 use crate::io::Io;
 
 /// Serves a connection until it ends; when the proxy leaves, requests under way are finished first.
-///
-/// What answers a request is boxed: hyper would move it about, and keep room for it in every idle connection.
 pub async fn serve<F, R>(io: Io, http2: bool, live: Live, answer: F) -> Result<(), BoxError>
 where
-    F: Fn(Request<Incoming>) -> R,
+    F: Fn(Request<Received>) -> R,
     R: Future<Output = Result<Response<Body>, BoxError>> + 'static,
     F: 'static,
 {
-    let answer = move |request| Box::pin(answer(request));
-    if http2 { serve2(io, live, answer).await } else { serve1(io, live, answer).await }
+    // Boxed: there are few, and the many of HTTP/1 would each have room for it.
+    if http2 { Box::pin(serve2(io, live, answer)).await } else { serve1(io, live, answer).await }
 }
 
 async fn serve1<F, R>(io: Io, mut live: Live, answer: F) -> Result<(), BoxError>
 where
-    F: Fn(Request<Incoming>) -> R,
+    F: Fn(Request<Received>) -> R,
     R: Future<Output = Result<Response<Body>, BoxError>>,
 {
+    // Boxed: hyper would move it about, and keep room for it in every idle connection.
+    let answer = move |request: Request<_>| Box::pin(answer(request.map(Received::Driven)));
     let mut builder = http1::Builder::new();
     builder.auto_date_header(false).max_buf_size(2 * MAX_HEADER_BYTES as usize);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service_fn(answer)).with_upgrades());
     tokio::select! {
+        biased;
         done = connection.as_mut() => return Ok(done?),
         () = live.ending() => connection.as_mut().graceful_shutdown(),
     }
@@ -44,22 +51,59 @@ where
 
 async fn serve2<F, R>(io: Io, mut live: Live, answer: F) -> Result<(), BoxError>
 where
-    F: Fn(Request<Incoming>) -> R,
+    F: Fn(Request<Received>) -> R,
     R: Future<Output = Result<Response<Body>, BoxError>> + 'static,
-    F: 'static,
 {
-    let mut builder = http2::Builder::new(LocalExec);
+    let mut builder = Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .auto_date_header(false)
-        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADER_BYTES)
         .max_concurrent_streams(MAX_STREAMS);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service_fn(answer)));
-    tokio::select! {
-        done = connection.as_mut() => return Ok(done?),
-        () = live.ending() => connection.as_mut().graceful_shutdown(),
+    let mut connection = builder.handshake(io).await?;
+    let mut leaving = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = connection.accept() => accepted,
+            () = live.ending(), if !leaving => {
+                connection.graceful_shutdown();
+                leaving = true;
+                continue;
+            }
+        };
+        let Some(accepted) = accepted else { return Ok(()) };
+        let (request, respond) = accepted?;
+        tokio::task::spawn_local(reply(answer(Streamed::request(request)), respond));
     }
-    Ok(connection.await?)
+}
+
+/// Answers one request of HTTP/2, if its client waits for the answer.
+async fn reply<R>(answer: R, mut respond: SendResponse<Bytes>)
+where
+    R: Future<Output = Result<Response<Body>, BoxError>>,
+{
+    let mut answer = pin!(answer);
+    let answered = poll_fn(|cx| match respond.poll_reset(cx) {
+        Poll::Ready(reset) => {
+            Poll::Ready(Err(reset.map_or_else(BoxError::from, |r| h2::Error::from(r).into())))
+        }
+        Poll::Pending => answer.as_mut().poll(cx),
+    });
+    let sent = match answered.await {
+        Ok(response) => {
+            let (head, body) = response.into_parts();
+            let ends = body.is_end_stream();
+            respond.send_response(Response::from_parts(head, ()), ends).map(|stream| (stream, body, ends))
+        }
+        Err(error) => return tracing::debug!(error = chain(&*error), "a client does not wait"),
+    };
+    match sent {
+        Ok((_, _, true)) => {}
+        Ok((stream, body, false)) => carry(body, stream).await,
+        Err(error) => {
+            tracing::debug!(%error, "a response that cannot be sent");
+            respond.send_reset(Reason::INTERNAL_ERROR);
+        }
+    }
 }

@@ -7,6 +7,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::client::{MAX_HEADER_BYTES, chain};
+use super::received::Received;
 use crate::copy;
 use crate::drain::Live;
 use crate::error::{Code, Error};
@@ -16,7 +17,7 @@ use crate::io::Io;
 /// `revoked` ends that.
 pub async fn send(
     io: Io,
-    mut request: Request<Incoming>,
+    mut request: Request<Received>,
     live: Live,
     revoked: impl Future<Output = ()> + 'static,
 ) -> Result<Response<Incoming>, Error> {

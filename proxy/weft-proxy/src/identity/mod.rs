@@ -163,7 +163,7 @@ impl Identity {
     ) -> anyhow::Result<Validity> {
         let trust = self.trust().ok_or_else(|| anyhow!("no trust bundle"))?;
         trust.check_own(&chain, &self.id, UnixTime::now()).context("the certificate issued to this proxy")?;
-        let validity = Validity::of(&chain[0])?;
+        let validity = Validity::of(chain.first().ok_or_else(|| anyhow!("no certificate"))?)?;
         let leaf = CertifiedKey::from_der(chain, key, &self.provider)?;
         self.publish(Arc::new(leaf), validity)?;
         Ok(validity)

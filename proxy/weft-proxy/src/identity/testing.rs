@@ -25,6 +25,8 @@ pub struct Authority {
 pub struct Leaf {
     pub uris: Vec<String>,
     pub usages: Vec<ExtendedKeyUsagePurpose>,
+    pub key_usages: Vec<KeyUsagePurpose>,
+    pub is_ca: bool,
     pub from: OffsetDateTime,
     pub until: OffsetDateTime,
 }
@@ -35,6 +37,8 @@ impl Leaf {
         Self {
             uris: vec![id.to_owned()],
             usages: vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+            key_usages: vec![KeyUsagePurpose::DigitalSignature],
+            is_ca: false,
             from: now - Duration::minutes(1),
             until: now + Duration::hours(24),
         }
@@ -46,7 +50,8 @@ impl Leaf {
         let uris = self.uris.iter().map(|uri| Ok(SanType::URI(uri.as_str().try_into()?)));
         params.subject_alt_names = uris.collect::<Result<_, rcgen::Error>>()?;
         params.extended_key_usages.clone_from(&self.usages);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.key_usages.clone_from(&self.key_usages);
+        params.is_ca = if self.is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::NoCa };
         (params.not_before, params.not_after) = (self.from, self.until);
         Ok(params)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::ExtendedKeyUsagePurpose;
+use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use time::{Duration, OffsetDateTime};
 
@@ -91,6 +91,9 @@ fn clients_need_exactly_one_uri_of_this_trust_domain_both_usages_and_a_valid_tim
         ("a wildcard", Leaf::of("spiffe://cluster.local/ns/*/sa/api")),
         ("server only", Leaf { usages: vec![ExtendedKeyUsagePurpose::ServerAuth], ..good.clone() }),
         ("no usage", Leaf { usages: vec![], ..good.clone() }),
+        ("signs certificates", Leaf { key_usages: vec![KeyUsagePurpose::KeyCertSign], ..good.clone() }),
+        ("signs revocations", Leaf { key_usages: vec![KeyUsagePurpose::CrlSign], ..good.clone() }),
+        ("an authority", Leaf { is_ca: true, ..good.clone() }),
         ("ended", Leaf { until: now - Duration::seconds(1), ..good.clone() }),
         ("not yet", Leaf { from: now + Duration::hours(1), ..good.clone() }),
     ] {

@@ -171,7 +171,16 @@ fn named_id(leaf: &CertificateDer<'_>, role: Role) -> Result<String, Error> {
     if !allowed {
         return Err(refused("the certificate lacks the extended key usage"));
     }
+    if may_sign(&certificate) {
+        return Err(refused("the certificate is one of an authority, not of a workload"));
+    }
     one_uri(&certificate).ok_or_else(|| refused("the certificate has not exactly one URI SAN"))
+}
+
+/// Whether it may vouch for others, which no leaf may (SPIFFE X.509-SVID, sections 4.1 and 4.3).
+fn may_sign(certificate: &X509Certificate<'_>) -> bool {
+    let usage = certificate.key_usage().ok().flatten();
+    certificate.is_ca() || usage.is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign())
 }
 
 fn spiffe_id(leaf: &CertificateDer<'_>) -> Option<String> {

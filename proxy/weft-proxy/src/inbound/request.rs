@@ -7,14 +7,15 @@ use std::sync::Arc;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 
 use super::guard::Guard;
 use crate::balance::node::Node;
 use crate::connect;
 use crate::error::{Code, Error};
 use crate::http::body::{Body, BoxError, Source};
-use crate::http::client::{self, Lease, Wire};
+use crate::http::client::{self, Lease, Sent, Wire};
+use crate::http::received::Received;
 use crate::http::record::{Record, Subject};
 use crate::http::{forward, headers, upgrade};
 use crate::identity::ALPN_TCP;
@@ -85,7 +86,7 @@ impl Client {
 }
 
 /// The response to one request, whatever happens.
-pub async fn answer(client: Rc<Client>, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+pub async fn answer(client: Rc<Client>, request: Request<Received>) -> Result<Response<Body>, BoxError> {
     let version = request.version();
     let (mut head, incoming) = request.into_parts();
     let restored = client.subject.tls == Tls::True && headers::restore(&mut head);
@@ -119,11 +120,7 @@ pub async fn answer(client: Rc<Client>, request: Request<Incoming>) -> Result<Re
     })
 }
 
-async fn attempts(
-    client: &Client,
-    record: &mut Record,
-    head: Parts,
-) -> Result<(Response<Incoming>, Lease), Error> {
+async fn attempts(client: &Client, record: &mut Record, head: Parts) -> Result<Sent, Error> {
     if head.version >= Version::HTTP_2 && head.method == Method::CONNECT {
         return Err(Error::new(Code::Protocol, "CONNECT over HTTP/2 is not supported"));
     }
@@ -159,7 +156,7 @@ fn absolute<B>(request: Request<B>, dst: SocketAddr) -> Result<Request<B>, Error
 /// WebSocket, CONNECT, from a client outside the mesh: a connection of its own to the application.
 async fn answer_upgrade(
     client: &Client,
-    request: Request<Incoming>,
+    request: Request<Received>,
     audited: Option<Arc<str>>,
 ) -> Response<Body> {
     let (head, incoming) = request.into_parts();

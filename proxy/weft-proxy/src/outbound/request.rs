@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::{Request, Response};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 use tokio::time::sleep;
 
 use super::attempts::{attempts, in_time, sooner, towards};
@@ -15,6 +15,7 @@ use crate::connect;
 use crate::error::Error;
 use crate::http::body::{Body, BoxError, Source};
 use crate::http::client::Lease;
+use crate::http::received::Received;
 use crate::http::record::{Record, Subject};
 use crate::http::{forward, headers, upgrade};
 use crate::identity::ALPN_TCP;
@@ -36,7 +37,7 @@ pub struct Conn {
 }
 
 /// The response to one request, whatever happens.
-pub async fn answer(conn: Rc<Conn>, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+pub async fn answer(conn: Rc<Conn>, request: Request<Received>) -> Result<Response<Body>, BoxError> {
     let plan = conn.target.plan(&conn.worker).await;
     let (mut head, incoming) = request.into_parts();
     let chosen = plan.choose(&head, &conn.worker.lots);
@@ -103,7 +104,7 @@ async fn answer_upgrade(
     conn: &Conn,
     plan: &Plan,
     chosen: Chosen<'_>,
-    request: Request<Incoming>,
+    request: Request<Received>,
 ) -> Response<Body> {
     let (mut head, incoming) = request.into_parts();
     headers::strip_reserved(&mut head.headers);
