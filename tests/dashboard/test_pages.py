@@ -65,6 +65,14 @@ def test_home_names_the_cause_before_what_follows(page: Page) -> None:
     expect(page.get_by_role("heading", name="kettle", level=1)).to_be_visible()
 
 
+def test_home_lists_namespaces_without_pods_apart(page: Page) -> None:
+    """They have nothing to say, and a cluster has several."""
+    page.goto("/")
+    expect(page.get_by_text("Without running pods: weft")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("row").filter(has_text="teahouse")).to_have_count(1)
+    expect(page.get_by_role("row").filter(has_text="weft")).to_have_count(0)
+
+
 def test_a_workload_shows_endpoints_that_are_left_out(page: Page) -> None:
     """Of what it calls, and on the Service's page by client; why, too."""
     for path, other in (("deployment/menu", "kettle"), ("service/kettle", "menu")):

@@ -57,6 +57,14 @@ def test_a_row_without_numbers_says_why(meshed: Meshed, up: dict[tuple[str, ...]
     assert (None, None, None, note) == (row.rps, row.totals, row.tcp_open_connections, row.note)
 
 
+@pytest.mark.parametrize("namespace", ["kube-system", "weft"])
+def test_nobody_is_told_to_inject_what_is_never_injected(namespace: str) -> None:
+    """Kubernetes' own pods, and the mesh's."""
+    row = Row(namespace, "deployment", "web", Meshed(0, 1))
+    fill(row, Numbers(), 60, client_side=False)
+    assert row.note == f"not in the mesh: pods of {namespace} get no proxy by injection"
+
+
 def test_tcp_traffic_without_requests_is_told() -> None:
     """A TCP-only workload is not idle."""
     row = filled(Numbers(up={KEY: 1.0}, tcp_read={KEY: 5.0}))

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from weft_web.model import Meshed, Row
 
 SHORT = {"deployment": "deploy", "statefulset": "sts", "daemonset": "ds", "cronjob": "cj", "replicaset": "rs"}
+APART = ("kube-system", "weft")
+"""Namespaces whose pods the injector never changes."""
+
 RESTARTED = ("deployment", "statefulset", "daemonset")
 
 
@@ -14,6 +17,8 @@ def workload(row: Row, window: int, scraped: bool | None) -> str:
     if meshed.running == 0:
         return "no running pods"
     if meshed.pods == 0:
+        if row.namespace in APART:
+            return f"not in the mesh: pods of {row.namespace} get no proxy by injection"
         return f"not in the mesh: no proxy in any pod ({_inject(row.kind, row.namespace, row.name)})"
     if scraped is None:
         return "Prometheus has no data yet: it has not scraped any of its proxies"
