@@ -15,9 +15,10 @@ var managed = fmt.Sprintf(`"managedFields":[{"manager":"kube-controller-manager"
 	strings.Repeat(`"f:metadata":{"f:labels":{}},`, 20))
 
 var collections = map[string]func(*World, int) string{
-	"/api/v1/services": (*World).service,
-	slicesPath:         (*World).slice,
-	"/api/v1/pods":     (*World).pod,
+	"/api/v1/namespaces": (*World).space,
+	"/api/v1/services":   (*World).service,
+	slicesPath:           (*World).slice,
+	"/api/v1/pods":       (*World).pod,
 	"/apis/weft.dev/v1alpha1/serviceprofiles": nil,
 }
 
@@ -25,10 +26,16 @@ func (w *World) count(path string) int {
 	switch {
 	case collections[path] == nil:
 		return 0
+	case path == "/api/v1/namespaces":
+		return 1
 	case path == "/api/v1/pods":
 		return w.pods
 	}
 	return len(w.services)
+}
+
+func (w *World) space(int) string {
+	return fmt.Sprintf(`{"metadata":{"name":"%s","uid":"space","resourceVersion":"1"}}`, namespace)
 }
 
 func (w *World) service(n int) string {

@@ -44,6 +44,7 @@ class Stream:
         "_metrics",
         "_outcome",
         "_pending",
+        "_waiter",
         "_woken",
         "began",
         "hello",
@@ -57,7 +58,9 @@ class Stream:
         self._max_targets = max_targets
         self._held: dict[Topic, str] = {}
         self._pending: dict[Topic, None] = {}
-        self._woken = asyncio.Event()
+        # No asyncio.Event: its queue takes 760 bytes, and only `write` ever waits.
+        self._woken = False
+        self._waiter: asyncio.Future[None] | None = None
         self._outcome: Outcome | None = None
         self._beats = False
         self.beat()
@@ -81,18 +84,30 @@ class Stream:
         """A topic changed."""
         if topic in self._held:
             self._pending[topic] = None
-            self._woken.set()
+            self._wake_up()
 
     def beat(self) -> None:
         """A heartbeat is due."""
         if self.hello.heartbeats:
             self._beats = True
-            self._woken.set()
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        self._woken = True
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _rest(self) -> None:
+        """Until there is something to do."""
+        if not self._woken:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        self._woken, self._waiter = False, None
 
     def end(self, outcome: Outcome) -> None:
         """Ends the stream as soon as the message being written is out; the first outcome counts."""
         self._outcome = self._outcome or outcome
-        self._woken.set()
+        self._wake_up()
 
     def close(self) -> None:
         """Leaves every topic."""
@@ -139,8 +154,7 @@ class Stream:
     async def write(self, write: Callable[[bytes], Awaitable[None]]) -> Outcome:
         """Tells what is pending, each topic as it is when its turn comes, until the stream is ended."""
         while True:
-            await self._woken.wait()
-            self._woken.clear()
+            await self._rest()
             if self._beats:
                 self._beats = False
                 await write(encode.HEARTBEAT)
@@ -149,6 +163,7 @@ class Stream:
                     await write(update)
             if self._outcome:
                 return self._outcome
+            self._pending = {}  # an emptied dict keeps the room that it had
 
     def _next(self) -> bytes:
         """The update for the topic that has waited longest; empty when the proxy has its version already."""
