@@ -439,11 +439,12 @@ def meshed(name: str, version: str = "0.1.0", ready: bool = True) -> dict[str, A
     return found
 
 
-def test_data_plane(scene: Scene, kube: FakeKube) -> None:
+@pytest.mark.parametrize("digest", ["", "@sha256:0f3a"])
+def test_data_plane(scene: Scene, kube: FakeKube, digest: str) -> None:
     """Ready, current, and none left out; Jobs that ended do not count."""
     kube.put({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "weft-config", "namespace": "weft"},
-        "data": {"version": "0.1.0", "image.proxy": "localhost:5000/weft/proxy:0.2.0"},
+        "data": {"version": "0.1.0", "image.proxy": f"localhost:5000/weft/proxy:0.2.0{digest}"},
     })  # fmt: skip
     assert wrong(dataplane.CATEGORY, scene)["proxy-pods"] == "no pod has a proxy in namespace teahouse"
     kube.put(meshed("web-1", "0.2.0"))

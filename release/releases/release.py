@@ -61,6 +61,8 @@ def require(repository: Repository, unit: Unit, version: str) -> None:
         raise ReleaseError("there are uncommitted changes: commit them first")
     if last and versions.parsed(last.rpartition("/v")[2]) >= new:
         raise ReleaseError(f"{last} is released: choose a newer version")
+    if unit.name == "cli" and version != (chart := repository.version(UNITS["chart"])):
+        raise ReleaseError(f"the CLI carries chart {chart}: release it as {chart}, or a newer chart first")
     if broken := breaks(repository.released_contracts(), repository.contracts()):
         raise ReleaseError("released contracts are broken:\n" + "\n".join(broken))
 

@@ -115,6 +115,13 @@ def test_the_chart_tells_which_units_it_pinned(clone: Repository) -> None:
     assert "version: 9.4.0" in clone.text("charts/mesh/charts/viz/Chart.yaml")
 
 
+def test_the_cli_has_the_version_of_the_chart_that_it_carries(clone: Repository) -> None:
+    """`weft check` compares it with what is installed."""
+    done = make(clone, "release", "UNIT=cli", "VERSION=9.4.0", "CHECK=true")
+
+    assert f"release it as {clone.version(UNITS['chart'])}" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("spoil", "variables", "said"),
     [

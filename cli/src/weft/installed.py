@@ -52,6 +52,12 @@ def config(kube: Kube) -> Object | None:
     return kube.find(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{CONFIG}")
 
 
+def proxy_version(config: Object) -> str:
+    """The tag of the control plane's proxy image, by ConfigMap weft-config; a digest may follow it."""
+    reference: str = (config.get("data") or {}).get("image.proxy", "")
+    return reference.partition("@")[0].rpartition(":")[2]
+
+
 def tap_service(kube: Kube) -> Object | None:
     """The APIService of tap, which every installation of viz has."""
     return kube.find(f"/apis/apiregistration.k8s.io/v1/apiservices/{TAP_APISERVICE}")

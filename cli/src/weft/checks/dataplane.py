@@ -41,8 +41,7 @@ def _ready(scene: Scene) -> None:
 
 
 def _versions(scene: Scene) -> None:
-    config = installed.config(scene.kube) or {}
-    expected = (config.get("data") or {}).get("image.proxy", "").rpartition(":")[2]
+    expected = installed.proxy_version(installed.config(scene.kube) or {})
     if not expected:
         raise CheckSkippedError
     old = sorted({_outdated(pod) for pod in proxies(scene) if pod["metadata"]["labels"][PROXY_VERSION] != expected})

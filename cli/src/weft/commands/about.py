@@ -56,5 +56,5 @@ def _server(target: Target) -> dict[str, str]:
     config = installed.config(target.connect())
     if config is None:
         return {"server": "not installed"}
-    data = config.get("data") or {}
-    return {"server": data.get("version", "unknown"), "proxy": data.get("image.proxy", "").rpartition(":")[2]}
+    server = (config.get("data") or {}).get("version", "unknown")
+    return {"server": server, "proxy": installed.proxy_version(config)}
