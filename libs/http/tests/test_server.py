@@ -105,6 +105,16 @@ async def test_a_handlers_fault_is_told_to_the_client_and_to_the_owner() -> None
     assert (fault, refusal, len(heard)) == ((500, "Internal Server Error\n"), (404, "no such page\n"), 1)
 
 
+async def test_a_status_without_a_name_is_passed_on() -> None:
+    """It may be another server's."""
+
+    async def strange(_: Request) -> Response:
+        return Response(status=499)
+
+    async with asking(strange) as session, session.get("/") as response:
+        assert (response.status, response.reason) == (499, "Unknown")
+
+
 async def test_a_handler_ends_when_its_client_has_left() -> None:
     """Streams without news would never notice."""
     begun, ended = asyncio.Event(), asyncio.Event()

@@ -7,13 +7,21 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 
+def phrase(status: int) -> str:
+    """What people call a status; it may be another server's, of its own making."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
+
+
 class Refused(Exception):  # noqa: N818 (an answer, not a fault)
     """A handler's answer in place of a response: status and text."""
 
     def __init__(self, status: int, text: str = "") -> None:
         super().__init__(text)
         self.status = status
-        self.text = text or f"{HTTPStatus(status).phrase}\n"
+        self.text = text or f"{phrase(status)}\n"
 
 
 class Headers(Mapping[str, str]):

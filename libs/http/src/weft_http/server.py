@@ -5,12 +5,11 @@ import ssl as tls
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from typing import Any
 
 import httptools
 
-from weft_http.message import Headers, Refused, Request, Response
+from weft_http.message import Headers, Refused, Request, Response, phrase
 from weft_http.routes import Handler
 
 MAX_CONNECTIONS = 1000
@@ -289,6 +288,6 @@ class _Connection(asyncio.Protocol):
 
 def _head(response: Response, length: str) -> bytes:
     fields: dict[str, Any] = {"Content-Type": response.content_type, **response.headers}
-    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}", length]
+    lines = [f"HTTP/1.1 {response.status} {phrase(response.status)}", length]
     lines += [f"{name}: {value}" for name, value in fields.items()]
     return "\r\n".join([*lines, "\r\n"]).encode("latin-1", "replace")
