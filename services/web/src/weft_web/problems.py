@@ -102,10 +102,11 @@ def ranked(evidence: Evidence) -> list[Problem]:
 def _steps(failing: Iterable[Ref], edges: Iterable[Edge]) -> dict[Ref, int]:
     """How far each is from what began it: 0 if none that it calls fails, else one more than the farthest of those."""
     steps = dict.fromkeys(failing, 0)
-    chains = [(edge.src, edge.dst) for edge in edges if _poor(edge.success) and {edge.src, edge.dst} <= steps.keys()]
+    poor = [(edge.src, edge.dst) for edge in edges if _poor(edge.success) and edge.src != edge.dst]
+    chains = [(src, dst) for src, dst in poor if src in steps and dst in steps]
     for _ in range(STEPS):  # those who call each other in a ring end here, too
         for src, dst in chains:
-            steps[src] = max(steps[src], min(STEPS, steps[dst] + 1)) if src != dst else steps[src]
+            steps[src] = max(steps[src], min(STEPS, steps[dst] + 1))
     return steps
 
 
