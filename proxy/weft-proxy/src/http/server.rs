@@ -1,7 +1,7 @@
 //! The client's side of HTTP: hyper serves HTTP/1, `h2` serves HTTP/2; every request goes to one async function.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -74,23 +74,26 @@ where
         };
         let Some(accepted) = accepted else { return Ok(()) };
         let (request, respond) = accepted?;
-        tokio::task::spawn_local(reply(answer(Streamed::request(request)), respond));
+        // Boxed: it is large, a task would copy it several times and keep its room while the body goes out.
+        let answer = Box::pin(answer(Streamed::request(request)));
+        tokio::task::spawn_local(reply(answer, respond));
     }
 }
 
 /// Answers one request of HTTP/2, if its client waits for the answer.
-async fn reply<R>(answer: R, mut respond: SendResponse<Bytes>)
+async fn reply<R>(mut answer: Pin<Box<R>>, mut respond: SendResponse<Bytes>)
 where
     R: Future<Output = Result<Response<Body>, BoxError>>,
 {
-    let mut answer = pin!(answer);
     let answered = poll_fn(|cx| match respond.poll_reset(cx) {
         Poll::Ready(reset) => {
             Poll::Ready(Err(reset.map_or_else(BoxError::from, |r| h2::Error::from(r).into())))
         }
         Poll::Pending => answer.as_mut().poll(cx),
     });
-    let sent = match answered.await {
+    let answered = answered.await;
+    drop(answer);
+    let sent = match answered {
         Ok(response) => {
             let (head, body) = response.into_parts();
             let ends = body.is_end_stream();
