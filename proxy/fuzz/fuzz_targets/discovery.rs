@@ -5,7 +5,6 @@ use libfuzzer_sys::fuzz_target;
 use prost::Message;
 use weft_api::discovery::{Update, update::State};
 use weft_proxy::discovery::{Destination, Discovery, Outbound, ServicePort};
-use weft_proxy::route::Table;
 
 /// Targets that somebody asks for: updates for others are dropped unread.
 const ADDRESS: &str = "10.0.0.1:80";
@@ -26,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
         let outbound = futures(discovery.outbound(address));
         if let Destination::Service(service) = &outbound.destination {
             let request = http::Request::get("/a/b?c").header("d", "e").body(()).unwrap();
-            Table::new(service.routes.clone()).find(&request.into_parts().0);
+            service.table.find(&request.into_parts().0);
         }
     }
 });

@@ -12,6 +12,7 @@ pub use routes::{
 mod routes;
 
 use crate::policy::Access;
+use crate::route::Table;
 
 /// A port of a Service, the key of an endpoint set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,6 +75,8 @@ pub struct ServiceDestination {
     pub service: ServicePort,
     /// In order of precedence; none matching: `service` itself, or 404 if `no_match_not_found`.
     pub routes: Arc<[Route]>,
+    /// Of `routes`, made once for all workers.
+    pub table: Arc<Table>,
     pub no_match_not_found: bool,
     /// Shared by all routes that retry; absent: no retries.
     pub retry_budget: Option<RetryBudget>,

@@ -12,6 +12,7 @@ use super::model::{
     ServicePort,
 };
 use crate::policy::{self, Access};
+use crate::route::Table;
 
 mod routes;
 
@@ -106,9 +107,11 @@ pub fn outbound(message: api::Outbound) -> Option<Outbound> {
 
 fn service_destination(message: api::ServiceDestination) -> Option<ServiceDestination> {
     let ms = |ms: u32| Duration::from_millis(ms.into());
+    let routes: Arc<[_]> = message.routes.into_iter().filter_map(routes::route).collect();
     Some(ServiceDestination {
         service: decode_service(&message.service?)?,
-        routes: message.routes.into_iter().filter_map(routes::route).collect(),
+        table: Arc::new(Table::new(routes.clone())),
+        routes,
         no_match_not_found: message.no_match_not_found,
         retry_budget: message.retry_budget.map(|budget| RetryBudget {
             ratio_permille: budget.ratio_permille,

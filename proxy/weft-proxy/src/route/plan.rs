@@ -29,7 +29,7 @@ pub struct Plan {
     pub protocol: Protocol,
     /// Labels for requests that reach no endpoint.
     pub dst: Arc<DstLabels>,
-    table: Table,
+    table: Arc<Table>,
     /// By the table's numbers.
     rules: Vec<Rule>,
     /// For requests that no rule matches.
@@ -167,7 +167,7 @@ impl Plan {
             || Error::new(Code::NoRoute, format!("no route of {} matches the request", to.service));
         Ok(Self {
             protocol,
-            table: Table::new(to.routes.clone()),
+            table: to.table.clone(),
             rules: to.routes.iter().map(rule).collect(),
             unmatched: if to.no_match_not_found { unmatched().into() } else { Backend::Service(own.clone()) },
             own,
@@ -188,7 +188,7 @@ impl Plan {
         Self {
             protocol,
             dst,
-            table: Table::new(Arc::default()),
+            table: Arc::new(Table::new(Arc::default())),
             rules: Vec::new(),
             unmatched: Backend::Service(own.clone()),
             own,

@@ -1,14 +1,19 @@
-//! Which route a request takes: the first that matches. Exact paths and prefixes are looked up, so that many of them
-//! cost what one does; only expressions are tried one after the other.
+//! Which route a request takes: the first that matches. Exact paths and prefixes are looked up, and expressions tried
+//! all at once, so that many of them cost hardly more than one does.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::header::{HOST, HeaderName};
 use http::request::Parts;
+use regex::bytes::{Regex, RegexSet, RegexSetBuilder};
 
 use crate::discovery::{PathMatch, Pattern, Route, RouteMatch, ValueMatch};
 
+/// Compiled size that all expressions together may have; beyond, they are tried one after the other.
+const SET_LIMIT: usize = 2 * 1024 * 1024;
+
+#[derive(Debug)]
 pub struct Table {
     routes: Arc<[Route]>,
     /// All matches of all routes, in order of precedence.
@@ -18,10 +23,14 @@ pub struct Table {
     prefixes: HashMap<String, Vec<u32>>,
     /// Of prefixes, ascending.
     lengths: Vec<usize>,
-    /// The entries that any path may match.
+    /// For any path.
     others: Vec<u32>,
+    expressions: Vec<u32>,
+    /// All expressions in one, by their places in the list; none: there are none, or they are too large together.
+    together: Option<RegexSet>,
 }
 
+#[derive(Debug)]
 struct Entry {
     route: usize,
     /// Which of the route's matches; none: it has none, and takes everything.
@@ -50,10 +59,13 @@ impl Table {
             prefixes: HashMap::new(),
             lengths: Vec::new(),
             others: Vec::new(),
+            expressions: Vec::new(),
+            together: None,
         };
         for n in 0..table.entries.len() {
             table.index(n as u32);
         }
+        table.together = together(table.expressions.iter().filter_map(|n| table.expression(*n)));
         table.lengths = table.prefixes.keys().map(String::len).collect();
         table.lengths.sort_unstable();
         table.lengths.dedup();
@@ -65,7 +77,8 @@ impl Table {
         match path {
             PathMatch::Exact(path) => self.exact.entry(path).or_default().push(n),
             PathMatch::Prefix(prefix) => self.prefixes.entry(prefix).or_default().push(n),
-            PathMatch::Any | PathMatch::Regex(_) => self.others.push(n),
+            PathMatch::Regex(_) => self.expressions.push(n),
+            PathMatch::Any => self.others.push(n),
         }
     }
 
@@ -75,15 +88,41 @@ impl Table {
         }
         let path = head.uri.path();
         let lists = self.exact.get(path).into_iter().chain(self.prefixes_of(path)).chain([&self.others]);
-        let first = lists.fold(None, |best: Option<u32>, list| {
-            let earlier = list.iter().copied().take_while(|n| best.is_none_or(|best| *n < best));
-            { earlier }.find(|n| self.fits(*n, head)).or(best)
-        })?;
+        let known = lists.fold(None, |best, list| self.earlier(list, best, head));
+        let first = match self.expressions.first() {
+            Some(n) if known.is_none_or(|known| *n < known) => self.earlier(&self.fitting(path), known, head),
+            _ => known,
+        }?;
         let prefix = match self.rule(first) {
             Some(RouteMatch { path: PathMatch::Prefix(prefix), .. }) => prefix.len(),
             _ => 0,
         };
         Some(Found { route: self.entries[first as usize].route, prefix })
+    }
+
+    /// The first of `list` that matches, if it comes before `best`.
+    fn earlier(&self, list: &[u32], best: Option<u32>, head: &Parts) -> Option<u32> {
+        let mut earlier = list.iter().copied().take_while(|n| best.is_none_or(|best| *n < best));
+        earlier.find(|n| self.fits(*n, head)).or(best)
+    }
+
+    /// The entries whose expressions match.
+    fn fitting(&self, path: &str) -> Vec<u32> {
+        let path = path.as_bytes();
+        match &self.together {
+            Some(set) => set.matches(path).iter().map(|place| self.expressions[place]).collect(),
+            None => {
+                let fits = |n: &u32| self.expression(*n).is_some_and(|regex| regex.is_match(path));
+                self.expressions.iter().copied().filter(fits).collect()
+            }
+        }
+    }
+
+    fn expression(&self, n: u32) -> Option<&Regex> {
+        match &self.rule(n)?.path {
+            PathMatch::Regex(regex) => Some(regex),
+            _ => None,
+        }
     }
 
     fn prefixes_of<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Vec<u32>> {
@@ -100,16 +139,18 @@ impl Table {
     /// Whether an entry matches that was found by its path.
     fn fits(&self, n: u32, head: &Parts) -> bool {
         self.rule(n).is_none_or(|rule| {
-            let path = match &rule.path {
-                PathMatch::Regex(regex) => regex.is_match(head.uri.path().as_bytes()),
-                _ => true,
-            };
-            path && rule.method.as_ref().is_none_or(|method| *method == head.method)
+            rule.method.as_ref().is_none_or(|method| *method == head.method)
                 && rule.headers.iter().all(|header| header_fits(header, head))
                 && (rule.queries.is_empty()
                     || queries_fit(&rule.queries, head.uri.query().unwrap_or_default()))
         })
     }
+}
+
+fn together<'a>(expressions: impl Iterator<Item = &'a Regex>) -> Option<RegexSet> {
+    let mut expressions = expressions.map(Regex::as_str).peekable();
+    expressions.peek()?;
+    RegexSetBuilder::new(expressions).unicode(false).size_limit(SET_LIMIT).build().ok()
 }
 
 fn header_fits(rule: &ValueMatch<HeaderName>, head: &Parts) -> bool {

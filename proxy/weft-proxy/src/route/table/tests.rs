@@ -92,7 +92,7 @@ fn naive(rule: &RouteMatch, head: &Parts) -> bool {
 #[test]
 fn the_first_match_wins() {
     let lots = Lots::new(5);
-    for _ in 0..2000 {
+    for _ in 0..500 {
         let routes = routes((0..lots.below(12)).map(|_| (0..lots.below(4)).map(|_| rule(&lots)).collect()));
         let table = Table::new(routes.clone());
         for _ in 0..20 {
@@ -129,6 +129,21 @@ fn the_host_is_a_header_in_every_version() {
     assert!(found(rule(), Request::get("/").header("host", "shop")).is_some());
     assert!(found(rule(), Request::get("http://shop/")).is_some());
     assert_eq!(None, found(rule(), Request::get("http://other/")));
+}
+
+/// Expressions too large to be tried at once are tried one after the other, with the same outcome.
+#[test]
+fn large_expressions_are_tried_alone() {
+    let large = |n| {
+        let path = Regex::new(&format!("^(?:/{n}/[a-z]{{1,900}}x?)$")).unwrap();
+        vec![RouteMatch { path: PathMatch::Regex(path), ..any() }]
+    };
+    let (few, many) = (Table::new(routes((0..2).map(large))), Table::new(routes((0..60).map(large))));
+    assert_eq!((true, false), (few.together.is_some(), many.together.is_some()));
+    for (table, path, expected) in [(&few, "/1/abc", 1), (&many, "/1/abc", 1), (&many, "/59/x", 59)] {
+        let head = Request::get(path).body(()).unwrap().into_parts().0;
+        assert_eq!(Some(Found { route: expected, prefix: 0 }), table.find(&head));
+    }
 }
 
 /// A thousand exact paths are not looked through one after the other.
