@@ -92,7 +92,7 @@ manifests: ## Render the chart for the CLI's wheel (weft install)
 integration: tools manifests cluster-up ## The user's flow on the cluster that runs, or a new one
 	@$(cluster) load $$(tests/cluster/images/build)
 	$(call integration-suite,1)
-	@$(MAKE) -j2 -O integration-demo integration-labs
+	@$(MAKE) -j3 -O integration-demo integration-labs integration-anchor
 	$(call integration-suite,8 9)
 
 integration-suite = $(on_cluster) $(run) pytest -p no:cacheprovider $(wildcard $(addsuffix *.py,$(addprefix tests/integration/test_,$(1))))
@@ -100,6 +100,8 @@ integration-demo: # what the demo application shows
 	$(call integration-suite,2 3 5)
 integration-labs: # what has namespaces of its own
 	$(call integration-suite,4 7)
+integration-anchor: # what mostly waits
+	$(call integration-suite,6)
 
 ##@ The proxy, never wrong (docs/testing.md; all need root)
 proxy_tools := $(cache)/proxy-tools
@@ -184,4 +186,4 @@ scale: ## The control plane at size: bench/results/scale.json, docs/scale.md (15
 	@eval "$$($(cluster) env 2>/dev/null)"; tests/scale/run $(SCALE)
 
 .PHONY: demo demo-down test help tools lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
-	proxy-tools h2spec interop hostile fuzz soak integration integration-demo integration-labs chaos cluster-up cluster-down cluster-test env kubeconfig load-image images changed-units release release-notes publish bench-proxy scale
+	proxy-tools h2spec interop hostile fuzz soak integration integration-demo integration-labs integration-anchor chaos cluster-up cluster-down cluster-test env kubeconfig load-image images changed-units release release-notes publish bench-proxy scale

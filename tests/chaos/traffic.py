@@ -67,6 +67,7 @@ def totals() -> Json:
 def running(rate: int = 200) -> Iterator[None]:
     """The traffic, once it flows; deleted at the end."""
     *servers, caller = objects(rate)
+    kubectl("wait", f"namespace/{NAMESPACE}", "--for=delete", "--timeout=120s")
     for obj in servers:
         kubectl("apply", "-f", "-", stdin=json.dumps(obj))
     try:
