@@ -181,6 +181,10 @@ bench-proxy: ## The proxy beside Envoy: bench/results/proxy.json, docs/performan
 	cd bench/proxy/tool && cargo build --release --locked
 	PYTHONPATH=bench/proxy $(run) --group bench python -m proxybench $(BENCH)
 
+bench-policy: ## What a decision costs by the number of rules: bench/results/policy.json
+	@tests/cluster/tools/need.sh cargo
+	cd proxy && cargo bench -q --locked --profile quick -p weft-proxy --bench policy | tee ../bench/results/policy.json
+
 scale: ## The control plane at size: bench/results/scale.json, docs/scale.md (15 min; SCALE="fanout replicas"; some cells need a cluster)
 	@tests/cluster/tools/need.sh go
 	@eval "$$($(cluster) env 2>/dev/null)"; tests/scale/run $(SCALE)

@@ -1,10 +1,13 @@
 //! What a control plane may send: any message is taken or refused, and targets survive the way there and back.
 #![no_main]
 
+use std::time::Instant;
+
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
 use weft_api::discovery::{Update, update::State};
 use weft_proxy::discovery::{Destination, Discovery, Outbound, ServicePort};
+use weft_proxy::policy::{Call, Caller};
 
 /// Targets that somebody asks for: updates for others are dropped unread.
 const ADDRESS: &str = "10.0.0.1:80";
@@ -15,11 +18,19 @@ fuzz_target!(|bytes: &[u8]| {
     let (address, service) = (ADDRESS.parse().unwrap(), ServicePort::new("shop", "web", 80));
     discovery.put_outbound(address, Outbound::not_in_mesh());
     discovery.put_endpoints(&service, vec![]);
-    discovery.inbound(80);
+    discovery.pin(&[80]);
     discovery.hear(update.clone());
     // The same once more, for each target: what it says is read, whomever it was meant for.
     for target in targets(&service) {
         discovery.hear(Update { target: Some(target), ..update.clone() });
+    }
+    if let Some(State::Inbound(_)) = update.state {
+        if let Some(access) = &futures(discovery.inbound(80)).access {
+            let id = Some("spiffe://cluster.local/ns/shop/sa/web");
+            let caller = Caller::new(id, "cluster.local", [10, 0, 0, 2].into());
+            let call = Call::Request { method: "GET", path: "/a/%62" };
+            let _ = (access.decide(&caller, call), access.limit(&caller, call, Instant::now()));
+        }
     }
     if let Some(State::Outbound(_)) = update.state {
         let outbound = futures(discovery.outbound(address));

@@ -33,6 +33,7 @@ static EXCHANGE: LazyLock<Exchange> = LazyLock::new(|| Exchange {
     request_headers: [(http::header::HOST, http::HeaderValue::from_static("web"))].into_iter().collect(),
     response_headers: http::HeaderMap::new(),
     error: None,
+    audited: None,
 });
 
 fuzz_target!(|message: &[u8]| {

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, Method, Uri, Version};
 
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::metrics::Tls;
-use crate::policy::{Call, Verdict};
 use crate::tap::{CONNECTION, Direction, Exchange, Outcome};
 use crate::worker::Shared;
 
@@ -34,43 +33,33 @@ impl Mode {
 
 pub struct Denial<'a> {
     pub mode: Mode,
-    pub verdict: Verdict<'a>,
-    pub call: Call<'a>,
+    /// The rule or default, as metrics and tap name it.
+    pub by: &'a Arc<str>,
+    /// What the client hears: this name, and nothing else of the rule.
+    pub error: Error,
+    /// Method and path; none for a connection that is not HTTP.
+    pub request: Option<(&'a str, &'a str)>,
+    pub direction: Direction,
     pub identity: Option<&'a Arc<str>>,
     pub source: SocketAddr,
     pub destination: SocketAddr,
 }
 
 impl Denial<'_> {
-    /// What the client hears: the rule's name and nothing else of it.
-    pub fn error(&self) -> Error {
-        let by = self.verdict.by;
-        let cause = if self.verdict.default {
-            format!("denied by the default of {by}")
-        } else {
-            format!("denied by {by}")
-        };
-        Error::new(Code::Denied, cause)
-    }
-
     pub fn tell(&self, shared: &Shared) {
-        let identity = self.identity.map(|id| &**id);
-        shared.metrics.denied(self.verdict.by, self.mode.as_str(), identity);
+        shared.metrics.denied(self.by, self.mode.as_str(), self.identity.map(|id| &**id));
         if let Some(unlogged) = shared.denials.line(Instant::now()) {
             self.log(unlogged);
         }
-        if let Call::Bytes { .. } = self.call {
+        if self.request.is_none() {
             shared.ring.record(self.exchange(shared));
         }
     }
 
     fn log(&self, unlogged: u32) {
-        let (method, path) = match self.call {
-            Call::Request { method, path } => (method, path),
-            Call::Bytes { .. } => ("", ""),
-        };
+        let (method, path) = self.request.unwrap_or_default();
         tracing::warn!(
-            policy = %self.verdict.by,
+            error = %self.error,
             mode = self.mode.as_str(),
             identity = self.identity.map_or("", |id| id),
             source = %self.source,
@@ -88,7 +77,7 @@ impl Denial<'_> {
         let enforced = self.mode == Mode::Enforce;
         Exchange {
             started: SystemTime::now(),
-            direction: Direction::Inbound,
+            direction: self.direction,
             source: self.source,
             destination: self.destination,
             tls: if self.identity.is_some() { Tls::True } else { Tls::NoIdentity }.as_str(),
@@ -104,11 +93,11 @@ impl Denial<'_> {
             request_bytes: 0,
             response_bytes: 0,
             route: None,
-            dst: shared.own.clone(),
+            dst: if self.direction == Direction::Inbound { shared.own.clone() } else { Arc::default() },
             request_headers: HeaderMap::new(),
             response_headers: HeaderMap::new(),
-            error: enforced.then(|| self.error().to_string()),
-            audited: (!enforced).then(|| self.verdict.by.clone()),
+            error: enforced.then(|| self.error.to_string()),
+            audited: (!enforced).then(|| self.by.clone()),
         }
     }
 }

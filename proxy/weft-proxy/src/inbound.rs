@@ -156,6 +156,7 @@ impl Conn {
         let io = Io::tls_server(tls);
         if let Some(server) = raw {
             let guard = self.guard(Some(id));
+            self.admit(&guard, &io)?;
             return Box::pin(self.copy(io, server, Tls::True, guard)).await;
         }
         if is_raw {

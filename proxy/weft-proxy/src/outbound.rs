@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use self::egress::Exit;
 use crate::balance::Waited;
 use crate::balance::node::{InFlight, Node};
 use crate::connect;
@@ -27,6 +28,7 @@ use crate::socket;
 use crate::worker::Worker;
 
 mod attempts;
+mod egress;
 pub mod request;
 mod retry;
 
@@ -52,6 +54,13 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
     let found = match protocol {
         Protocol::Opaque => Found::Kind(Kind::Opaque),
         _ => detect::detect(&stream, &mut buf, patience(protocol, &target)).await.map_err(failed)?,
+    };
+    let found = match &target.plan(&worker).await.exit {
+        Some(rules) => {
+            let exit = Exit { rules: rules.as_ref(), shared: &worker.shared, source, dst };
+            Box::pin(exit.connection(found, &stream, &mut buf)).await?
+        }
+        None => found,
     };
     // Boxed, so that a connection takes the room of what it is, and not of the largest thing that it might be.
     match found {

@@ -14,7 +14,6 @@ use weft_api::discovery as api;
 use super::endpoints;
 use super::model::{EndpointSet, Inbound, Outbound, Protocol, ServicePort};
 use super::translate::{self, Target};
-use crate::policy;
 
 /// One target: its value, whether the control plane has ever spoken of it, and since when nobody reads it.
 pub struct Slot<T> {
@@ -25,6 +24,7 @@ pub struct Slot<T> {
 }
 
 /// What a reader gets: the value, and the word that it means something.
+#[derive(Clone)]
 pub struct Reader<T> {
     pub value: watch::Receiver<Arc<T>>,
     pub known: watch::Receiver<bool>,
@@ -105,7 +105,6 @@ pub struct Cache {
     inbound: Table<u16, Inbound>,
     /// Own ports that stay for ever.
     pinned: HashSet<u16>,
-    limits: policy::Known,
 }
 
 /// What came of an update.
@@ -127,7 +126,6 @@ impl Cache {
             endpoints: Table(HashMap::new()),
             inbound: Table(HashMap::new()),
             pinned: HashSet::new(),
-            limits: policy::Known::default(),
         }
     }
 
@@ -201,6 +199,19 @@ impl Cache {
         outbound.chain(endpoints).collect()
     }
 
+    /// What was said of an own port, compiled already.
+    pub fn apply_inbound(
+        &mut self,
+        target: Option<api::Target>,
+        inbound: Inbound,
+        version: String,
+    ) -> Applied {
+        match target.and_then(Target::decode) {
+            Some(Target::Inbound(port)) => store(self.inbound.0.get_mut(&port), Some(inbound), version),
+            _ => Applied::NotUnderstood,
+        }
+    }
+
     pub fn apply(&mut self, update: api::Update) -> Applied {
         use api::update::State;
         let (Some(target), Some(state)) = (update.target.and_then(Target::decode), update.state) else {
@@ -210,11 +221,6 @@ impl Cache {
             (Target::Outbound(address), State::Outbound(message)) => {
                 store(self.outbound.0.get_mut(address), translate::outbound(message), update.version)
             }
-            (Target::Inbound(port), State::Inbound(message)) => store(
-                self.inbound.0.get_mut(port),
-                Some(translate::inbound(&message, &mut self.limits)),
-                update.version,
-            ),
             (Target::Endpoints(service), State::Endpoints(message)) => {
                 let set = endpoints::whole(service, message, &update.version);
                 store(self.endpoints.0.get_mut(service), Some(set), update.version)

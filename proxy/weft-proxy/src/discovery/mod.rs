@@ -7,7 +7,7 @@ pub mod stream;
 pub mod testing;
 mod translate;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use weft_api::discovery as api;
 
+use crate::policy;
 use cache::{Applied, Cache, Reader};
 pub use model::{
     Breaker, Destination, DstLabels, Endpoint, EndpointSet, Filter, Goal, HeaderChange, Inbound, Instead,
@@ -26,6 +27,8 @@ use translate::Target;
 
 /// How long a connection waits for an answer about a target of which nothing is known.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Stands for all addresses outside the cluster's networks.
+const OUTSIDE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1);
 /// Targets nobody has used for so long are forgotten.
 const KEEP_IDLE: Duration = Duration::from_secs(300);
 /// Targets on one stream. An application that dials more (a port scan) pushes out what is not in use.
@@ -54,8 +57,10 @@ pub struct Discovery {
 struct Shared {
     /// Addresses outside are not in the mesh and never asked for; empty: all are asked for.
     networks: Vec<IpNet>,
-    outside: watch::Sender<Arc<Outbound>>,
+    /// What holds for these: the answer for an address that nobody has, asked for from the start.
+    outside: Reader<Outbound>,
     state: Mutex<State>,
+    limits: Mutex<policy::Known>,
     connected: AtomicBool,
 }
 
@@ -72,13 +77,15 @@ struct State {
 impl Discovery {
     /// `networks`: the pod and Service networks of the cluster. `stream::run` connects it to the control plane.
     pub fn new(networks: Vec<IpNet>) -> Self {
-        let state =
-            State { cache: Cache::new(), requests: None, connected_until: Instant::now(), room: MAX_TARGETS };
+        let mut cache = Cache::new();
+        let outside = cache.outbound(OUTSIDE).0;
+        let state = State { cache, requests: None, connected_until: Instant::now(), room: MAX_TARGETS };
         Self {
             shared: Arc::new(Shared {
                 networks,
-                outside: watch::Sender::new(Arc::new(Outbound::not_in_mesh())),
+                outside,
                 state: Mutex::new(state),
+                limits: Mutex::default(),
                 connected: AtomicBool::new(false),
             }),
         }
@@ -88,10 +95,19 @@ impl Discovery {
     pub async fn outbound(&self, dst: SocketAddr) -> Result<watch::Receiver<Arc<Outbound>>, DiscoveryError> {
         let dst = SocketAddr::new(dst.ip().to_canonical(), dst.port());
         if !self.inside(dst) {
-            return Ok(self.shared.outside.subscribe());
+            return Ok(self.outside().await);
         }
         let reader = self.ask(Target::Outbound(dst), |cache| cache.outbound(dst));
         answered(reader, &dst).await
+    }
+
+    /// What lies outside the cluster does not depend on the control plane: who has never heard of it goes on.
+    async fn outside(&self) -> watch::Receiver<Arc<Outbound>> {
+        let Reader { value, mut known } = self.shared.outside.clone();
+        if self.is_connected() {
+            let _ = tokio::time::timeout(ANSWER_TIMEOUT, known.wait_for(|known| *known)).await;
+        }
+        value
     }
 
     /// The endpoints of a port of a Service.
@@ -182,13 +198,27 @@ impl Discovery {
         }
     }
 
-    fn apply(&self, update: api::Update) {
+    fn apply(&self, mut update: api::Update) {
+        let inbound = match &update.state {
+            // Before the lock, for which workers wait: a policy may have many rules.
+            Some(api::update::State::Inbound(message)) => Some(self.compile(message)),
+            _ => None,
+        };
         let mut state = self.state();
-        match state.cache.apply(update) {
+        let applied = match inbound {
+            Some(inbound) => state.cache.apply_inbound(update.target.take(), inbound, update.version),
+            None => state.cache.apply(update),
+        };
+        match applied {
             Applied::Done | Applied::Unasked => {}
             Applied::NotUnderstood => tracing::warn!("an update that this proxy does not understand"),
             Applied::Again(target) => state.send(watch_request(&target, String::new())),
         }
+    }
+
+    fn compile(&self, message: &api::Inbound) -> Inbound {
+        let mut limits = self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        translate::inbound(message, &mut limits)
     }
 
     /// While the control plane is away nothing is forgotten: it could not be learnt again.

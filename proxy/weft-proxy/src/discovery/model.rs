@@ -11,7 +11,7 @@ pub use routes::{
 
 mod routes;
 
-use crate::policy::Access;
+use crate::policy::{Access, Egress};
 use crate::route::Table;
 
 /// A port of a Service, the key of an endpoint set.
@@ -58,7 +58,7 @@ pub struct Outbound {
 impl Outbound {
     /// Neither Service nor meshed pod: on to the address as dialled, in plain text.
     pub fn not_in_mesh() -> Self {
-        Self { destination: Destination::NotInMesh, protocol: Protocol::Detect }
+        Self { destination: Destination::NotInMesh(None), protocol: Protocol::Detect }
     }
 }
 
@@ -67,7 +67,8 @@ pub enum Destination {
     Service(ServiceDestination),
     /// That pod and no other.
     Pod(Arc<Endpoint>),
-    NotInMesh,
+    /// What may be called there; none: anything.
+    NotInMesh(Option<Arc<Egress>>),
 }
 
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use super::model::{
     Breaker, Destination, DstLabels, Endpoint, Inbound, Outbound, Protocol, RetryBudget, ServiceDestination,
     ServicePort,
 };
-use crate::policy::{self, Access};
+use crate::policy::{self, Access, Egress};
 use crate::route::Table;
 
 mod routes;
@@ -100,7 +100,9 @@ pub fn outbound(message: api::Outbound) -> Option<Outbound> {
     let destination = match message.destination? {
         Kind::Service(service) => Destination::Service(service_destination(service)?),
         Kind::Pod(pod) => Destination::Pod(Arc::new(endpoint(pod, "", &mut Interner::default())?)),
-        Kind::NotInMesh(_) => Destination::NotInMesh,
+        Kind::NotInMesh(message) => {
+            Destination::NotInMesh(message.egress.as_ref().map(|egress| Arc::new(Egress::new(egress))))
+        }
     };
     Some(Outbound { destination, protocol: decode_protocol(message.protocol) })
 }

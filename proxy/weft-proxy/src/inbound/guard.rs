@@ -13,6 +13,7 @@ use crate::denial::{Denial, Mode};
 use crate::discovery::Inbound;
 use crate::error::{Code, Error};
 use crate::policy::{Access, Call, Caller, Decision};
+use crate::tap::Direction;
 use crate::worker::Worker;
 
 pub struct Guard {
@@ -58,16 +59,15 @@ impl Guard {
         Ok(audited)
     }
 
-    /// Whether a connection that is not HTTP may go on.
-    pub fn admit(&self, bytes: Call<'_>) -> Result<(), Error> {
+    /// Whether a connection may go on.
+    pub fn admit(&self, call: Call<'_>) -> Result<(), Error> {
         let Some(access) = self.access() else { return Ok(()) };
-        self.judge(&access, bytes).map(|_| ())
+        self.judge(&access, call).map(|_| ())
     }
 
     /// The same, and nobody is told.
-    pub fn allows(&self, bytes: Call<'_>) -> bool {
-        let denies =
-            |access: Arc<Access>| matches!(access.decide(&self.caller(), bytes), Decision::Denied(_));
+    pub fn allows(&self, call: Call<'_>) -> bool {
+        let denies = |access: Arc<Access>| matches!(access.decide(&self.caller(), call), Decision::Denied(_));
         !self.access().is_some_and(denies)
     }
 
@@ -78,8 +78,9 @@ impl Guard {
             if updates.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
-            let access = updates.borrow_and_update().access.clone();
-            if let Some(Err(error)) = access.map(|access| self.judge(&access, call)) {
+            if !self.allows(call)
+                && let Err(error) = self.admit(call)
+            {
                 return error;
             }
         }
@@ -95,10 +96,16 @@ impl Guard {
             Decision::Told(verdict) => (verdict, Mode::Audit),
             Decision::Denied(verdict) => (verdict, Mode::Enforce),
         };
+        let of = if verdict.default { "the default of " } else { "" };
         let denial = Denial {
             mode,
-            verdict,
-            call,
+            by: verdict.by,
+            error: Error::new(Code::Denied, format!("denied by {of}{}", verdict.by)),
+            request: match call {
+                Call::Request { method, path } => Some((method, path)),
+                Call::Bytes { .. } => None,
+            },
+            direction: Direction::Inbound,
             identity: self.identity.as_ref(),
             source: self.source,
             destination: self.destination,
@@ -106,7 +113,7 @@ impl Guard {
         denial.tell(&self.worker.shared);
         match mode {
             Mode::Audit => Ok(Some(verdict.by.clone())),
-            Mode::Enforce => Err(denial.error()),
+            Mode::Enforce => Err(denial.error),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the proxy counts: a handle is looked up once for a route and an endpoint, then counting is an addition.
 
+mod egress;
 mod handles;
 mod known;
 mod labels;
@@ -57,6 +58,7 @@ pub struct Metrics {
     discovery_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     services: service::Services,
     policies: policy::Policies,
+    egress: egress::Egress,
     known: Known<Routed, Series>,
 }
 
@@ -69,6 +71,7 @@ impl Default for Metrics {
         let mut metrics = Self {
             services: service::Services::new(&mut registry),
             policies: policy::Policies::new(&mut registry),
+            egress: egress::Egress::new(&mut registry),
             registry,
             requests: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
@@ -174,6 +177,11 @@ impl Metrics {
         self.policies.limited(policy, identity);
     }
 
+    /// Something leaves the mesh, or would; `verdict`: `allow`, `audit` or `enforce`.
+    pub fn egress(&self, destination: &str, verdict: &'static str) {
+        self.egress.count(destination, verdict);
+    }
+
     /// The labels to use: those asked for, or `overflow` once there are too many.
     fn admit(&self, peer: &Peer, route: &str) -> (Routed, Option<Arc<Series>>) {
         let routed = Routed { peer: peer.clone(), route: route.to_owned() };
@@ -199,6 +207,7 @@ impl Metrics {
         }
         self.services.expire(now);
         self.policies.expire(now);
+        self.egress.expire(now);
     }
 
     /// The text that Prometheus scrapes (OpenMetrics).
@@ -278,6 +287,7 @@ mod tests {
         metrics.retries(&DstLabels::default(), "home").count(Retry::Success);
         metrics.denied("shop/menu", "enforce", Some("spiffe://x"));
         metrics.limited("shop/menu", None);
+        metrics.egress("example.com", "allow");
         drop((handles.1.open(), handles));
         metrics.expire(now);
         assert!(metrics.render(Control::default()).contains("weft_requests_total{"));

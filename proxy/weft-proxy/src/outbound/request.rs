@@ -3,12 +3,15 @@
 use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
 use tokio::time::sleep;
 
 use super::attempts::{attempts, in_time, sooner, towards};
+use super::egress::Exit;
 use super::{MAX_ATTEMPTS, next, no_endpoints, pause};
 use crate::balance::node::Node;
 use crate::connect;
@@ -36,11 +39,27 @@ pub struct Conn {
     pub vigil: Rc<Vigil>,
 }
 
+impl Conn {
+    /// Whether the request may leave the mesh, if it does.
+    fn leave(&self, plan: &Plan, head: &Parts) -> Result<Option<Arc<str>>, Error> {
+        let Some(rules) = &plan.exit else { return Ok(None) };
+        let (shared, source) = (&self.worker.shared, self.source);
+        Exit { rules: rules.as_ref(), shared, source, dst: self.target.dst }.request(head)
+    }
+}
+
 /// The response to one request, whatever happens.
 pub async fn answer(conn: Rc<Conn>, request: Request<Received>) -> Result<Response<Body>, BoxError> {
     let plan = conn.target.plan(&conn.worker).await;
     let (mut head, incoming) = request.into_parts();
     let chosen = plan.choose(&head, &conn.worker.lots);
+    let audited = match conn.leave(&plan, &head) {
+        Ok(audited) => audited,
+        Err(error) => {
+            let subject = nowhere(&conn, &plan, &chosen);
+            return Ok(forward::fail(&error, Record::begin(conn.worker.clone(), subject, head, None)));
+        }
+    };
     if headers::is_upgrade(&head) {
         return Ok(Box::pin(answer_upgrade(&conn, &plan, chosen, Request::from_parts(head, incoming))).await);
     }
@@ -50,6 +69,7 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Received>) -> Result<Respon
     let source = (!incoming.is_end_stream()).then(|| Source::new(incoming, true));
     let subject = nowhere(&conn, &plan, &chosen);
     let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), source);
+    record.audited = audited;
     record.busy = Some(Busy::new(&conn.vigil));
     record.classes = chosen.rule.and_then(|rule| rule.classes.clone());
     let upstream = match chosen.backend {

@@ -4,6 +4,7 @@
 mod access;
 mod calls;
 mod clients;
+mod egress;
 mod limit;
 mod path;
 mod table;
@@ -11,6 +12,7 @@ mod table;
 pub use access::{Access, Decision};
 pub use calls::Call;
 pub use clients::Caller;
+pub use egress::{Egress, host};
 pub use limit::{Known, Spent};
 pub use table::{Table, Verdict};
 

@@ -23,6 +23,7 @@ use crate::discovery::{
 };
 use crate::error::{Code, Error};
 use crate::metrics::{Metrics, Peer, Requests, Retries, Tls};
+use crate::policy::Egress;
 use crate::worker::Worker;
 
 pub struct Plan {
@@ -30,6 +31,8 @@ pub struct Plan {
     /// Labels for requests that reach no endpoint.
     pub dst: Arc<DstLabels>,
     table: Arc<Table>,
+    /// It leads out of the mesh; with what may be called there, unless that is anything.
+    pub exit: Option<Option<Arc<Egress>>>,
     /// By the table's numbers.
     rules: Vec<Rule>,
     /// For requests that no rule matches.
@@ -132,10 +135,11 @@ impl Plan {
                 Self::of_service(worker, service, outbound.protocol, budget).await
             }
             Destination::Pod(endpoint) => Ok(Self::of_one(worker, endpoint.clone(), outbound.protocol)),
-            Destination::NotInMesh => {
+            Destination::NotInMesh(egress) => {
                 let labels = Arc::new(DstLabels::default());
                 let endpoint = Endpoint { addr: dst, weight: 1, identity: None, zone: "".into(), labels };
-                Ok(Self::of_one(worker, Arc::new(endpoint), outbound.protocol))
+                let exit = Some(egress.clone());
+                Ok(Self { exit, ..Self::of_one(worker, Arc::new(endpoint), outbound.protocol) })
             }
         }
     }
@@ -173,6 +177,7 @@ impl Plan {
             own,
             balancers: balancers.into_values().collect(),
             budget,
+            exit: None,
             unreached: OnceCell::new(),
             dst: Arc::new(dst),
         })
@@ -194,6 +199,7 @@ impl Plan {
             own,
             balancers: vec![balancer],
             budget: None,
+            exit: None,
             unreached: OnceCell::new(),
         }
     }

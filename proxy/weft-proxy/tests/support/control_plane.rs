@@ -166,13 +166,20 @@ impl FakeDestination {
     }
 }
 
-/// Of an own port there is always an answer: here, that nothing is declared.
+/// Of an own port, and of what lies outside, there is always an answer: here, that nothing is declared.
 fn undeclared(target: api::Target) -> Option<api::Update> {
-    matches!(target.kind, Some(api::target::Kind::Inbound(_))).then(|| api::Update {
-        target: Some(target),
-        version: "undeclared".into(),
-        state: Some(api::update::State::Inbound(api::Inbound::default())),
-    })
+    use api::outbound::Destination::NotInMesh;
+    use api::target::Kind;
+    use api::update::State;
+    let state = match target.kind.as_ref()? {
+        Kind::Inbound(_) => State::Inbound(api::Inbound::default()),
+        Kind::Outbound(address) if address.ip == [0; 4] => State::Outbound(api::Outbound {
+            destination: Some(NotInMesh(api::NotInMesh::default())),
+            ..Default::default()
+        }),
+        _ => return None,
+    };
+    Some(api::Update { target: Some(target), version: "undeclared".into(), state: Some(state) })
 }
 
 #[tonic::async_trait]

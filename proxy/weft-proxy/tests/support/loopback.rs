@@ -122,6 +122,16 @@ impl Mesh {
         service
     }
 
+    /// What may be called outside the mesh.
+    pub fn egress(&self, egress: Option<api::Egress>) {
+        let outbound = api::Outbound {
+            destination: Some(api::outbound::Destination::NotInMesh(api::NotInMesh { egress })),
+            ..Default::default()
+        };
+        let outside = Target::Outbound(address("0.0.0.0:1".parse().unwrap()));
+        self.put(outside, State::Outbound(outbound));
+    }
+
     /// What holds for a port of whatever pod has it.
     pub fn inbound(&self, port: u16, inbound: api::Inbound) {
         self.put(Target::Inbound(port.into()), State::Inbound(inbound));

@@ -1,0 +1,139 @@
+//! What leaves the mesh: counted by host or address, and refused where a policy does not let it.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use support::http::{full, http1, http2, mirror, serve};
+use support::loopback::{Mesh, Pod};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use weft_api::discovery as api;
+use weft_proxy::identity::ALPN_H2;
+use weft_proxy::identity::testing::spiffe;
+
+/// A pod, and a server outside the mesh that it dials.
+async fn pod(mesh: &Mesh, egress: Option<api::Egress>) -> (Pod, TcpListener, SocketAddr) {
+    mesh.egress(egress);
+    let web = mesh.pod(2, "web");
+    let server = TcpListener::bind("127.0.0.9:0").await.unwrap();
+    let dst = server.local_addr().unwrap();
+    web.dial(dst);
+    // Who has never heard of the control plane lets everything out; such pods are not ready.
+    while !web.shared.discovery.is_connected() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    (web, server, dst)
+}
+
+fn egress(hosts: &[&str], networks: Vec<api::Network>) -> api::Egress {
+    let hosts = hosts.iter().map(ToString::to_string).collect();
+    api::Egress { name: "policy shop/egress".into(), hosts, networks, audit: false }
+}
+
+/// Says again what it hears.
+fn echo(server: TcpListener) {
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = server.accept().await.unwrap();
+            tokio::spawn(async move {
+                let (mut from, mut to) = stream.split();
+                let _ = tokio::io::copy(&mut from, &mut to).await;
+            });
+        }
+    });
+}
+
+/// The beginning of a TLS connection to `host`.
+fn hello(pod: &Pod, host: &'static str) -> Vec<u8> {
+    let config = pod.shared.identity.client_config(&spiffe("shop", "web"), ALPN_H2).unwrap();
+    let mut client = rustls::ClientConnection::new(config, host.try_into().unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+/// Whether the server has heard `words`.
+async fn arrives(client: &mut TcpStream, words: &[u8]) -> bool {
+    client.write_all(words).await.unwrap();
+    let mut heard = vec![0; words.len()];
+    client.read_exact(&mut heard).await.is_ok_and(|_| heard == words)
+}
+
+async fn status(pod: &Pod, host: &str) -> (StatusCode, String) {
+    let request = Request::get("/").header("host", host).body(full("")).unwrap();
+    let response = http1(pod.connect().await).await.send_request(request).await.unwrap();
+    let error = response.headers().get("weft-error").map_or("", |v| v.to_str().unwrap()).to_owned();
+    (response.status(), error)
+}
+
+/// Without a policy all goes on, and is counted: requests and TLS by host, the rest by address.
+#[tokio::test]
+async fn what_leaves_is_counted() {
+    let mesh = Mesh::start();
+    let (web, server, dst) = pod(&mesh, None).await;
+    echo(server);
+    assert!(arrives(&mut web.connect().await, b"*1\r\n").await);
+    assert!(arrives(&mut web.connect().await, &hello(&web, "TLS.example.com")).await);
+    let server = TcpListener::bind("127.0.0.9:0").await.unwrap();
+    web.dial(server.local_addr().unwrap());
+    serve(server, false, mirror);
+    assert_eq!(StatusCode::OK, status(&web, "Api.example.com:8080").await.0);
+    for destination in [&dst.to_string()[..], "tls.example.com", "api.example.com"] {
+        let destination = format!("destination=\"{destination}\"");
+        web.expect("weft_egress_total", &[&destination, "verdict=\"allow\""], 1.0).await;
+    }
+}
+
+/// A policy lets pass what it names, and nothing else: clients hear code and policy, or their connection is reset.
+#[tokio::test]
+async fn only_what_is_named_may_be_called() {
+    let mesh = Mesh::start();
+    let (web, server, _) = pod(&mesh, Some(egress(&["api.example.com", "*.example.org"], vec![]))).await;
+    serve(server, false, mirror);
+    assert_eq!(StatusCode::OK, status(&web, "api.example.com").await.0);
+    let refused = "E117 evil.example is not allowed by policy shop/egress".to_owned();
+    assert_eq!((StatusCode::FORBIDDEN, refused), status(&web, "evil.example").await);
+    let mut client = http2(web.connect().await).await;
+    let grpc = Request::post("http://evil.example/x").header("content-type", "application/grpc");
+    let response = client.send_request(grpc.body(full("")).unwrap()).await.unwrap();
+    assert_eq!("7", response.headers()["grpc-status"]);
+    let server = TcpListener::bind("127.0.0.9:0").await.unwrap();
+    web.dial(server.local_addr().unwrap());
+    echo(server);
+    assert!(arrives(&mut web.connect().await, &hello(&web, "a.example.org")).await);
+    assert!(!arrives(&mut web.connect().await, &hello(&web, "evil.example")).await);
+    assert!(!arrives(&mut web.connect().await, b"*1\r\n").await);
+    let denied = ["policy=\"policy shop/egress\"", "mode=\"enforce\""];
+    web.expect("weft_policy_denied_total", &denied, 4.0).await;
+    web.expect("weft_egress_total", &["destination=\"evil.example\"", "verdict=\"enforce\""], 3.0).await;
+    web.expect("weft_proxy_errors_total", &["E117"], 4.0).await;
+}
+
+/// An address that is named may be called whatever is said there, by a client that is silent too.
+#[tokio::test]
+async fn addresses_need_no_host() {
+    let mesh = Mesh::start();
+    let network = api::Network { ip: vec![127, 0, 0, 9], prefix_length: 32, ports: vec![] };
+    let (web, server, _) = pod(&mesh, Some(egress(&[], vec![network]))).await;
+    tokio::spawn(async move {
+        let (mut stream, _) = server.accept().await.unwrap();
+        stream.write_all(b"220 ready\r\n").await.unwrap();
+    });
+    let mut greeting = String::new();
+    web.connect().await.read_to_string(&mut greeting).await.unwrap();
+    assert_eq!("220 ready\r\n", greeting);
+}
+
+/// A policy in audit is told, and lets pass.
+#[tokio::test]
+async fn audits_let_pass() {
+    let mesh = Mesh::start();
+    let (web, server, _) = pod(&mesh, Some(api::Egress { audit: true, ..egress(&[], vec![]) })).await;
+    serve(server, false, mirror);
+    assert_eq!(StatusCode::OK, status(&web, "api.example.com").await.0);
+    web.expect("weft_policy_denied_total", &["mode=\"audit\""], 1.0).await;
+    web.expect("weft_egress_total", &["verdict=\"audit\""], 1.0).await;
+}
