@@ -136,6 +136,18 @@ def test_rate_limits_are_each_client_s_own(lab: Lab) -> None:
     assert limited["status"] == 200 or int(limited["retry"]) >= 1
 
 
+def test_what_leaves_the_mesh_is_a_list(lab: Lab) -> None:
+    """An address outside the mesh is refused beyond the namespace's list, and reached when it is on it."""
+    api = {"host": lab.node, "port": 6443, "path": "/"}
+    assert lab.get("cart", **api)["status"] == 400, "the API server answers plain HTTP with 400"
+    lab.hold(policy("closed", egress={"allow": [{"host": "example.com"}]}))
+    eventually(lambda: lab.get("cart", **api)["error"].startswith("E117 "), 5)
+    lab.hold(policy("open", egress={"allow": [{"cidr": f"{lab.node}/32", "ports": [6443]}]}))
+    eventually(lambda: lab.get("cart", **api)["status"] == 400, 5)
+    assert lab.get("cart")["status"] == 200
+    lab.hold()
+
+
 def test_a_broken_policy_is_refused_with_every_fault(lab: Lab) -> None:
     """At admission, by field, with what was meant."""
     broken = policy("broken", rules=[{"from": [{"cidr": "10.1.2.3/8"}], "to": [{"paths": ["/menu/*"]}]}])
