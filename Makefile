@@ -20,15 +20,11 @@ demo: ## From nothing to a meshed demo application with live numbers; prints URL
 demo-down: ## Stop all of it: demo, forwards, cluster
 	@tests/cluster/demo down
 
-# Two at a time, and other people's crates built once for every clone.
-test: export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(cache)/cargo)
-test: export CARGO_INCREMENTAL := 0
 test: ## Everything that CI runs; the integration suite on a cluster (CLUSTER=kind|local|given)
 	@$(MAKE) tools
 	@$(MAKE) -j2 -O lint types
 	@$(MAKE) gen-check
 	@$(MAKE) -j2 -O test-proxy test-unit test-dashboard chart-test
-	@cd proxy && cargo clean -q --locked -p weft-proxy -p weft-init -p weft-api
 	@$(MAKE) integration
 
 help: ## This list

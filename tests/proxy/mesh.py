@@ -26,8 +26,7 @@ from weft_pki.keys import key_pem, new_key
 __all__ = ["MESHED", "NODE", "SERVER_POD", "UNMESHED", "Mesh", "Pod", "eventually", "listens"]
 
 ROOT = Path(__file__).parents[2]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "proxy/target"))
-PROXY = Path(os.environ.get("WEFT_PROXY_BIN", TARGET / "debug"))
+PROXY = Path(os.environ.get("WEFT_PROXY_BIN", ROOT / "proxy/target/debug"))
 """Folder of weft-proxy and weft-proxy-init."""
 CACHE = Path(os.environ.get("WEFT_CACHE", Path.home() / ".cache/weft"))
 TOOLS = Path(os.environ.get("WEFT_PROXY_TOOLS", CACHE / "proxy-tools"))
