@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lab import IMAGE, kubectl
+from lab import IMAGE, eventually, get, kubectl
 
 
 def job(name: str, rate: int, count: int, **env: str) -> dict[str, Any]:
@@ -32,6 +32,7 @@ def running(name: str, rate: int, count: int, **env: str) -> Iterator[None]:
     """The Job, started; deleted at the end."""
     kubectl("apply", "-f", "-", stdin=json.dumps(job(name, rate, count, **env)))
     try:
+        eventually(lambda: get("pods", "-n", "teahouse", "-l", f"job-name={name}")["items"])
         kubectl("-n", "teahouse", "wait", "pod", "-l", f"job-name={name}", "--for=condition=Ready", "--timeout=60s")
         yield
     finally:
