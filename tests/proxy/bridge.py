@@ -4,41 +4,27 @@ import socket
 import threading
 from contextlib import suppress
 
+from listener import Listener
 from mesh import Mesh
 
 
-class Bridge:
+class Bridge(Listener):
     """Use as a context manager; clients on the node connect to 127.0.0.1:`port`."""
 
     def __init__(self, mesh: Mesh, port: int, to: int) -> None:
+        super().__init__(mesh.node, port)
         self.mesh = mesh
         self.port = port
         self.to = to
-        self.listener = mesh.node.listen(port)
 
-    def __enter__(self) -> None:
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __exit__(self, *_: object) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self.listener.accept()
-                far = self.mesh.peer(self.to)
-                far.settimeout(None)
-                threading.Thread(target=_join, args=(near, far), daemon=True).start()
-
-
-def _join(near: socket.socket, far: socket.socket) -> None:
-    """Until one side ends; then both do, as HTTP/2 knows no half-closed connections."""
-    with near, far:
-        back = threading.Thread(target=_carry, args=(far, near), daemon=True)
-        back.start()
-        _carry(near, far)
-        back.join()
+    def serve(self, sock: socket.socket) -> None:
+        """Joins it with one to the server's pod until a side ends; then both do, as HTTP/2 has no half-closed."""
+        with self.mesh.peer(self.to) as far:
+            far.settimeout(None)
+            back = threading.Thread(target=_carry, args=(far, sock), daemon=True)
+            back.start()
+            _carry(sock, far)
+            back.join()
 
 
 def _carry(source: socket.socket, sink: socket.socket) -> None:

@@ -108,9 +108,11 @@ class Http2:
         return answered()
 
     def close(self) -> None:
-        """Hangs up."""
+        """Hangs up; the reader ends first, or it would read the next connection that gets this descriptor."""
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
+        if self.reader.is_alive():
+            self.reader.join()
         self.sock.close()
 
     def _read(self) -> None:

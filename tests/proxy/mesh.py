@@ -110,6 +110,7 @@ class Mesh:
         self.folder = Path(self.stack.enter_context(TemporaryDirectory(prefix="weft-mesh-")))
         self.folder.chmod(0o755)  # the proxies are no root and read their token and bundle here
         self.authority = self._certificates()
+        self.peer_tls = self._peer_tls()
         self.node, client, server = (self._namespace(role) for role in ("n", "c", "s"))
         subprocess.run(self.node.argv(["sysctl", "-qw", "net.ipv4.ip_forward=1"]), check=True)
         wire(self.node, client, 1)
@@ -133,8 +134,12 @@ class Mesh:
         self.stack.callback(namespace.close)
         return namespace
 
-    def tls(self, alpn: str) -> ssl.SSLContext:
-        """What a meshed peer, shop/caller, speaks: mesh TLS with a certificate of its own."""
+    def peer(self, port: int) -> ssl.SSLSocket:
+        """A connection of a meshed peer, shop/caller, to a port of the server's pod."""
+        return self.peer_tls.wrap_socket(self.node.connect((SERVER_POD, port)), server_hostname="weft.internal")
+
+    def _peer_tls(self) -> ssl.SSLContext:
+        """Mesh TLS with a certificate of its own."""
         key = new_key()
         leaf = workload_leaf(
             self.authority, key.public_key(), spiffe("shop", "caller"), datetime.now(UTC), timedelta(1)
@@ -145,12 +150,8 @@ class Mesh:
         context.check_hostname = False  # a SPIFFE ID is verified, no host name
         context.load_verify_locations(self.folder / "ca.crt")
         context.load_cert_chain(pem)
-        context.set_alpn_protocols([alpn])
+        context.set_alpn_protocols(["weft-h2"])
         return context
-
-    def peer(self, port: int, alpn: str = "weft-h2") -> ssl.SSLSocket:
-        """A connection of a meshed peer to a port of the server's pod."""
-        return self.tls(alpn).wrap_socket(self.node.connect((SERVER_POD, port)), server_hostname="weft.internal")
 
     def _certificates(self) -> Authority:
         now = datetime.now(UTC)

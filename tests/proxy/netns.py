@@ -41,7 +41,7 @@ class Namespace:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """This thread is inside; sockets made here stay inside wherever they are used."""
-        home = os.open("/proc/self/ns/net", os.O_RDONLY)
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         there = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
         try:
             _setns(there)

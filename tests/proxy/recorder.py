@@ -2,11 +2,10 @@
 
 import re
 import socket
-import threading
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
+from listener import Listener
 from netns import Namespace
 
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -32,30 +31,17 @@ class Message:
         return self.line.split(b" ")[1].decode()
 
 
-class Recorder:
+class Recorder(Listener):
     """Listens on a port of a namespace; use as a context manager."""
 
     def __init__(self, namespace: Namespace, port: int) -> None:
-        self.listener = namespace.listen(port)
+        super().__init__(namespace, port)
         self.messages: list[Message] = []
         self.faults: list[str] = []
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                sock, _ = self.listener.accept()
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock: socket.socket) -> None:
-        with sock, suppress(OSError), sock.makefile("rb") as stream:
+    def serve(self, sock: socket.socket) -> None:
+        """Every request that it carries."""
+        with sock.makefile("rb") as stream:
             try:
                 while message := read(stream):
                     self.messages.append(message)

@@ -197,8 +197,10 @@ def test_http2_to_http1(mesh: Mesh) -> None:
             client.send(DataFrame(1, body, flags=["END_STREAM"]).serialize())
             eventually("an answer", lambda c=client: c.statuses() or c.resets() or c.closed.is_set(), PATIENCE)
             seen = [(message.target.removeprefix("http://web.shop"), message.body) for message in recorder.messages]
-            # A head may be there before its body proves it wrong; then the stream is reset.
-            right = [[("/", body)]] if client.statuses().get(1) == "200" else [[], [("/", b"")]]
+            # A head may be there before its body proves it wrong; the stream is reset then, but a head that announced
+            # no body may have been answered already.
+            answered = client.statuses().get(1) == "200" and ("content-length", "0") not in fields
+            right = [[("/", body)]] if answered else [[], [("/", b"")]]
             if recorder.faults or seen not in right:
                 wrong[name] = (client.statuses(), client.resets(), client.goaway(), seen, list(recorder.faults))
             client.close()

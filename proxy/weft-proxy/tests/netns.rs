@@ -30,19 +30,23 @@ fn mesh_with(change: impl FnOnce(&support::control_plane::ControlPlane)) -> Opti
     }
 }
 
+/// Every protocol arrives as it was sent.
+fn answers_all(mesh: &Cluster, to: impl Fn(u16) -> SocketAddr) {
+    let (http1, http2, grpc, echo, greeter) = (to(HTTP1), to(HTTP2), to(GRPC), to(ECHO), to(GREETER));
+    assert_eq!((MARKER.to_owned(), "HTTP/1.1".to_owned()), mesh.call(clients::http1(http1, MARKER)));
+    assert_eq!((MARKER.to_owned(), "HTTP/2.0".to_owned()), mesh.call(clients::http2(http2, MARKER)));
+    assert_eq!("Unauthenticated token refused", mesh.call(clients::grpc(grpc, MARKER)));
+    assert_eq!(MARKER, mesh.call(clients::tcp(echo, MARKER)));
+    assert_eq!(GREETING, mesh.call(clients::greeting(greeter, GREETING.len())));
+}
+
 /// Every protocol, by IPv4 and IPv6, arrives as it was sent, and a capture between the pods shows none of it.
 #[test]
 fn all_that_passes_between_two_pods_is_encrypted() {
     let Some(mesh) = mesh() else { return };
     let capture = Capture::start(&mesh.net.node);
     for family in [0, 1] {
-        let to = |port| service(port)[family];
-        let (http1, http2, grpc, echo, greeter) = (to(HTTP1), to(HTTP2), to(GRPC), to(ECHO), to(GREETER));
-        assert_eq!((MARKER.to_owned(), "HTTP/1.1".to_owned()), mesh.call(clients::http1(http1, MARKER)));
-        assert_eq!((MARKER.to_owned(), "HTTP/2.0".to_owned()), mesh.call(clients::http2(http2, MARKER)));
-        assert_eq!("Unauthenticated token refused", mesh.call(clients::grpc(grpc, MARKER)));
-        assert_eq!(MARKER, mesh.call(clients::tcp(echo, MARKER)));
-        assert_eq!(GREETING, mesh.call(clients::greeting(greeter, GREETING.len())));
+        answers_all(&mesh, |port| service(port)[family]);
     }
     let packets = capture.finish();
     assert!(packets.len() > 50, "the capture saw {} packets", packets.len());
@@ -106,13 +110,7 @@ fn traffic_goes_on_without_the_control_plane() {
 #[test]
 fn servers_outside_the_mesh_are_reached() {
     let Some(mesh) = mesh() else { return };
-    let to = |port| SocketAddr::new(OUTSIDE.parse().unwrap(), port);
-    let (http1, http2, grpc, echo, greeter) = (to(HTTP1), to(HTTP2), to(GRPC), to(ECHO), to(GREETER));
-    assert_eq!((MARKER.to_owned(), "HTTP/1.1".to_owned()), mesh.call(clients::http1(http1, MARKER)));
-    assert_eq!((MARKER.to_owned(), "HTTP/2.0".to_owned()), mesh.call(clients::http2(http2, MARKER)));
-    assert_eq!("Unauthenticated token refused", mesh.call(clients::grpc(grpc, MARKER)));
-    assert_eq!(MARKER, mesh.call(clients::tcp(echo, MARKER)));
-    assert_eq!(GREETING, mesh.call(clients::greeting(greeter, GREETING.len())));
+    answers_all(&mesh, |port| SocketAddr::new(OUTSIDE.parse().unwrap(), port));
     let requests =
         mesh.client.metric(&["weft_requests_total{", "tls=\"no_identity\"", "dst_service=\"legacy\""]);
     assert!(requests > 0.0);
