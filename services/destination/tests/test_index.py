@@ -1,15 +1,17 @@
 """The index answers from facts alone, whatever the order in which they came."""
 
+from operator import attrgetter
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from weft_destination import model
+from weft_destination.gateway import model as gateway
 from weft_destination.index import Index
 from weft_destination.model import EndpointsTarget, InboundTarget, OutboundTarget, Ports, Protocol
 from weft_destination.policy import model as policy
 from weft_destination.policy.read import read_policy
-from weft_destination.route import RetryBudget, Route
+from weft_destination.route import Match, Path, RetryBudget, Route
 
 WEB = ("ns", "web")
 VIP = bytes([10, 96, 0, 1])
@@ -164,6 +166,13 @@ def test_equal_facts_change_nothing() -> None:
     assert index.take_changed() == set()
 
 
+def attached(*paths: str) -> gateway.Route:
+    """HTTPRoute `r` of Service `web`, with a rule for these paths."""
+    matches = tuple(gateway.RankedMatch((0,), Match(Path.EXACT, path)) for path in paths)
+    rules = (gateway.Rule("r/0", matches),)
+    return gateway.Route("HTTPRoute", "ns", "r", "2026", 1, (gateway.Parent(*WEB),), rules)
+
+
 ANYONE = {"rules": [{"from": [{"anyone": True}]}]}
 SELECTED = policy.Pod(frozenset({("app", "web")}), (("http", 8080),))
 SELECTING = policy.Service(frozenset({("app", "web")}), ("http",))
@@ -182,6 +191,7 @@ FACTS: dict[str, list[Any]] = {
         read_policy(("ns", "c"), {"egress": {"allow": []}}, "cluster.local"),
         read_policy(("ns", "d"), {}, "cluster.local"),
     ],
+    "gateway.http_routes": [attached("/a"), attached("/a", "/b")],
     "namespaces": [policy.Namespace("ns", ""), policy.Namespace("ns", "deny"), policy.Namespace("x", "deny")],
 }
 TARGETS: list[model.Target] = [
@@ -205,7 +215,7 @@ histories = st.lists(changes, max_size=30)
 
 def play(index: Index, kind: str, verb: str, value: Any) -> None:
     """One change."""
-    getattr(getattr(index, kind), verb)(value)
+    getattr(attrgetter(kind)(index), verb)(value)
 
 
 @given(histories)
@@ -216,7 +226,7 @@ def test_any_history_ends_like_its_final_facts(history: list[tuple[str, tuple[st
         play(index, kind, verb, value)
     fresh = Index()
     for kind in sorted(FACTS, reverse=True):
-        play(fresh, kind, "reset", list(getattr(index, kind).rows.values()))
+        play(fresh, kind, "reset", list(attrgetter(kind)(index).rows.values()))
     assert [index.answer(target) for target in TARGETS] == [fresh.answer(target) for target in TARGETS]
 
 

@@ -25,6 +25,7 @@ from weft_destination.policy.model import (
     Pod,
     Policy,
     Probe,
+    RouteCalls,
     Rule,
     Service,
     Target,
@@ -47,11 +48,13 @@ MENU = Pod(
 )
 
 
-def state(*policies: Policy, default: str = "anyone", routes: dict[str, tuple[Call, ...]] | None = None) -> Policies:
+ROUTES = {"list": RouteCalls(LIST)}
+
+
+def state(*policies: Policy, default: str = "anyone") -> Policies:
     """Namespace shop with Service `menu`, its route `list`, and these policies."""
-    known = {"list": LIST} if routes is None else routes
     service = Service(frozenset({("app", "menu")}), ("http", RAW))
-    found = Policies({("shop", "menu"): service}.get, lambda _, name: known.get(name))
+    found = Policies({("shop", "menu"): service}.get, lambda _, name: ROUTES.get(name, RouteCalls(fault="no route")))
     if default != "anyone":
         found.set_default("shop", default)
     for policy in policies:
@@ -88,7 +91,8 @@ def identity(client: str) -> str:
 def test_the_truth_table_holds(row: Row) -> None:
     """What docs/access.md promises is what the compiled table says."""
     policies = [read_policy(("shop", p["metadata"]["name"]), p["spec"], "cluster.local") for p in row.policies]
-    access = state(*policies, default=row.default).access("shop", MENU, RAW if row.raw else HTTP)
+    pod = replace(MENU, default=row.own_default, workload="deployment/menu")
+    access = state(*policies, default=row.default).access("shop", pod, RAW if row.raw else HTTP)
 
     verdicts = judge(access, Attempt(identity(row.client), b"", row.method, row.path, opaque=row.raw))
 
@@ -264,7 +268,7 @@ def test_a_mesh_without_policies_has_no_tables() -> None:
 
 def test_the_nearest_default_counts() -> None:
     """Pod before namespace before cluster; what is no default counts as none."""
-    found = Policies(lambda _: None, lambda *_: None, default="deny")
+    found = Policies(lambda _: None, lambda *_: RouteCalls(), default="deny")
     names = [found.base("shop", Pod()).name]
     found.set_default("shop", "authenticated")
     names.append(found.base("shop", Pod()).name)
@@ -446,7 +450,7 @@ def stated(found: Policies, one: Policy) -> Status:
         ),
         (
             {"target": {"service": {"name": "menu", "route": "lisst"}}},
-            Status(2, unresolved=("NoRoute", "no route 'lisst' of Service menu that says method and path alone")),
+            Status(2, unresolved=("NoRoute", "no route")),
         ),
         (
             {"target": SHOP, "ports": ["grpc"]},
@@ -455,6 +459,10 @@ def stated(found: Policies, one: Policy) -> Status:
         (
             {"target": SHOP, "rules": [{"from": [{"serviceAccount": {"name": "crat"}}]}]},
             Status(2, unresolved=("UnknownAccount", "no pod runs as shop/crat (did you mean shop/cart?)")),
+        ),
+        (
+            {"target": SHOP, "rules": [{"from": [{"namespace": "shop"}, {"namespace": "shp"}]}]},
+            Status(2, unresolved=("UnknownNamespace", "no pod runs in namespace shp (did you mean shop?)")),
         ),
         ({"rules": []}, Status(0, "spec.rules is empty")),
     ],

@@ -26,6 +26,9 @@ class Row:
 
     text: str
     default: str
+    """Of the namespace."""
+    own_default: str
+    """Of the pod; empty for none."""
     policies: tuple[Json, ...]
     client: str
     """An account of `shop`, NAMESPACE/ACCOUNT, or "nobody"."""
@@ -49,7 +52,8 @@ def rows(page: Path) -> Iterator[Row]:
 
 
 def _row(line: str, cells: list[str]) -> Row:
-    default, policies, call, verdict, by = cells
+    defaults, policies, call, verdict, by = cells
+    default, _, own_default = defaults.partition(", pod ")
     found = _CALL.fullmatch(call)
     if not found:
         raise ValueError(f"no call: {call}")
@@ -57,6 +61,7 @@ def _row(line: str, cells: list[str]) -> Row:
     return Row(
         line,
         default,
+        own_default,
         tuple(objects),
         found[1],
         found[3] or "",

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from weft_destination import model
 from weft_destination.gateway.store import Gateway
 from weft_destination.model import Dependency, Key, on_address, on_pod, on_policies, on_service, plain_ip
-from weft_destination.policy.model import Call, Namespace, Policy, Service
-from weft_destination.policy.state import Policies, route_calls
+from weft_destination.policy.model import Namespace, Policy, RouteCalls, Service
+from weft_destination.policy.state import Policies
 from weft_destination.policy_reports import PolicyReports
+from weft_destination.policy_routes import of_profile, of_rule, route_calls
 from weft_destination.precedence import destination
 from weft_destination.protocols import by_number
 from weft_destination.reports import Reports
-from weft_destination.route import Match
-from weft_destination.tables import Fact, Groups, Table
+from weft_destination.tables import Groups, Table
 
 
 class Index:
@@ -27,7 +27,7 @@ class Index:
         self.slices: Table[model.Slice] = Table(self._slice_changed)
         self.pods: Table[model.Pod] = Table(self._pod_changed)
         self.profiles: Table[model.Profile] = Table(self._profile_changed)
-        self.gateway = Gateway(self.services.rows, self._touch_service_at)
+        self.gateway = Gateway(self.services.rows, self._routes_changed)
         self.policies: Table[Policy] = Table(self._policy_changed)
         self.namespaces: Table[Namespace] = Table(self._namespace_changed)
         self.access = Policies(self._service_access, self._route_calls, default_access)
@@ -150,8 +150,8 @@ class Index:
             self._touch_service(after)
         self.gateway.service_changed(before, after)
         self.reports.service_changed(before, after)
-        if (before and before.access) != (after and after.access):
-            self._touch_named(before or after)
+        if (one := after or before) and (before and before.access) != (after and after.access):
+            self._touch_named(one.key)
 
     def _touch_service(self, service: model.Service) -> None:
         self._changed.add(on_service(service.key))
@@ -201,8 +201,11 @@ class Index:
 
     def _profile_changed(self, before: model.Profile | None, after: model.Profile | None) -> None:
         for profile in filter(None, (before, after)):
-            self._touch_service_at(profile.key)
-        self._touch_named(before or after)
+            self._routes_changed(profile.key)
+
+    def _routes_changed(self, service: Key) -> None:
+        self._touch_service_at(service)
+        self._touch_named(service)
 
     # Access
 
@@ -210,13 +213,11 @@ class Index:
         service = self.services.rows.get(key)
         return service.access if service else None
 
-    def _route_calls(self, key: Key, name: str) -> tuple[Call, ...] | None:
+    def _route_calls(self, key: Key, name: str) -> RouteCalls:
         profile = self.profiles.rows.get(key)
-        route = next((route for route in profile.routes if route.name == name), None) if profile else None
-        if route is None:
-            return None
-        match = route.matches[0] if route.matches else Match()
-        return route_calls(match.method, match.value)
+        routes = [of_profile(route) for route in profile.routes] if profile else []
+        routes += [of_rule(route.name, rule) for route in self.gateway.attached(key) for rule in route.rules]
+        return route_calls(key[1], name, routes)
 
     def _policy_changed(self, before: Policy | None, after: Policy | None) -> None:
         if after:
@@ -231,11 +232,11 @@ class Index:
             self.access.set_default(namespace.name, after.default if after else "")
             self._changed.add(on_policies(namespace.name))
 
-    def _touch_named(self, fact: Fact | None) -> None:
+    def _touch_named(self, service: Key) -> None:
         """A policy's target may name this Service, or a route of it."""
-        if fact and self.access.names_services(fact.key[0]):
-            self.access.forget(fact.key[0])
-            self._changed.add(on_policies(fact.key[0]))
+        if self.access.names(service):
+            self.access.forget(service[0])
+            self._changed.add(on_policies(service[0]))
 
 
 def _endpoint(ip: bytes, port: int, pod: model.Pod, zone: str) -> model.Endpoint:

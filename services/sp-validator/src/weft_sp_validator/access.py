@@ -7,6 +7,9 @@ from weft_sp_validator.callers import MAX_PORTS, SERVICE, calls, clients, outsid
 from weft_sp_validator.rules import Fault, choice, each, kind, number, record, text
 
 MAX_RULES = 200
+ROUTE_MAX = 507
+"""Of an HTTPRoute's name, a slash and the name of one of its rules."""
+
 CONTROL_PLANE = "weft"
 
 
@@ -50,7 +53,7 @@ def _target(path: str, value: Any) -> Iterator[Fault]:
 _TARGET = record(
     {
         "workload": record({"matchLabels": _labels}, required=["matchLabels"]),
-        "service": record({"name": SERVICE, "route": text(128)}, required=["name"]),
+        "service": record({"name": SERVICE, "route": text(ROUTE_MAX)}, required=["name"]),
     }
 )
 _RULE = record({"from": clients, "to": calls}, required=["from"])

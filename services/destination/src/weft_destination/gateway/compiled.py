@@ -62,6 +62,8 @@ class Compiled:
         self._ports = ports
         self._resolve = resolve
         held = {id(route): route for port in ports.values() for route in port.routes.values()}
+        self.routes = tuple(held.values())
+        """Those that hold a port."""
         resolved = {key: resolve(route) for key, route in held.items()}
         self._entries = {port: held.ordered(resolved) for port, held in ports.items() if held.routes}
         self._told: dict[int, tuple[Settings, tuple[ToldRoute, ...]]] = {}

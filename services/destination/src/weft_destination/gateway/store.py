@@ -41,6 +41,11 @@ class Gateway:
                 return compiled.told(port, defaults)
         return None
 
+    def attached(self, service: Key) -> tuple[Route, ...]:
+        """The routes that hold a port of a Service for everybody."""
+        group = Group(service)
+        return self._compile(group).routes if group in self._members else ()
+
     def groups(self, service: Key) -> Iterator[tuple[Group, Compiled]]:
         """All groups of clients that routes make of a Service's."""
         for group in self._groups_of.get(service, ()):

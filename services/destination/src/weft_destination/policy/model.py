@@ -80,6 +80,14 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteCalls:
+    """The requests of a Service's route; none where it has a fault: a policy cannot tell them from others."""
+
+    calls: tuple[Call, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """Clients (none: anyone) and calls (none: every request and every connection)."""
 

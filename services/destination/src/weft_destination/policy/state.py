@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
-from weft_kube.paths import path_template, plain_path
-
 from weft_destination.policy import table
-from weft_destination.policy.model import Access, Base, Call, Default, Egress, Key, Path, Pod, Policy, Service
+from weft_destination.policy.model import Access, Base, Default, Egress, Key, Pod, Policy, RouteCalls, Service
 from weft_destination.policy.status import Around, Status, decides_all, status
 
 T = TypeVar("T")
@@ -33,26 +31,15 @@ class Lookup:
 
     namespace: str
     services: Callable[[Key], Service | None]
-    routes: Callable[[Key, str], tuple[Call, ...] | None]
+    routes: Callable[[Key, str], RouteCalls]
 
     def service(self, name: str) -> Service | None:
         """A Service."""
         return self.services((self.namespace, name))
 
-    def route(self, service: str, route: str) -> tuple[Call, ...] | None:
+    def route(self, service: str, route: str) -> RouteCalls:
         """The requests of a Service's route."""
         return self.routes((self.namespace, service), route)
-
-
-def route_calls(method: str, path_regex: str) -> tuple[Call, ...] | None:
-    """The requests of a named route; None when no template says what its expression does."""
-    if path_regex in ("", ".*", "/.*"):
-        return (Call(method),)
-    template = path_template(path_regex)
-    path = template and plain_path(template)
-    if not path:
-        return None
-    return (Call(method, Path.TEMPLATE if "{}" in path else Path.EXACT, path),)
 
 
 class Policies:
@@ -61,7 +48,7 @@ class Policies:
     def __init__(
         self,
         services: Callable[[Key], Service | None],
-        routes: Callable[[Key, str], tuple[Call, ...] | None],
+        routes: Callable[[Key, str], RouteCalls],
         default: str = "anyone",
     ) -> None:
         self._lookup = (services, routes)
@@ -170,9 +157,9 @@ class Policies:
         """What pods of a namespace may call outside the mesh; None for anything."""
         return table.egress(self.of(namespace))
 
-    def names_services(self, namespace: str) -> bool:
-        """Does any policy there rest on what a Service or its routes say?"""
-        return any(policy.target.service for policy in self.of(namespace))
+    def names(self, service: Key) -> bool:
+        """Does any policy rest on what a Service or its routes say?"""
+        return any(policy.target.service == service[1] for policy in self.of(service[0]))
 
 
 def _add(counts: Counter[T], key: T, number: int) -> None:

@@ -1,11 +1,11 @@
 """What the status of a policy says: how many pods it is about, what it names that is not there, what shadows it."""
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from weft_destination.policy import table
 from weft_destination.policy.model import Effect, Pod, Policy
+from weft_destination.policy.words import meant
 
 LISTED = 5
 """Names in a message."""
@@ -73,14 +73,14 @@ def _unresolved(
 def _target(policy: Policy, around: Around, chosen: Mapping[Pod, int], named: table.Names) -> Iterator[tuple[str, str]]:
     target = policy.target
     if target.service and named.service(target.service) is None:
-        yield "NoService", f"there is no Service {target.service}{_meant(target.service, around.services)}"
-    elif target.route and named.route(target.service, target.route) is None:
-        yield "NoRoute", f"no route {target.route!r} of Service {target.service} that says method and path alone"
+        yield "NoService", f"there is no Service {target.service}{meant(target.service, around.services)}"
+    elif target.route and (fault := named.route(target.service, target.route).fault):
+        yield "NoRoute", fault
     if chosen:
         return
     labels = {f"{name}={value}" for pod in around.pods for name, value in pod.labels}
     absent = sorted({f"{name}={value}" for name, value in target.labels} - labels)
-    hints = [f"none has {one}{_meant(one, labels)}" for one in absent[:LISTED]]
+    hints = [f"none has {one}{meant(one, labels)}" for one in absent[:LISTED]]
     ports = [str(port) for port in policy.ports if all(pod.number(port) is None for pod in around.pods)]
     hints += [f"none has a port {port}" for port in ports[:LISTED]]
     yield "NoPods", f"it is about no pod{': ' if hints else ''}{', '.join(hints)}"
@@ -90,17 +90,19 @@ def _accounts(policy: Policy, around: Around) -> Iterator[tuple[str, str]]:
     clients = [client for rule in policy.rules for client in rule.clients]
     clients += [client for limit in policy.limits for client in limit.clients]
     named = {client.identity for client in clients if client.identity}
-    accounts = sorted(identity.partition("/ns/")[2].replace("/sa/", "/", 1) for identity in named if "/ns/" in identity)
-    unknown = [one for one in accounts if one not in around.accounts]
-    if unknown:
-        words = ", ".join(f"{one}{_meant(one, around.accounts)}" for one in unknown[:LISTED])
-        more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
-        yield "UnknownAccount", f"no pod runs as {words}{more}"
+    accounts = {identity.partition("/ns/")[2].replace("/sa/", "/", 1) for identity in named if "/ns/" in identity}
+    if unknown := _unknown(accounts, around.accounts):
+        yield "UnknownAccount", f"no pod runs as {unknown}"
+    namespaces = {one.partition("/")[0] for one in around.accounts}
+    if unknown := _unknown({client.namespace for client in clients if client.namespace}, namespaces):
+        yield "UnknownNamespace", f"no pod runs in namespace {unknown}"
 
 
-def _meant(word: str, words: Collection[str]) -> str:
-    close = difflib.get_close_matches(word, words, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+def _unknown(words: Collection[str], known: Collection[str]) -> str:
+    """Those that are not known, with what may have been meant."""
+    unknown = sorted(word for word in words if word not in known)
+    more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
+    return ", ".join(f"{word}{meant(word, known)}" for word in unknown[:LISTED]) + more
 
 
 def _shadowed(policy: Policy, around: Around, chosen: Mapping[Pod, int], named: table.Names) -> str:

@@ -17,6 +17,7 @@ from weft_destination.policy.model import (
     Limit,
     Pod,
     Policy,
+    RouteCalls,
     Rule,
     Service,
 )
@@ -28,8 +29,8 @@ class Names(Protocol):
     def service(self, name: str) -> Service | None:
         """A Service."""
 
-    def route(self, service: str, route: str) -> tuple[Call, ...] | None:
-        """The requests of a Service's route; None when there is none, or it looks at more than method and path."""
+    def route(self, service: str, route: str) -> RouteCalls:
+        """The requests of a Service's route."""
 
 
 def access(policies: Iterable[Policy], pod: Pod, port: int, base: Base, named: Names) -> Access | None:
@@ -98,16 +99,16 @@ def _narrow(policy: Policy) -> Level:
 
 
 def _rules(policy: Policy, named: Names) -> Iterable[Rule]:
-    """Of a route that is not known nothing can be matched."""
+    """Of a route with a fault nothing can be matched."""
     if not policy.target.route:
         return policy.rules
-    calls = named.route(policy.target.service, policy.target.route)
+    calls = named.route(policy.target.service, policy.target.route).calls
     return [replace(rule, calls=calls) for rule in policy.rules] if calls else []
 
 
 def _limits(policies: Iterable[Policy], named: Names) -> Iterable[Limit]:
     for policy in policies:
-        calls = named.route(policy.target.service, policy.target.route) if policy.target.route else None
+        calls = named.route(policy.target.service, policy.target.route).calls if policy.target.route else ()
         for limit in policy.limits:
             if calls or not policy.target.route:
                 yield replace(limit, calls=calls) if calls else limit
