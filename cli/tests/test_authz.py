@@ -122,8 +122,8 @@ def test_a_question_that_is_not_whole(weft: Any, arguments: Any, expected: str) 
     assert (result.exit_code, result.stderr[: len(expected)]) == (1, expected)
 
 
-def observed(answers: Any, window: str = "3600s") -> None:
-    """An hour in which counter and eve called menu, and a stranger and counter held connections."""
+def observed(answers: Any, *bare: str) -> None:
+    """An hour in which counter and eve called menu, and a stranger held connections; counter called bare pods."""
     ref = {"namespace": "teahouse", "kind": "deployment", "name": "menu"}
     row = {"dst": ref, "route": "", "tls": "true", "success": 1.0, "latency_seconds": None}
     rows = [
@@ -136,12 +136,12 @@ def observed(answers: Any, window: str = "3600s") -> None:
     ]
     edge = {"src": ref, "dst": ref, "server_id": "", "tls": "", "reason": "", "rps": None, "success": None}
     edges = [edge | {"client_id": "", "tcp_open_connections": 3}]
-    for kind in ("deployment", "statefulset", "daemonset"):
-        mine = kind == "deployment"
-        found = {"window_seconds": 3600.0, "rows": rows if mine else [], "warnings": []}
-        answers[f"/api/v1/inbound?kind={kind}&namespace=teahouse&window={window}"] = (200, found)
-        found = found | {"rows": edges if mine else []}
-        answers[f"/api/v1/edges?kind={kind}&namespace=teahouse&window={window}"] = (200, found)
+    of_pods = [rows[0] | {"dst": ref | {"kind": "pod", "name": name}} for name in ("menu-1", *bare)]
+    received = {"deployment": (rows, edges), "pod": (of_pods, [])}
+    for kind in ("deployment", "statefulset", "daemonset", "pod"):
+        where = f"kind={kind}&namespace=teahouse&window=3600s"
+        for view, of_view in zip(("inbound", "edges"), received.get(kind, ([], [])), strict=True):
+            answers[f"/api/v1/{view}?{where}"] = (200, {"window_seconds": 3600.0, "rows": of_view, "warnings": []})
 
 
 def tap(*requests: tuple[str, str, str, int]) -> Callable[..., Iterator[Json]]:
@@ -168,9 +168,25 @@ def test_the_least_policy_is_suggested(weft: Any, answers: Any, same: Same, monk
 
     assert (result.exit_code, result.stderr) == (
         0,
-        "left out deployment/gone: it is gone, or selects no pods by label\n",
+        "left out deployment/gone: it is gone, or no label tells its pods from others\n",
     )
     same("authz-suggest.txt", result.stdout)
+
+
+def test_pods_of_no_workload_are_suggested_by_their_labels(weft: Any, answers: Any, menu: FakeKube) -> None:
+    """A pod that nobody made has no selector: its own labels do, and not those that weft gave it."""
+    for name, own in (("oven", {"app": "oven"}), ("cellar", {})):
+        made = {"weft.dev/proxy-version": "0.1.0", "weft.dev/workload-kind": "pod", "weft.dev/workload": name}
+        menu.put(pod("teahouse", name, "10.1.0.9", labels=made | own))
+    observed(answers, "oven", "cellar")
+    result = weft("authz", "suggest", "--duration", "0s")
+
+    names = [line for line in result.stdout.splitlines() if "metadata" in line or "matchLabels" in line]
+    assert names[2:] == [
+        "metadata: {name: oven, namespace: teahouse}",
+        "    workload: {matchLabels: {app: oven}}",
+    ]
+    assert "left out pod/cellar: it is gone, or no label tells its pods from others" in result.stderr
 
 
 @pytest.mark.usefixtures("menu")
@@ -216,6 +232,33 @@ def test_a_broken_draft_is_not_simulated(weft: Any, answers: Any) -> None:
 
     assert result.stderr.startswith("weft: teahouse/menu: spec.rules is empty. Correct the draft")
     assert none.stderr == "weft: - holds no AccessPolicy. Give a file with at least one.\n"
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_policies_say_what_they_touch(weft: Any, answers: Any, menu: FakeKube, same: Same, output: str) -> None:
+    """Pods by status, calls by the table that proxies have, and what is wrong by conditions."""
+    shadowed = {
+        "type": "Shadowed",
+        "status": "True",
+        "reason": "DecidedBefore",
+        "message": "decided before by teahouse/menu",
+    }
+    resolved = {"type": "Resolved", "status": "True"}
+    for name, spec, conditions in (
+        ("menu", {"action": "allow"}, [resolved]),
+        ("draft", {"action": "deny", "mode": "audit"}, [resolved, shadowed]),
+        ("slow", {"rateLimit": {"requestsPerSecond": 5}}, []),
+    ):
+        meta, status = {"name": name, "namespace": "teahouse"}, {"pods": 2, "conditions": conditions}
+        kind = {"apiVersion": "weft.dev/v1alpha1", "kind": "AccessPolicy"}
+        menu.put(kind | {"metadata": meta, "spec": spec, "status": status})
+    observed(answers)
+    verdicts = [YES | {"by": "teahouse/menu#1"}, YES, NO, NO, NO, NO, *[YES | {"by": "cluster"}] * 2]
+    answers["/debug/access"] = (200, {"verdicts": [{"audited": one} for one in verdicts], "faults": []})
+    result = weft("authz", "policies", "-o", output)
+
+    assert result.exit_code == 0, result.stderr
+    same(f"authz-policies-{output}.txt", result.stdout)
 
 
 def test_ports_that_differ_leave_it_open() -> None:

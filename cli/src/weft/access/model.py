@@ -12,13 +12,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A workload with proxies, one of its pods, and the ports that its containers declare."""
+    """A workload with proxies, one of its pods, the ports that its containers declare, and its own labels."""
 
     namespace: str
     kind: str
     name: str
     pod: str
     ports: tuple[int, ...]
+    labels: tuple[tuple[str, str], ...]
 
     @property
     def key(self) -> tuple[str, str]:

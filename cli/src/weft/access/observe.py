@@ -1,6 +1,7 @@
 """Who called whom lately: counts from web's public API, single requests from tap."""
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from weft.access.model import PROBE_ROUTE, Call, Workload
@@ -14,6 +15,11 @@ DENIED = "E114 "
 """How the proxy's error of denied calls begins."""
 
 KINDS = ("deployment", "statefulset", "daemonset")
+"""Of workloads that may have been called and be gone."""
+
+MADE = ("weft.dev/", "batch.kubernetes.io/", "controller-uid", "job-name")
+"""How labels begin that weft and the controllers of Jobs give a pod."""
+
 Event = dict[str, Any]
 
 
@@ -33,7 +39,8 @@ def workload_of(pod: "Object") -> Workload:
     meta = pod["metadata"]
     labels = meta.get("labels") or {}
     kind, name = labels.get(WORKLOAD_KIND, "pod"), labels.get(WORKLOAD, meta["name"])
-    return Workload(meta["namespace"], kind, name, meta["name"], tuple(_ports(pod["spec"])))
+    own = tuple((key, value) for key, value in labels.items() if not key.startswith(MADE))
+    return Workload(meta["namespace"], kind, name, meta["name"], tuple(_ports(pod["spec"])), own)
 
 
 def _ports(spec: "Object") -> list[int]:
@@ -43,23 +50,30 @@ def _ports(spec: "Object") -> list[int]:
     return sorted({int(port["containerPort"]) for port in declared})
 
 
-def counted(web: "Client", namespace: str, seconds: float) -> Counter[Call]:
-    """Requests, and connections that are none, over the last `seconds`; not those of whom all are denied already."""
+def counted(
+    web: "Client", namespace: str, seconds: float, known: Collection[tuple[str, str]], *, denied: bool
+) -> Counter[Call]:
+    """Requests, and connections that are none, over the last `seconds`. `denied`: those of whom all are denied too."""
     calls: Counter[Call] = Counter()
     window = f"{round(seconds)}s"
-    for kind in KINDS:
+    for kind in dict.fromkeys((*KINDS, *(kind for kind, _ in known))):
         answer = web.inbound(kind, namespace=namespace, window=window)
         for row in answer["rows"]:
-            mine = row["dst"]["kind"] == kind and row["route"] != PROBE_ROUTE
-            if mine and row["rps"] and row["success"] is not None:
+            mine = _is(row["dst"], kind, known) and row["route"] != PROBE_ROUTE
+            if mine and row["rps"] and (denied or row["success"] is not None):
                 call = Call((kind, row["dst"]["name"]), row["client_id"], http=True)
                 calls[call] += max(1, round(row["rps"] * answer["window_seconds"]))
         for edge in web.edges(kind, namespace=namespace, window=window)["rows"]:
-            if edge["rps"] is None and (edge["dst"]["namespace"], edge["dst"]["kind"]) == (namespace, kind):
+            if edge["rps"] is None and edge["dst"]["namespace"] == namespace and _is(edge["dst"], kind, known):
                 calls[Call((kind, edge["dst"]["name"]), edge["client_id"], http=False)] += max(
                     1, round(edge["tcp_open_connections"] or 0)
                 )
     return calls
+
+
+def _is(ref: Mapping[str, object], kind: str, known: Collection[tuple[str, str]]) -> bool:
+    """Is it a workload of this kind? Of pods, only one that is no other workload's."""
+    return ref["kind"] == kind and (kind in KINDS or (kind, ref["name"]) in known)
 
 
 def tapped(kube: "Kube", namespace: str, seconds: float) -> Counter[Call]:

@@ -1,8 +1,5 @@
 """`weft authz`: who may call whom, why, and what a policy would change before it does."""
 
-from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,12 +9,11 @@ from weft.errors import Failure
 from weft.options import Group, Target, output_option, pass_target
 
 if TYPE_CHECKING:
-    from weft.access.model import Call, Outcome, Workload
+    from weft.access.judged import Known
+    from weft.access.model import Outcome, Workload
     from weft.cluster import Kube
 
 Json = dict[str, Any]
-BATCH = 2_000
-"""Calls that are judged by one question."""
 
 window_option = click.option(
     "--window", callback=durations.option, default="1h", metavar="TIME", help="Calls of the last (default: 1h; to 6h)."
@@ -43,12 +39,13 @@ def list_(target: Target, resource: tuple[str, ...], output: str) -> None:
     matches a call decides. MODE audit: it only tells what it would deny.
     """
     from weft import resources
+    from weft.access.judged import get
     from weft.views import access, table
 
     kube = target.connect()
     workload = _workload(kube, target.namespace_or_default(kube), resources.named(resource))
     where = f"/debug/inbound/{workload.namespace}/{workload.pod}"
-    found = [(port, _get(kube, f"{where}/{port}")) for port in workload.ports]
+    found = [(port, get(kube, f"{where}/{port}")) for port in workload.ports]
     if output == "json":
         click.echo(table.document({"pod": workload.pod, "ports": {str(port): one["state"] for port, one in found}}))
         return
@@ -71,6 +68,7 @@ def can(target: Target, /, output: str, method: str | None, path: str | None, **
     HTTP. The exit code is 0 for yes, 1 for no.
     """
     from weft import resources
+    from weft.access.judged import ask
     from weft.views import access, table
 
     if method and not (path or "").startswith("/"):
@@ -82,7 +80,7 @@ def can(target: Target, /, output: str, method: str | None, path: str | None, **
     port = ends["port"] or _only_port(workload)
     request = {"method": (method or "").upper(), "path": path or ""}
     call = {"namespace": workload.namespace, "pod": workload.pod, "port": port, **request, **caller}
-    (verdict,) = _ask(kube, [call], [])["verdicts"]
+    (verdict,) = ask(kube, [call], [])["verdicts"]
     if verdict is None:
         raise Failure(f"destination knows no proxy of pod {workload.pod}", "See `weft diagnostics proxies`.")
     click.echo(table.document(verdict) if output == "json" else access.verdict(port, verdict))
@@ -102,21 +100,23 @@ def suggest(target: Target, resource: tuple[str, ...], window: float, duration: 
     them, and see with `weft viz stat` and tap what they would deny. Who calls rarely may be missing.
     """
     from weft import resources
+    from weft.access.judged import by_key, observed
     from weft.access.suggest import documents, policy
 
     kube = target.connect()
     namespace = target.namespace_or_default(kube)
     chosen = resources.named(resource) if resource else None
-    counted, tapped = _observed(kube, namespace, window, duration)
+    known = by_key(kube, namespace)
+    counted, tapped = observed(kube, namespace, known, window, duration)
     policies = []
     for kind, name in sorted({call.workload for call in (*counted, *tapped)}):
         if chosen and (chosen.kind, chosen.name) != (kind, name):
             continue
         of = [{call: n for call, n in calls.items() if call.workload == (kind, name)} for calls in (counted, tapped)]
-        if labels := _labels(kube, namespace, kind, name):
+        if labels := _labels(kube, namespace, kind, name, known):
             policies.append(policy(namespace, name, labels, *of))
         else:
-            click.echo(f"left out {kind}/{name}: it is gone, or selects no pods by label", err=True)
+            click.echo(f"left out {kind}/{name}: it is gone, or no label tells its pods from others", err=True)
     if not policies:
         raise Failure(f"nobody called {chosen or f'namespace {namespace}'}", "Look back longer with --window.")
     click.echo(documents(policies, f"Observed: {window:.0f} s of metrics, {duration:.0f} s of tap."), nl=False)
@@ -135,6 +135,7 @@ def simulate(target: Target, filename: str, window: float, duration: float, outp
     control plane judges each as if the drafts were enforced beside all that is. "depends": on the request or the port,
     which metrics do not tell; of those that tap saw, so many are allowed.
     """
+    from weft.access.judged import judged
     from weft.access.model import settled
     from weft.views import access, table
 
@@ -143,7 +144,7 @@ def simulate(target: Target, filename: str, window: float, duration: float, outp
     outcomes: list[Outcome] = []
     unjudged = 0
     for namespace in sorted({draft["metadata"]["namespace"] for draft in drafts}):
-        found, missed = _judged(kube, namespace, drafts, window, duration)
+        found, missed = judged(kube, namespace, drafts, window, duration)
         outcomes, unjudged = outcomes + found, unjudged + missed
     outcomes = settled(outcomes)
     denied = [one for one in outcomes if one.allowed is not True]
@@ -157,46 +158,32 @@ def simulate(target: Target, filename: str, window: float, duration: float, outp
     _summary(outcomes, unjudged)
 
 
+@authz.command("policies")
+@window_option
+@output_option("table", "json")
+@pass_target
+def policies(target: Target, window: float, output: str) -> None:
+    """List the policies of a namespace, how many pods and calls each is about, and what is wrong with it.
+
+    CALLS: of those that metrics counted, how many it decides, or would, were it not in audit. Calls that could fall
+    under several policies count for the one that is asked first.
+    """
+    from weft.access.judged import judged
+    from weft.views import access, table
+
+    kube = target.connect()
+    namespace = target.namespace_or_default(kube)
+    found = kube.list(f"/apis/weft.dev/v1alpha1/namespaces/{namespace}/accesspolicies")
+    outcomes, _ = judged(kube, namespace, [], window, 0)
+    rows = access.policy_rows(found, outcomes)
+    click.echo(table.document({"policies": rows}) if output == "json" else access.policies_table(rows))
+
+
 def _summary(outcomes: "list[Outcome]", unjudged: int) -> None:
     counts = {allowed: sum(one.count for one in outcomes if one.allowed is allowed) for allowed in (True, False, None)}
     text = f"of {sum(counts.values()):,} calls {counts[False]:,} would be denied, of {counts[None]:,} it depends"
     more = f"; {unjudged:,} could not be judged: their pods are gone, or declare no ports" if unjudged else ""
     click.echo(text + more, err=True)
-
-
-def _judged(
-    kube: "Kube", namespace: str, drafts: list[Json], window: float, duration: float
-) -> "tuple[list[Outcome], int]":
-    """What becomes of each call that was observed, and how many could not be judged."""
-    from weft.access.model import combined, questions
-    from weft.access.observe import workloads
-
-    known = {one.key: one for one in workloads(kube, namespace)}
-    counted, tapped = _observed(kube, namespace, window, duration)
-    observed = counted + tapped
-    asked = {call: questions(call, known[call.workload]) for call in observed if call.workload in known}
-    verdicts = _verdicts(kube, [one for of in asked.values() for one in of], drafts)
-    judged = {call: [one for one in islice(verdicts, len(of)) if one] for call, of in asked.items()}
-    outcomes = [combined(call, observed[call], [one["drafted"] for one in of]) for call, of in judged.items() if of]
-    return outcomes, observed.total() - sum(one.count for one in outcomes)
-
-
-def _verdicts(kube: "Kube", calls: list[Json], drafts: list[Json]) -> Iterator[Json | None]:
-    for first in range(0, len(calls), BATCH):
-        answer = _ask(kube, calls[first : first + BATCH], drafts)
-        if answer["faults"]:
-            raise Failure("; ".join(answer["faults"]), "Correct the draft: `kubectl apply --dry-run=server` says more.")
-        yield from answer["verdicts"]
-
-
-def _observed(kube: "Kube", namespace: str, window: float, duration: float) -> "tuple[Counter[Call], Counter[Call]]":
-    from weft.access.observe import counted, tapped
-    from weft.client import Client
-    from weft.forward import to_component
-    from weft.names import PORT_WEB
-
-    calls = counted(Client(to_component(kube, "web", PORT_WEB)), namespace, window)
-    return calls, tapped(kube, namespace, duration) if duration else Counter()
 
 
 def _drafts(filename: str, namespace: str) -> list[Json]:
@@ -262,32 +249,15 @@ def _caller(kube: "Kube", namespace: str, text: str) -> Json:
     return {"account": f"{namespace}/{pods[0]['spec'].get('serviceAccountName', 'default')}"}
 
 
-def _labels(kube: "Kube", namespace: str, kind: str, name: str) -> dict[str, str]:
-    """What tells the pods of a workload from others; empty when it is gone."""
+def _labels(kube: "Kube", namespace: str, kind: str, name: str, known: "Known") -> dict[str, str]:
+    """What tells the pods of a workload from others: its selector, or the pods' own labels where none lasts; empty when
+    it is gone."""
+    from weft.access.observe import KINDS
     from weft.pods import path
     from weft.resources import Resource
 
+    if kind not in KINDS:
+        return dict(known[kind, name].labels) if (kind, name) in known else {}
     found = kube.find(path(Resource(kind, name), namespace)) or {}
     labels = ((found.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     return dict(labels)
-
-
-def _get(kube: "Kube", path: str) -> Json:
-    from weft.forward import get_json, to_component
-    from weft.names import PORT_SERVICE_ADMIN
-
-    return _answer(path, *get_json(to_component(kube, "destination", PORT_SERVICE_ADMIN), path, "destination"))
-
-
-def _ask(kube: "Kube", calls: list[Json], drafts: list[Json]) -> Json:
-    from weft.forward import post_json, to_component
-    from weft.names import PORT_SERVICE_ADMIN
-
-    path, body = "/debug/access", {"calls": calls, "drafts": drafts}
-    return _answer(path, *post_json(to_component(kube, "destination", PORT_SERVICE_ADMIN), path, body, "destination"))
-
-
-def _answer(path: str, status: int, answer: Any) -> Json:
-    if status >= 400:
-        raise Failure(f"destination answered {status} to {path}", "See `weft check`: is it of this CLI's version?")
-    return dict(answer)

@@ -1,5 +1,6 @@
-"""Who may call, and what drafts would deny, as tables. Pure."""
+"""Who may call, what policies are about, and what drafts would deny, as tables. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -60,6 +61,45 @@ def call(one: Json) -> str:
     """What, in words."""
     path = one["path"] if one["kind"] != "prefix" else f"{one['path'].rstrip('/')}/…"
     return " ".join(filter(None, (one["method"], path.replace("{}", "{…}"))))
+
+
+WRONG = {"Accepted": "False", "Resolved": "False", "Shadowed": "True"}
+"""Conditions of a policy, and the status that tells something."""
+
+
+def policy_rows(policies: Iterable[Json], outcomes: Iterable[Outcome]) -> list[Json]:
+    """Each policy with the calls that it decides, and what its conditions tell."""
+    calls: Counter[str] = Counter()
+    for one in outcomes:
+        calls[one.by.removeprefix("policy ").partition("#")[0]] += one.count
+    return [_policy_row(policy, calls) for policy in policies]
+
+
+def _policy_row(policy: Json, calls: Counter[str]) -> Json:
+    meta, spec, status = policy["metadata"], policy.get("spec") or {}, policy.get("status") or {}
+    other = next((name for name in ("rateLimit", "egress") if name in spec), "")
+    told = [one for one in status.get("conditions") or [] if WRONG.get(one["type"]) == one["status"]]
+    return {
+        "name": meta["name"],
+        "action": other or spec.get("action", "allow"),
+        "mode": spec.get("mode", "enforce"),
+        "pods": status.get("pods"),
+        "calls": None if other else calls[f"{meta['namespace']}/{meta['name']}"],
+        "note": "; ".join(one.get("message") or one["reason"] for one in told),
+    }
+
+
+def policies_table(rows: Iterable[Json]) -> str:
+    """One line a policy; calls of rate limits and of what leaves the mesh are metrics' own."""
+    columns = ("name", "action", "mode", "note", "pods", "calls")
+    shown = [[_cell(row[column]) for column in columns] for row in rows]
+    return table(["POLICY", "ACTION", "MODE", "NOTE", "PODS", "CALLS"], shown, left=4)
+
+
+def _cell(value: str | int | None) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return value or NONE
 
 
 def outcomes_table(outcomes: Iterable[Outcome]) -> str:
