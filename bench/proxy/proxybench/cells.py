@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from proxybench import netns
 from proxybench.load import TOOL, Backends, Figures, measure, read_h2load, read_tool, read_wrk
-from proxybench.netns import HTTP1, HTTP2, OPAQUE
+from proxybench.netns import HTTP1, HTTP2, OPAQUE, RULED
 from proxybench.peers import Pair
 
 PATH = "/bench/item/42?x=1"
@@ -19,11 +19,11 @@ SETTLE = 1.0
 Cell = Callable[[Pair, Backends], Figures]
 
 
-def http1(connections: int) -> Cell:
+def http1(connections: int, port: int = HTTP1) -> Cell:
     """HTTP/1.1, closed loop: each connection sends as soon as it is answered."""
 
     def run(pair: Pair, backends: Backends) -> Figures:
-        url = f"http://{pair.address(HTTP1)}{PATH}"
+        url = f"http://{pair.address(port)}{PATH}"
         wrk = ["wrk", "--latency", "-t1", f"-c{connections}", "-H", "Host: web.shop"]
         _warm([*wrk, "-d1", url])
         figures = measure(pair, backends, [*wrk, f"-d{SECONDS}", url], read_wrk)
@@ -130,6 +130,7 @@ CELLS: dict[str, Cell] = {
 SCALE: dict[str, Cell] = {
     **{f"services-{n}": services(n) for n in (10, 1000, 10_000)},
     **{f"endpoints-{10**digits}": endpoints(digits) for digits in (1, 3, 4)},
+    **{f"rules-{10**digits}": http1(64, RULED + digits) for digits in (1, 3, 4)},
 }
 """What grows with the mesh and must not cost: weft alone, a fresh pair for each, once."""
 METRICS = [

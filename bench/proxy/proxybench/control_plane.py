@@ -17,7 +17,7 @@ from weft_pki.csr import requested_key
 from weft_pki.issue import der, workload_leaf
 
 from proxybench import identities
-from proxybench.netns import CROWD, CROWDED, ENDPOINTS, HTTP1, OPAQUE, SERVICE
+from proxybench.netns import CROWD, CROWDED, DIGITS, ENDPOINTS, HTTP1, OPAQUE, RULED, SERVICE
 
 LISTEN = {"identity": 15081, "destination": 15087}
 MAX_PROXIES = 8
@@ -64,12 +64,28 @@ def state(target: api.Target) -> api.Update:
             update.endpoints.CopyFrom(endpoints(target.endpoints))
         case _:
             update.inbound.protocol = protocol(target.inbound)
+            if target.inbound - RULED in DIGITS:
+                update.inbound.enforced.CopyFrom(policy(10 ** (target.inbound - RULED)))
     return update
 
 
 def protocol(port: int) -> api.Protocol.ValueType:
     """Only the opaque port is declared; proxies find out what the others speak."""
     return api.PROTOCOL_OPAQUE if port == OPAQUE else api.PROTOCOL_DETECT
+
+
+def policy(count: int) -> api.Policy:
+    """Rules of many callers and paths; the last one lets the load in."""
+    strangers = [rule(f"caller-{number}", f"/bench-{number % 100}/item/{{}}") for number in range(count - 1)]
+    return api.Policy(
+        rules=[*strangers, rule("caller", "/bench/item/{}")], default=api.DEFAULT_DENY, default_name="namespace shop"
+    )
+
+
+def rule(account: str, path: str) -> api.Rule:
+    """An account may GET a kind of path."""
+    client = api.Client(identity=identities.spiffe(account))
+    return api.Rule(name=f"shop/{account}", clients=[client], calls=[api.CallMatch(method="GET", template=path)])
 
 
 def outbound(address: api.SocketAddress) -> api.Outbound:
@@ -88,7 +104,7 @@ def outbound(address: api.SocketAddress) -> api.Outbound:
 def endpoints(service: api.ServicePort) -> api.Endpoints:
     """The two pods, or a crowd of addresses that are one of them."""
     digits = service.port - CROWDED
-    if digits not in range(1, 5):
+    if digits not in DIGITS:
         return api.Endpoints(endpoints=[endpoint(ip, service.port) for ip in ENDPOINTS], exists=True)
     first = ipaddress.ip_network(CROWD)[1]
     return api.Endpoints(endpoints=[endpoint(str(first + n), HTTP1) for n in range(10**digits)], exists=True)

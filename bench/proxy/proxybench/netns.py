@@ -35,6 +35,10 @@ CROWD = "10.80.0.0/16"
 """Addresses that wbs takes as its own, for Services of many endpoints."""
 CROWDED = 7000
 """Port 7001, 7002, … of the Service: 10, 100, … endpoints, of the first addresses of CROWD."""
+RULED = 7100
+"""Port 7101, 7102, … of the Service: HTTP/1.1 behind 10, 100, … rules of who may call."""
+DIGITS = range(1, 5)
+"""What is added to these ports."""
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -13,7 +13,8 @@ BEGIN, END = "<!-- written by make bench-proxy -->\n", "<!-- end -->\n"
 
 TIMES, NONE = "\u00d7", "\u2013"
 SCALE = (
-    "\nCPU µs a request of weft that knows so many services, or calls a service of so many endpoints (one by one):\n\n"
+    "\nCPU µs a request of weft that knows so many services, or calls a service of so many endpoints (one by one), "
+    "or one with so many rules of who may call:\n\n"
 )
 
 Results = dict[str, dict[str, dict[str, float]]]
@@ -111,7 +112,7 @@ def _show(value: float | None) -> str:
 def scale(results: Results) -> str:
     """Markdown: weft's CPU a request, by how much of the mesh it knows."""
     lines = ["| | 10 | 1,000 | 10,000 |", "|---|--:|--:|--:|"]
-    for what in ("services", "endpoints"):
+    for what in ("services", "endpoints", "rules"):
         cells = (results.get(f"{what}-{count}", {}).get("weft", {}) for count in (10, 1000, 10_000))
         lines.append(f"| {what} | " + " | ".join(_show(cell.get("cpu_us_per_request")) for cell in cells) + " |")
     return "\n".join(lines) + "\n"
