@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use self::egress::Exit;
+use self::egress::{Exit, Left};
 use crate::balance::Waited;
 use crate::balance::node::{InFlight, Node};
 use crate::connect;
@@ -55,12 +55,12 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
         Protocol::Opaque => Found::Kind(Kind::Opaque),
         _ => detect::detect(&stream, &mut buf, patience(protocol, &target)).await.map_err(failed)?,
     };
-    let found = match &target.plan(&worker).await.exit {
+    let (found, left) = match &target.plan(&worker).await.exit {
         Some(rules) => {
             let exit = Exit { rules: rules.as_ref(), shared: &worker.shared, source, dst };
             Box::pin(exit.connection(found, &stream, &mut buf)).await?
         }
-        None => found,
+        None => (found, None),
     };
     // Boxed, so that a connection takes the room of what it is, and not of the largest thing that it might be.
     match found {
@@ -68,13 +68,13 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
             Box::pin(serve_http(worker, target, stream, source, buf, kind)).await
         }
         Found::Kind(Kind::Tls) => {
-            Box::pin(serve_tcp(&worker, &target, stream, buf, Some(Tls::Passthrough))).await
+            Box::pin(serve_tcp(&worker, &target, stream, buf, Some(Tls::Passthrough), left)).await
         }
         // A client that only listens may have closed its side.
         Found::Kind(Kind::Opaque) | Found::Closed => {
-            Box::pin(serve_tcp(&worker, &target, stream, buf, None)).await
+            Box::pin(serve_tcp(&worker, &target, stream, buf, None, left)).await
         }
-        Found::Silent => Box::pin(serve_silent(worker, target, stream, source, buf)).await,
+        Found::Silent => Box::pin(serve_silent(worker, target, stream, source, buf, left)).await,
     }
 }
 
@@ -149,17 +149,37 @@ async fn serve_tcp(
     stream: TcpStream,
     buf: BytesMut,
     tls: Option<Tls>,
+    left: Option<Box<Left>>,
 ) -> Result<(), Error> {
     let (node, io) = Box::pin(connect_any(worker, target, tls)).await?;
-    copy_tcp(worker, node, io, Io::tcp(stream).prefixed(buf.freeze())).await;
-    Ok(())
+    copy_tcp(worker, target, node, io, Io::tcp(stream).prefixed(buf.freeze()), left).await
 }
 
-async fn copy_tcp(worker: &Worker, node: Rc<Node>, mut server: Io, client: Io) {
+/// Until both sides have ended, or a change of what may leave the mesh ends it.
+async fn copy_tcp(
+    worker: &Worker,
+    target: &Target,
+    node: Rc<Node>,
+    mut server: Io,
+    client: Io,
+    left: Option<Box<Left>>,
+) -> Result<(), Error> {
     let _live = worker.shared.drain.live();
     let _in_flight = InFlight::new(node);
     let vigil = worker.vigils.begin(false);
-    copy::watched(&mut client.watched(&vigil), &mut server, &vigil).await;
+    let mut client = client.watched(&vigil);
+    let copied = copy::watched(&mut client, &mut server, &vigil);
+    let Some(left) = left else {
+        copied.await;
+        return Ok(());
+    };
+    let revoked = tokio::select! {
+        () = copied => return Ok(()),
+        // Boxed, so that connections within the mesh have no room for it.
+        revoked = Box::pin(left.revoked(&worker.shared, target.updates())) => revoked,
+    };
+    client.reset();
+    Err(revoked)
 }
 
 /// The client waits: whoever speaks first, it or the server, shows what this is.
@@ -169,6 +189,7 @@ async fn serve_silent(
     stream: TcpStream,
     source: SocketAddr,
     mut buf: BytesMut,
+    left: Option<Box<Left>>,
 ) -> Result<(), Error> {
     let failed = |e: std::io::Error| Error::new(Code::Protocol, e.to_string());
     let (node, mut io) = Box::pin(connect_any(&worker, &target, None)).await?;
@@ -193,8 +214,7 @@ async fn serve_silent(
         client.write_all(&words).await.map_err(failed)?;
     }
     drop(words);
-    copy_tcp(&worker, node, io, Io::tcp(client).prefixed(buf.freeze())).await;
-    Ok(())
+    copy_tcp(&worker, &target, node, io, Io::tcp(client).prefixed(buf.freeze()), left).await
 }
 
 /// A raw connection to an endpoint; those that cannot be reached are passed over.

@@ -127,6 +127,23 @@ async fn addresses_need_no_host() {
     assert_eq!("220 ready\r\n", greeting);
 }
 
+/// A change ends what is open and may not be any more, by host as by address, and nothing else.
+#[tokio::test]
+async fn changes_end_open_connections() {
+    let mesh = Mesh::start();
+    let (web, server, _) = pod(&mesh, None).await;
+    echo(server);
+    let (mut named, mut bare) = (web.connect().await, web.connect().await);
+    let hello = hello(&web, "api.example.com");
+    assert!(arrives(&mut named, &hello).await && arrives(&mut bare, b"*1\r\n").await);
+    mesh.egress(Some(egress(&["api.example.com"], vec![])));
+    assert!(bare.read_u8().await.is_err());
+    assert!(arrives(&mut named, &hello).await);
+    web.expect("weft_proxy_errors_total", &["E117"], 1.0).await;
+    mesh.egress(Some(egress(&[], vec![])));
+    assert!(named.read_u8().await.is_err());
+}
+
 /// A policy in audit is told, and lets pass.
 #[tokio::test]
 async fn audits_let_pass() {

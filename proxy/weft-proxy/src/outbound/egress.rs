@@ -8,9 +8,11 @@ use bytes::BytesMut;
 use http::header::HOST;
 use http::request::Parts;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use crate::denial::{Denial, Mode};
 use crate::detect::{self, Found, Kind, Patience};
+use crate::discovery::{Destination, Outbound};
 use crate::error::{Code, Error};
 use crate::hello;
 use crate::policy::{self, Egress};
@@ -36,7 +38,7 @@ impl Exit<'_> {
         found: Found,
         stream: &TcpStream,
         buf: &mut BytesMut,
-    ) -> Result<Found, Error> {
+    ) -> Result<(Found, Option<Box<Left>>), Error> {
         let failed = |e: std::io::Error| Error::new(Code::Protocol, e.to_string());
         let by_name = || self.rules.is_some_and(|rules| !rules.audit && !rules.allows_address(self.dst));
         let found = match found {
@@ -47,12 +49,12 @@ impl Exit<'_> {
             found => found,
         };
         let name = match found {
-            Found::Kind(Kind::Http1 | Kind::Http2) => return Ok(found),
+            Found::Kind(Kind::Http1 | Kind::Http2) => return Ok((found, None)),
             Found::Kind(Kind::Tls) => server_name(stream, buf).await.map_err(failed)?,
             _ => None,
         };
-        match self.judge(name, None) {
-            Ok(_) => Ok(found),
+        match self.judge(name.as_deref(), None) {
+            Ok(_) => Ok((found, Some(Box::new(Left { source: self.source, dst: self.dst, name })))),
             Err(error) => {
                 let _ = socket::reset(stream);
                 Err(error)
@@ -62,19 +64,13 @@ impl Exit<'_> {
 
     /// Whether a request may leave; and if it would not, were the policy enforced, its name.
     pub fn request(&self, head: &Parts) -> Result<Option<Arc<str>>, Error> {
-        let of_header = || head.headers.get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
-        let authority: Option<http::uri::Authority> = head.uri.authority().cloned().or_else(of_header);
-        let name = authority.and_then(|authority| policy::host(authority.host()));
-        self.judge(name, Some((head.method.as_str(), head.uri.path())))
+        self.judge(named(head).as_deref(), Some((head.method.as_str(), head.uri.path())))
     }
 
-    fn judge(&self, name: Option<String>, request: Option<(&str, &str)>) -> Result<Option<Arc<str>>, Error> {
-        let allows = |rules: &Egress| {
-            rules.allows_address(self.dst) || name.as_deref().is_some_and(|n| rules.allows_host(n))
-        };
-        let refused = self.rules.filter(|rules| !allows(rules));
+    fn judge(&self, name: Option<&str>, request: Option<(&str, &str)>) -> Result<Option<Arc<str>>, Error> {
+        let refused = self.rules.filter(|rules| !rules.allows(self.dst, name));
         let mode = refused.map(|rules| if rules.audit { Mode::Audit } else { Mode::Enforce });
-        let to = name.unwrap_or_else(|| self.dst.to_string());
+        let to = name.map_or_else(|| self.dst.to_string(), str::to_owned);
         self.shared.metrics.egress(&to, mode.map_or("allow", Mode::as_str));
         let Some((rules, mode)) = refused.zip(mode) else { return Ok(None) };
         let denial = Denial {
@@ -93,6 +89,43 @@ impl Exit<'_> {
             Mode::Enforce => Err(denial.error),
         }
     }
+}
+
+/// An open connection out of the mesh that is no HTTP.
+pub struct Left {
+    pub source: SocketAddr,
+    pub dst: SocketAddr,
+    /// The host that it named.
+    pub name: Option<String>,
+}
+
+impl Left {
+    /// Waits until a change forbids what was allowed when it began.
+    pub async fn revoked(&self, shared: &Shared, mut updates: watch::Receiver<Arc<Outbound>>) -> Error {
+        loop {
+            let rules = match &updates.borrow_and_update().destination {
+                Destination::NotInMesh(rules) => rules.clone(),
+                Destination::Service(_) | Destination::Pod(_) => None,
+            };
+            let name = self.name.as_deref();
+            if let Some(rules) = rules.filter(|rules| !rules.audit && !rules.allows(self.dst, name)) {
+                let exit = Exit { rules: Some(&rules), shared, source: self.source, dst: self.dst };
+                if let Err(error) = exit.judge(name, None) {
+                    return error;
+                }
+            }
+            if updates.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// The host that a request is for.
+pub fn named(head: &Parts) -> Option<String> {
+    let of_header = || head.headers.get(HOST).and_then(|host| host.to_str().ok()?.parse().ok());
+    let authority: Option<http::uri::Authority> = head.uri.authority().cloned().or_else(of_header);
+    authority.and_then(|authority| policy::host(authority.host()))
 }
 
 /// The host that a ClientHello names.

@@ -11,7 +11,7 @@ use http_body::Body as _;
 use tokio::time::sleep;
 
 use super::attempts::{attempts, in_time, sooner, towards};
-use super::egress::Exit;
+use super::egress::{Exit, Left, named};
 use super::{MAX_ATTEMPTS, next, no_endpoints, pause};
 use crate::balance::node::Node;
 use crate::connect;
@@ -61,7 +61,8 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Received>) -> Result<Respon
         }
     };
     if headers::is_upgrade(&head) {
-        return Ok(Box::pin(answer_upgrade(&conn, &plan, chosen, Request::from_parts(head, incoming))).await);
+        let request = Request::from_parts(head, incoming);
+        return Ok(Box::pin(answer_upgrade(&conn, &plan, chosen, request, audited)).await);
     }
     headers::strip_hop(&mut head.headers);
     headers::strip_reserved(&mut head.headers);
@@ -121,15 +122,18 @@ fn answer_instead(
 
 /// WebSocket, CONNECT: a connection of its own to an endpoint, in mesh TLS as bytes.
 async fn answer_upgrade(
-    conn: &Conn,
+    conn: &Rc<Conn>,
     plan: &Plan,
     chosen: Chosen<'_>,
     request: Request<Received>,
+    audited: Option<Arc<str>>,
 ) -> Response<Body> {
     let (mut head, incoming) = request.into_parts();
     headers::strip_reserved(&mut head.headers);
     let subject = nowhere(conn, plan, &chosen);
+    let revoked = revoked(conn.clone(), plan, &head);
     let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), None);
+    record.audited = audited;
     let upstream = match chosen.backend {
         Backend::Service(upstream) => upstream,
         Backend::Instead(reply) => return answer_instead(conn, plan, chosen, reply, record),
@@ -139,7 +143,7 @@ async fn answer_upgrade(
         chosen.change_request(upstream, &mut head)?;
         let (node, io) = connect_upgrade(conn, &chosen, upstream, &mut record).await?;
         let request = Request::from_parts(head, incoming);
-        let response = upgrade::send(io, request, conn.worker.shared.drain.live(), pending()).await?;
+        let response = upgrade::send(io, request, conn.worker.shared.drain.live(), revoked).await?;
         Ok((response, Lease::new(node)))
     };
     match sent.await {
@@ -150,6 +154,20 @@ async fn answer_upgrade(
             response
         }
         Err(error) => forward::fail(&error, record),
+    }
+}
+
+/// When a connection that left HTTP, and the mesh, may do so no longer.
+fn revoked(conn: Rc<Conn>, plan: &Plan, head: &Parts) -> impl Future<Output = ()> + use<> {
+    let dst = conn.target.dst;
+    let left = plan.exit.as_ref().map(|_| Left { source: conn.source, dst, name: named(head) });
+    async move {
+        match left {
+            Some(left) => {
+                left.revoked(&conn.worker.shared, conn.target.updates()).await;
+            }
+            None => pending().await,
+        }
     }
 }
 

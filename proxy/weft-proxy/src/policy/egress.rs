@@ -42,6 +42,11 @@ impl Egress {
         self.networks.iter().any(|(network, ports)| network.contains(&address.ip()) && fits(ports))
     }
 
+    /// By address, or by the name that is given for it.
+    pub fn allows(&self, address: SocketAddr, host: Option<&str>) -> bool {
+        self.allows_address(address) || host.is_some_and(|host| self.allows_host(host))
+    }
+
     /// `host`: as `host` makes it.
     pub fn allows_host(&self, host: &str) -> bool {
         let below = |(dot, _)| self.above.contains(&host[dot + 1..]);

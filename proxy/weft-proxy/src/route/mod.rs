@@ -54,6 +54,11 @@ impl Target {
         })
     }
 
+    /// What discovery says of it, from now on.
+    pub fn updates(&self) -> watch::Receiver<Arc<Outbound>> {
+        self.updates.borrow().clone()
+    }
+
     /// The plan for now; a change that cannot be followed yet leaves the old one.
     pub async fn plan(&self, worker: &Worker) -> Rc<Plan> {
         let changed = self.updates.borrow().has_changed().unwrap_or(false);
