@@ -18,6 +18,9 @@ Made from the commands' own help by `make gen`. These options go with every comm
 Data goes to stdout, everything else to stderr; the exit code is 0, or 1 with one line that names the cause and the
 next step (2: the command line itself is wrong). `TYPE` is a kind as kubectl knows it, in full or short: `deploy`,
 `sts`, `ds`, `rs`, `job`, `cj`, `po`, `svc`, `ns`; `stat` knows `sa`, too.
+
+The cluster is the one that kubectl would take: several files in $KUBECONFIG, contexts, certificates and tokens in
+files or inline, exec plugins, `proxy-url` and HTTPS_PROXY (HTTP proxies only), in a pod without kubeconfig its own account.
 """
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 SHARED = {parameter.name for parameter in shared_options()}

@@ -55,8 +55,7 @@ def point_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     """Makes a server the cluster of the current context."""
 
     def point(server: str) -> None:
-        file = str(kubeconfig(tmp_path, server))
-        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", file)
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, server)))
 
     return point
 

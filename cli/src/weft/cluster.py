@@ -1,46 +1,44 @@
-"""The Kubernetes API as the CLI uses it: plain JSON over the transport of the `kubernetes` package."""
+"""The Kubernetes API as the CLI uses it: plain JSON, with the user's own kubeconfig."""
 
+import http.client
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, cast
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import cast
 from urllib.parse import urlencode
 
 from weft.errors import ApiError, Failure
+from weft.kubeconfig import Object, load
 from weft.names import MINIMUM_KUBERNETES
+from weft.transport import Connection, Transport
 
-Object = dict[str, Any]
-CONNECT_SECONDS = 5.0
+__all__ = ["Kube", "Object", "is_ready", "require_supported"]
 READ_SECONDS = 30.0
 CHUNK = 65536
-MALFORMED = (ValueError, TypeError, AttributeError, KeyError)
-"""What the loader raises on YAML that is no kubeconfig."""
+JSON, MERGE_PATCH = "application/json", "application/merge-patch+json"
 
 
 class Kube:
     """One cluster, with the user's own credentials."""
 
-    def __init__(self, api: Any, namespace: str) -> None:
-        self._api = api
+    def __init__(self, transport: Transport, namespace: str) -> None:
+        self._transport = transport
         self.namespace = namespace
 
     @classmethod
     def connect(cls, kubeconfig: str | None, context: str | None) -> "Kube":
         """Load the kubeconfig; nothing is sent yet."""
-        import yaml
-        from kubernetes import config
-
-        try:
-            api = config.new_client_from_config(kubeconfig, context)  # type: ignore[no-untyped-call]
-            contexts = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]
-        except (config.ConfigException, yaml.YAMLError, OSError, *MALFORMED) as error:
-            raise Failure(f"no cluster: {error}", "Start one, or name one by --kubeconfig and --context.") from error
-        return cls(api, _context_namespace(contexts, context))
+        access = load(kubeconfig, context)
+        return cls(Transport(access), access.namespace)
 
     @property
     def host(self) -> str:
         """URL of the API server."""
-        return str(self._api.configuration.host)
+        return self._transport.host
 
     def get(self, path: str, /, **query: str) -> Object:
         """GET one object; ApiError when it is refused."""
@@ -68,11 +66,7 @@ class Kube:
 
     def text(self, path: str, /, **query: str) -> str:
         """GET what is no JSON, such as a log."""
-        response = self._send("GET", path, query, None, accept="*/*")
-        try:
-            return str(response.read().decode(errors="replace"))
-        finally:
-            response.release_conn()
+        return self._answer("GET", path, query, accept="*/*")[1].decode(errors="replace")
 
     def post(self, path: str, body: Object) -> Object:
         """POST (access reviews, and the wish for a rotation)."""
@@ -84,30 +78,27 @@ class Kube:
 
     def lines(self, path: str, /, **query: str) -> Iterator[bytes]:
         """A streamed answer, line by line, until the server or the caller ends it."""
-        response = self._send("GET", path, query, None, read_seconds=None)
+        connection, response = self._begin("GET", path, query, read_seconds=None)
         try:
             yield from _split_lines(iter(lambda: response.read1(CHUNK), b""))
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise Failure(f"the stream of {self.host} broke: {error}", "Run the command again.") from error
         finally:
-            response.close()
+            connection.close()
 
-    def forward(self, namespace: str, pod: str, port: int) -> Any:
+    def forward(self, namespace: str, pod: str, port: int) -> socket.socket:
         """A connected socket to a port of a pod, by the API server's port-forward."""
-        from kubernetes.client.exceptions import ApiException
-        from kubernetes.stream.ws_client import portforward_call
+        from weft import pod_socket
 
-        url = f"{self.host}/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
         try:
-            forward = portforward_call(  # type: ignore[no-untyped-call]
-                self._api.configuration, "GET", url, query_params=[("ports", str(port))], headers=self._headers()
-            )
-        except ApiException as error:
+            connection, response = self._begin("GET", path, {"ports": str(port)}, headers=pod_socket.HEADERS)
+        except ApiError as error:
             raise Failure(
-                f"cannot port-forward to {namespace}/{pod}:{port}: {error.reason}",
+                f"cannot port-forward to {namespace}/{pod}:{port}: {error.message}",
                 "See that the pod runs and that you may create pods/portforward in its namespace.",
             ) from error
-        return forward.socket(port)
+        return pod_socket.carried(*connection.taken(response))
 
     def version(self) -> tuple[int, int]:
         """Major and minor version of the API server."""
@@ -129,58 +120,61 @@ class Kube:
 
     def server_date(self) -> str:
         """The API server's clock, as its Date header says it."""
-        response = self._send("GET", "/version", {}, None)
-        response.close()
-        return str(response.headers.get("Date", ""))
-
-    def _headers(self) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        for auth in self._api.configuration.auth_settings().values():
-            headers[auth["key"]] = auth["value"]
-        return headers
+        return str(self._answer("GET", "/version", {})[0].headers.get("Date", ""))
 
     def _json(self, method: str, path: str, query: dict[str, str], body: Object | None = None) -> Object:
-        response = self._send(method, path, query, body)
+        _, text = self._answer(method, path, query, body)
         try:
-            return cast("Object", json.loads(response.read()))
+            return cast("Object", json.loads(text))
         except ValueError as error:
             raise Failure(f"{self.host} does not answer like a Kubernetes API", "Check the kubeconfig.") from error
-        finally:
-            response.release_conn()
 
-    def _send(
+    def _answer(
+        self, method: str, path: str, query: dict[str, str], body: Object | None = None, accept: str = JSON
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """An answer, read to its end."""
+        connection, response = self._begin(method, path, query, body, headers={"Accept": accept})
+        with self._failures(connection):
+            text = response.read()
+        self._transport.keep(connection)
+        return response, text
+
+    def _begin(
         self,
         method: str,
         path: str,
         query: dict[str, str],
-        body: Object | None,
+        body: Object | None = None,
         *,
+        headers: Mapping[str, str] = MappingProxyType({"Accept": JSON}),
         read_seconds: float | None = READ_SECONDS,
-        accept: str = "application/json",
-    ) -> Any:
-        import urllib3
+    ) -> tuple[Connection, http.client.HTTPResponse]:
+        """An answer that begins; ApiError when it is a refusal."""
+        sent = json.dumps(body) if body is not None else None
+        kind = {"Content-Type": MERGE_PATCH if method == "PATCH" else JSON} if sent else {}
+        target = f"{path}?{urlencode(query)}" if query else path
+        with self._failures():
+            connection = self._transport.send(method, target, {**headers, **kind}, sent)
+        with self._failures(connection):
+            response = connection.answer(read_seconds)
+            refusal = _refused(response, path) if response.status >= 400 else None
+        if refusal:
+            self._transport.keep(connection)
+            raise refusal
+        return connection, response
 
-        url = self.host + path + (f"?{urlencode(query)}" if query else "")
-        content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        headers = {**self._headers(), "Accept": accept, "Content-Type": content_type}
+    @contextmanager
+    def _failures(self, connection: Connection | None = None) -> Iterator[None]:
+        """Say what keeps the cluster from answering; the connection ends then."""
         try:
-            response = self._api.rest_client.pool_manager.request(
-                method,
-                url,
-                body=json.dumps(body) if body is not None else None,
-                headers=headers,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
-                retries=False,
-                preload_content=False,
-            )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+            yield
+        except (OSError, http.client.HTTPException) as error:
+            if connection:
+                connection.close()
             raise Failure(
                 f"cannot reach the cluster at {self.host}: {_reason(error)}",
                 "Start it, or choose another by --context or --kubeconfig.",
             ) from error
-        if response.status >= 400:
-            raise _refused(response, path)
-        return response
 
 
 def require_supported(kube: Kube) -> None:
@@ -199,12 +193,6 @@ def is_ready(pod: Object) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def _context_namespace(contexts: tuple[list[Object], Object], chosen: str | None) -> str:
-    known, current = contexts
-    context = next((c for c in known if c["name"] == chosen), current)
-    return str(context.get("context", {}).get("namespace") or "default")
-
-
 def _split_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
     rest = b""
     for chunk in chunks:
@@ -215,17 +203,17 @@ def _split_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _reason(error: BaseException) -> str:
-    text = str(getattr(error, "reason", None) or error)
-    return re.sub(r"^.*\[Errno -?\d+\] ", "", text).rstrip(")")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})"
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
-def _refused(response: Any, path: str) -> ApiError:
+def _refused(response: http.client.HTTPResponse, path: str) -> ApiError:
     body = response.read()
-    response.release_conn()
     try:
         message = str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
-        message = body.decode(errors="replace")[:200] or str(response.reason)
+        message = body.decode(errors="replace")[:200] or response.reason
     step = ""
     if response.status == 401:
         message, step = f"the cluster does not accept your credentials ({message})", "Log in again."
