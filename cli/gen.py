@@ -20,7 +20,8 @@ next step (2: the command line itself is wrong). `TYPE` is a kind as kubectl kno
 `sts`, `ds`, `rs`, `job`, `cj`, `po`, `svc`, `ns`; `stat` knows `sa`, too.
 
 The cluster is the one that kubectl would take: several files in $KUBECONFIG, contexts, certificates and tokens in
-files or inline, exec plugins, `proxy-url` and HTTPS_PROXY (HTTP proxies only), in a pod without kubeconfig its own account.
+files or inline, exec plugins, `proxy-url` and HTTPS_PROXY (HTTP proxies only); in a pod without kubeconfig that of
+its own account.
 """
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 SHARED = {parameter.name for parameter in shared_options()}

@@ -107,6 +107,15 @@ def test_callers_are_named_in_many_ways(weft: Any, answers: Any, asked: Any, arg
 
 
 @pytest.mark.usefixtures("menu")
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_verdict_has_two_forms(weft: Any, answers: Any, same: Any, output: str) -> None:
+    """For people and for programs."""
+    answers["/debug/access"] = (200, {"verdicts": [{"enforced": YES, "audited": NO}], "faults": []})
+    asked = ["--from", "sa/counter", "--to", "deploy/menu", "--port", "9090", "GET", "/teas/1", "-o", output]
+    same(f"authz-can-{output}.txt", weft("authz", "can", *asked).stdout)
+
+
+@pytest.mark.usefixtures("menu")
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

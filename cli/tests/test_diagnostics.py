@@ -37,7 +37,7 @@ def test_endpoints(weft: Any, answers: Any, same: Callable[[str, str], None], ou
     answers["/debug/endpoints/teahouse/kettle/9090"] = (200, ANSWER)
     result = weft("diagnostics", "endpoints", "kettle:9090", "-o", output)
     assert result.exit_code == 0
-    same(f"endpoints-{output}.txt", result.stdout)
+    same(f"diagnostics-endpoints-{output}.txt", result.stdout)
     behind = "" if output == "json" else "2 of 3 proxies have not been told the newest state\n"
     assert behind == result.stderr
 
@@ -112,7 +112,9 @@ def test_policy(weft: Any, answers: Any, kube: FakeKube, same: Callable[[str, st
     answers["/debug/policy/shop/web?client=guests"] = (200, {"ports": [PORT]})
     result = weft("diagnostics", "policy", *resource, "-n", "shop", "--client", "guests")
     assert (result.exit_code, result.stderr) == (0, "")
-    same("policy.txt", result.stdout)
+    same("diagnostics-policy-table.txt", result.stdout)
+    asked = weft("diagnostics", "policy", *resource, "-n", "shop", "--client", "guests", "-o", "json")
+    same("diagnostics-policy-json.txt", asked.stdout)
 
 
 @pytest.mark.usefixtures("kube")
@@ -130,16 +132,22 @@ def test_proxies(weft: Any, answers: Any, same: Callable[[str, str], None]) -> N
     row = {"namespace": "teahouse", "pod": "counter-1", "proxy_version": "0.1.0", "targets": 3, "waiting": 0}
     streams = [row | {"seconds": 7384.4}, row | {"namespace": "shop", "pod": "cart-1", "seconds": 12.5}]
     answers["/debug/streams"] = (200, {"streams": streams})
-    same("proxies.txt", weft("diagnostics", "proxies").stdout)
+    for output in ("table", "json"):
+        same(f"diagnostics-proxies-{output}.txt", weft("diagnostics", "proxies", "-o", output).stdout)
     assert len(weft("diagnostics", "proxies", "-n", "shop").stdout.splitlines()) == 2
 
 
+@pytest.fixture
+def forwarded_pods(web: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every pod's port lead to web."""
+    monkeypatch.setattr(Kube, "forward", lambda *_: web())
+
+
 def test_metrics_of_proxies_and_services(
-    weft: Any, kube: FakeKube, web: Any, answers: Any, monkeypatch: pytest.MonkeyPatch
+    weft: Any, kube: FakeKube, forwarded_pods: None, answers: Any, same: Callable[[str, str], None]
 ) -> None:
     """Each pod under its name; what has no proxy is left out."""
     answers["/metrics"] = (200, b"weft_proxy_info 1\n")
-    monkeypatch.setattr(Kube, "forward", lambda *_: web())
     deployment = {
         "metadata": {"name": "web", "namespace": "teahouse"},
         "spec": {"selector": {"matchLabels": {"a": "b"}}},
@@ -147,11 +155,9 @@ def test_metrics_of_proxies_and_services(
     kube.put({"apiVersion": "apps/v1", "kind": "Deployment", **deployment})
     kube.put(pod("teahouse", "web-1", labels={"a": "b", "weft.dev/proxy-version": "0.1.0"}))
     kube.put(pod("teahouse", "web-2", labels={"a": "b"}))
-    expected = "#\n# POD teahouse/web-1 (1 of 1)\n#\nweft_proxy_info 1\n"
-    assert expected == weft("diagnostics", "proxy-metrics", "deploy/web").stdout
+    same("diagnostics-proxy-metrics.txt", weft("diagnostics", "proxy-metrics", "deploy/web").stdout)
     assert weft("diagnostics", "proxy-metrics", "po/web-2").stderr.startswith("weft: no pod of pod/web-2")
     destination = pod("weft", "destination-1", labels={"weft.dev/component": "destination"})
     destination["spec"]["containers"][0]["ports"] = [{"containerPort": 9990}]
     kube.put(destination)
-    expected = "#\n# POD destination-1 CONTAINER destination\n#\nweft_proxy_info 1\n"
-    assert expected == weft("diagnostics", "controller-metrics").stdout
+    same("diagnostics-controller-metrics.txt", weft("diagnostics", "controller-metrics").stdout)

@@ -30,6 +30,11 @@ def test_explanations_end_with_a_step(weft: Any, word: str) -> None:
     assert weft("explain", word.lower()).stdout.startswith(f"{word}: {found.title}\n")
 
 
+def test_an_explanation(weft: Any, same: Any) -> None:
+    """What it means, and what to do."""
+    same("explain.txt", weft("explain", "E104").stdout)
+
+
 def test_explain_lists_everything(weft: Any) -> None:
     """Without an ID."""
     listed = {line.split()[0] for line in weft("explain").stdout.splitlines()[1:]}

@@ -190,7 +190,11 @@ def test_without_viz(weft: Any, kube: object) -> None:
 
 
 def test_dashboard_prints_both_urls(
-    weft: Any, forwarded: None, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    weft: Any,
+    forwarded: None,
+    answers: dict[str, Any],
+    same: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The dashboard's and Grafana's; without a Grafana it says so."""
     answers["/api/v1/version"] = (200, {"version": "0.1.0", "grafana_url": None})
@@ -199,5 +203,5 @@ def test_dashboard_prints_both_urls(
         port = free.getsockname()[1]
     monkeypatch.setattr("weft.commands.dashboard._until_interrupted", lambda: None)
     result = weft("viz", "dashboard", "--no-open", "--port", str(port))
-    expected = f"weft dashboard: http://localhost:{port}\nGrafana:        none is installed, or it is not ready\n"
-    assert (0, expected) == (result.exit_code, result.stdout)
+    assert result.exit_code == 0
+    same("viz-dashboard.txt", result.stdout.replace(str(port), "50750"))

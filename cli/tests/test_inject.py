@@ -167,7 +167,9 @@ def test_command_reports_on_stderr(weft: Any, same: Any) -> None:
     """YAML on stdout; on stderr what became of each object, apart from kubectl's lines."""
     result = weft("inject", "-", input=DEPLOYMENT + SERVICE)
     assert (0, transform(DEPLOYMENT + SERVICE, "").text) == (result.exit_code, result.stdout)
+    same("inject.txt", result.stdout)
     same("inject.stderr", result.stderr)
+    same("uninject.txt", weft("uninject", "-", input=result.stdout).stdout)
 
 
 def test_command_reads_folders(weft: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -49,6 +50,13 @@ class Tap:
         self.status, self.lines = status, [{"kind": "Status", "message": message}]
 
 
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tap prints local time; here that is UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
 @pytest.fixture
 def tap(point_at: Callable[[str], None]) -> Iterator[Tap]:
     """The server, which is the current context's cluster."""
@@ -85,6 +93,24 @@ def test_tap_writes_one_object_a_line(weft: Any, tap: Tap) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == [1, 2]
     assert [f"{TAP}/deployments/counter/tap"] == tap.paths
+
+
+@pytest.mark.parametrize("output", ["table", "wide", "json"])
+def test_tap_prints_a_line_a_request(weft: Any, tap: Tap, same: Callable[[str, str], None], output: str) -> None:
+    """Who asked, what, and what came of it."""
+    tap.lines = [
+        EVENT,
+        EVENT | {"id": 2, "status": 500, "result": "failure", "tls": "no_identity", "peer_identity": ""},
+    ]
+    same(f"viz-tap-{output}.txt", weft("viz", "tap", "deploy/counter", "-o", output).stdout)
+
+
+def test_a_profile_learned_from_requests(weft: Any, tap: Tap, same: Callable[[str, str], None]) -> None:
+    """Ids are parameters."""
+    tap.lines = [EVENT, EVENT | {"path": "/teas/17"}, EVENT | {"path": "/teas/18"}]
+    result = weft("viz", "profile", "counter", "--tap", "deploy/counter", "--duration", "10s")
+    assert (result.exit_code, result.stderr) == (0, "\n2 routes from 3 requests\n")
+    same("viz-profile.txt", result.stdout)
 
 
 def test_tap_ends_after_its_limit(weft: Any, tap: Tap) -> None:
@@ -176,7 +202,7 @@ def test_top_once(weft: Any, tap: Tap, same: Callable[[str, str], None]) -> None
     tap.lines = [EVENT, EVENT | {"status": 500, "result": "failure", "latency_us": 9000}]
     result = weft("viz", "top", "deploy/counter", "--once", "--duration", "300ms")
     assert (result.exit_code, result.stderr) == (0, "")
-    same("top-once.txt", result.stdout)
+    same("viz-top-table.txt", result.stdout)
     assert [f"{TAP}/deployments/counter/tap?max_rps=10000"] == tap.paths
 
 
@@ -192,11 +218,11 @@ def test_a_failed_probe_is_shown_like_any_request(weft: Any, tap: Tap) -> None:
     assert row.split()[:4] == ["10.1.0.5", "counter-6b", "GET", "/ready"]
 
 
-def test_top_json(weft: Any, tap: Tap) -> None:
+def test_top_json(weft: Any, tap: Tap, same: Callable[[str, str], None]) -> None:
     """One document; what was left out is told."""
     tap.lines = [EVENT, EVENT | {"skipped": 4}]
     result = weft("viz", "top", "deploy/counter", "-o", "json")
-    assert [row["count"] for row in json.loads(result.stdout)["rows"]] == [2]
+    same("viz-top-json.txt", result.stdout)
     assert result.stderr.startswith("4 requests are left out")
 
 

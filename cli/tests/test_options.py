@@ -125,15 +125,15 @@ def test_every_command_has_help(weft: Any, command: list[str]) -> None:
     assert result.stdout == weft(*command, "-h").stdout
 
 
-def test_version(weft: Any, kube: Any) -> None:
+def test_version(weft: Any, kube: Any, same: Any) -> None:
     """Says what runs in the cluster, or that nothing does."""
     assert weft("version", "--client").stdout == "Client version: 0.1.0\n"
     assert weft("version").stdout == "Client version: 0.1.0\nServer version: not installed\n"
     data = {"version": "0.2.0", "image.proxy": "ghcr.io/weft-mesh/proxy:0.2.1"}
     meta = {"name": "weft-config", "namespace": "weft"}
     kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
-    expected = '{"client": "0.1.0", "server": "0.2.0", "proxy": "0.2.1"}\n'
-    assert expected == weft("version", "-o", "json").stdout
+    for output in ("table", "json"):
+        same(f"version-{output}.txt", weft("version", "-o", output).stdout)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def cells(output: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in output.splitlines() if line}
 
 
-def test_a_pods_options_have_values_and_sources(weft: Any, shop: FakeKube) -> None:
+def test_a_pods_options_have_values_and_sources(weft: Any, shop: FakeKube, same: Any) -> None:
     """What the pod runs with; and what a new one would get, where namespace or chart have changed since."""
     shop.put(meshed(INJECTED))
 
@@ -55,6 +55,7 @@ def test_a_pods_options_have_values_and_sources(weft: Any, shop: FakeKube) -> No
     assert output.startswith("pod/web-1 in shop: in the mesh, proxy version 0.1.0\n")
     assert rows["opaque-ports"] == ["25", "chart", "-"]
     assert rows["proxy-log-level"] == ["debug", "namespace", "info", "(chart)"]
+    same("explain-pod.txt", output)
 
 
 @pytest.mark.parametrize(

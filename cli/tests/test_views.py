@@ -281,6 +281,16 @@ def test_every_view(weft: Any, answers: Any, same: Any, view: str, output: str) 
 
 
 @pytest.mark.usefixtures("forwarded")
+@pytest.mark.parametrize("kind", ["namespace", "pod", "service", "serviceaccount"])
+def test_stat_of_other_kinds(weft: Any, answers: Any, same: Any, kind: str) -> None:
+    """Service accounts and namespaces have pods, Services have clients only, pods a status when wide."""
+    row = STAT[0] | {"kind": kind, "status": "Running" if kind == "pod" else ""}
+    rows = [row | ({"meshed": None, "tcp_open_connections": None} if kind == "service" else {})]
+    answers[f"/api/v1/stat?kind={kind}&namespace=%2A&window=60s"] = (200, {"rows": rows, "warnings": []})
+    same(f"viz-stat-{kind}.txt", weft("viz", "stat", kind, "-A", "-o", "wide").stdout)
+
+
+@pytest.mark.usefixtures("forwarded")
 @pytest.mark.parametrize(("view", "expected"), [
     ("edges", "no traffic from or to deployment in namespace teahouse within the last 60s\n"),
     ("routes", "deployment sent no HTTP requests in namespace teahouse within the last 60s\n"),

@@ -245,11 +245,11 @@ def test_causes_are_named_only_when_calls_fail(calls: list[Call]) -> None:
 def test_text_and_json(same: Any) -> None:
     """The cause, its evidence, the fix, then what else could be."""
     evidence = FAULTS["crash-loop"]
-    same("why.txt", views.text(evidence, causes(evidence)) + "\n")
+    same("why-table.txt", views.text(evidence, causes(evidence)) + "\n")
     same("why-healthy.txt", views.text(HEALTHY, []) + "\n")
     from weft.views.table import document
 
-    same("why.json", document(views.document(evidence, causes(evidence))) + "\n")
+    same("why-json.txt", document(views.document(evidence, causes(evidence))) + "\n")
 
 
 @pytest.mark.parametrize(
