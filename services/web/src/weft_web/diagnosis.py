@@ -24,7 +24,7 @@ _OWN = ("namespace", "workload_kind", "workload")
 async def problems(question: Question, catalog: Catalog, prometheus: Prometheus, mesh: Mesh) -> Problems:
     """What is wrong in one namespace or all; the mesh's own troubles with all, or with its own namespace."""
     found, links, looked, signals = await asyncio.gather(
-        stats(of_kinds(question, promql.WORKLOADS), catalog, prometheus),
+        stats(of_kinds(question, promql.WORKLOADS), catalog, prometheus, with_latency=False),
         edges(question, catalog, prometheus, mesh.trust_domain, promql.WORKLOADS),
         checks(catalog, prometheus, mesh.namespace, mesh.version),
         _signals(question, prometheus),

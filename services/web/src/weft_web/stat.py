@@ -43,10 +43,16 @@ async def ask_all(prometheus: Prometheus, expressions: Mapping[str, str]) -> dic
     return samples
 
 
-async def stats(questions: Sequence[Question], catalog: Catalog, prometheus: Prometheus) -> Stat:
-    """Answers questions that differ in kinds only: those that are about the same series share the numbers."""
+async def stats(
+    questions: Sequence[Question], catalog: Catalog, prometheus: Prometheus, *, with_latency: bool = True
+) -> Stat:
+    """Answers questions that differ in kinds only: those that are about the same series share the numbers.
+
+    Latencies are three quarters of all series; who does not show them does without.
+    """
     distinct = {stat_series(question): question for question in questions}
-    found = await asyncio.gather(*(_known_numbers(question, prometheus) for question in distinct.values()))
+    asked = (_known_numbers(question, prometheus, with_latency) for question in distinct.values())
+    found = await asyncio.gather(*asked)
     numbers = dict(zip(distinct, found, strict=True))
     answers = [_answer(question, catalog, *numbers[stat_series(question)]) for question in questions]
     rows = [row for answer in answers for row in answer.rows]
@@ -59,10 +65,10 @@ async def stat(question: Question, catalog: Catalog, prometheus: Prometheus) -> 
     return await stats([question], catalog, prometheus)
 
 
-async def _known_numbers(question: Question, prometheus: Prometheus) -> tuple[Numbers | None, str]:
+async def _known_numbers(question: Question, prometheus: Prometheus, with_latency: bool) -> tuple[Numbers | None, str]:
     """The numbers, or why there are none."""
     try:
-        return await _numbers(question, prometheus), ""
+        return await _numbers(question, prometheus, with_latency), ""
     except PrometheusError as error:
         return None, str(error)
 
@@ -76,7 +82,7 @@ def _answer(question: Question, catalog: Catalog, numbers: Numbers | None, failu
     return Stat(question.window, _shown(question, rows), warnings)
 
 
-async def _numbers(question: Question, prometheus: Prometheus) -> Numbers:
+async def _numbers(question: Question, prometheus: Prometheus, with_latency: bool) -> Numbers:
     series, window = stat_series(question), question.window
     expressions = {
         "grown": series.grown(promql.REQUESTS, window, "result"),
@@ -84,8 +90,9 @@ async def _numbers(question: Question, prometheus: Prometheus) -> Numbers:
         "tcp_open": series.now(promql.TCP_OPEN),
         "tcp_read": series.grown(promql.TCP_READ, window),
         "tcp_written": series.grown(promql.TCP_WRITTEN, window),
-        "latency": series.grown(promql.LATENCY, window, "le"),
     }
+    if with_latency:
+        expressions["latency"] = series.grown(promql.LATENCY, window, "le")
     if question.kind.name != "service":
         expressions["up"] = up_series(question).up()
         expressions["denied"] = up_series(question).grown(promql.DENIED, window, "mode")
@@ -95,7 +102,7 @@ async def _numbers(question: Question, prometheus: Prometheus) -> Numbers:
     return Numbers(
         grown=outcomes(answers["grown"], labels),
         totals=outcomes(answers["totals"], labels),
-        latency=latencies(answers["latency"], labels),
+        latency=latencies(answers.get("latency", []), labels),
         up=group(answers.get("up", []), server_key(question.kind.name).labels),
         denied=_by_mode(group(answers.get("denied", []), (*server_key(question.kind.name).labels, "mode"))),
         **plain,
