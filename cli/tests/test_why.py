@@ -116,6 +116,10 @@ FAULTS = {
     "connection-refused": with_calls(*REFUSED),
     "packets-dropped": with_calls(*DROPPED),
     "network-policy": with_calls(*DROPPED, policies=(Policy("shop", "deny-all", {"app": "db"}),)),
+    "denied": with_calls(asked(status=403, error="E114 denied by shop/db#1")),
+    "rate-limited": with_calls(asked(status=429, error="E115 rate limit of shop/db")),
+    "policy-unknown": with_calls(failed("E116 no policy for port 5000", status=502)),
+    "egress-denied": with_calls(asked(status=403, error="E117 denied by shop/out", dst=Ref("", "", ""), service="")),
     "timeout-too-small": with_calls(*LATE, *SERVED, timeouts={("shop", "db", "slow"): 0.005}),
     "slow-server": with_calls(*LATE, *(replace(one, latency=2.0) for one in SERVED)),
     "one-pod": replace(

@@ -14,7 +14,7 @@ FAULTS = (
     "crash-loop", "oom-killed", "image-pull", "container-config", "readiness", "unschedulable", "scaled-to-zero",
     "pods-refused", "selector-matches-no-pod", "service-without-selector", "wrong-target-port", "connection-refused",
     "timeout-too-small", "slow-server", "one-pod", "one-route", "application-error", "protocol", "connection-lost",
-    "dns-name",
+    "dns-name", "denied",
 )  # fmt: skip
 HEALTHY = "healthy"
 NEW_VERSION = "rollout"
@@ -43,7 +43,7 @@ def lab(viz: None) -> Iterator[None]:
         rolled_out(SPACE, LATE)
         kubectl("label", "namespace", SPACE, "weft.dev/inject=enabled")
         kinds = {name: "StatefulSet" if name == "one-pod" else "Deployment" for name in names}
-        apply(*(why_lab.service(name) for name in names), *map(why_lab.profile, why_lab.TIMEOUTS))
+        apply(*map(why_lab.service, names), *map(why_lab.profile, why_lab.TIMEOUTS), why_lab.policy("denied"))
         apply(why_lab.deployment(SKIPPED), *(why_lab.deployment(name, kind) for name, kind in kinds.items()))
         rolled_out(SPACE, HEALTHY, NEW_VERSION, "one-route", "application-error")
         apply(why_lab.caller(names))

@@ -153,6 +153,14 @@ def profile(fault: str) -> dict[str, Any]:
     return {"apiVersion": "weft.dev/v1alpha1", "kind": "ServiceProfile", "metadata": meta, "spec": {"routes": [route]}}
 
 
+def policy(fault: str) -> dict[str, Any]:
+    """An AccessPolicy that lets nobody call but an account that there is not."""
+    rules = [{"from": [{"serviceAccount": {"name": "somebody-else"}}]}]
+    spec = {"target": {"service": {"name": fault}}, "rules": rules}
+    meta = {"name": fault, "namespace": SPACE}
+    return {"apiVersion": "weft.dev/v1alpha1", "kind": "AccessPolicy", "metadata": meta, "spec": spec}
+
+
 def caller(names: list[str]) -> dict[str, Any]:
     """Who calls all of them, twice a second each."""
     made = deployment("caller")

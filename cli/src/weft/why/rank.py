@@ -33,6 +33,7 @@ RULES: tuple[Callable[[Evidence], Iterator[Cause]], ...] = (
     rules_mesh.control_plane,
     rules_mesh.certificate,
     rules_mesh.identity,
+    rules_mesh.refused,
     rules_mesh.not_injected,
     rules_mesh.plain_peer,
     rules_mesh.breaker,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from weft.why.failing import failures, suspects, told
-from weft.why.model import Cause, Evidence
+from weft.why.failing import culprits, failures, suspects, target, told
+from weft.why.model import Call, Cause, Evidence, Ref
 
 PROXY = "weft-proxy"
 NEEDED = ("destination", "identity")
@@ -59,6 +59,38 @@ def identity(evidence: Evidence) -> Iterator[Cause]:
             "weft check: do both sides trust the same anchor? A pod that was just replaced gets known within seconds.",
             told(calls),
         )
+
+
+REFUSALS = {
+    "E114": ("denied", "a policy does not let {src} call {target}", "weft -n {src.namespace} authz can --from {src} …"),
+    "E115": (
+        "rate-limited",
+        "{src} calls {target} more often than a policy allows",
+        "weft authz list tells the limit.",
+    ),
+    "E116": ("policy-unknown", "nobody has told {target} yet who may call it", "Is destination ready? weft check"),
+    "E117": (
+        "egress-denied",
+        "a policy does not let {src} call {target}",
+        "Add it to spec.egress.allow of an AccessPolicy.",
+    ),
+}
+"""What policies refuse, by code of the error: id, title and fix of the cause."""
+
+
+def refused(evidence: Evidence) -> Iterator[Cause]:
+    """A policy refuses calls. They are no failures of the server, so they are looked for apart."""
+    blamed = culprits(evidence)
+    for code, (id_, title, fix) in REFUSALS.items():
+        calls = [c for c in evidence.calls if c.outbound and c.code == code and _concerns(evidence, blamed, c)]
+        for call in calls[-1:]:
+            words = {"src": call.src, "target": target(call)}
+            yield Cause(id_, 87, title.format(**words), fix.format(**words), told(calls))
+
+
+def _concerns(evidence: Evidence, blamed: set[Ref], call: Call) -> bool:
+    """Whether it is a call of those in trouble, or one to the Service that was asked about."""
+    return call.src in blamed or Ref(call.dst.namespace, "service", call.service) == evidence.subject
 
 
 def not_injected(evidence: Evidence) -> Iterator[Cause]:
