@@ -14,7 +14,7 @@ from weft.cluster import Kube
 from weft.errors import Failure
 from weft.forward import Connect
 from weft_testkit.fake_kube import FakeKube
-from weft_testkit.objects import pod
+from weft_testkit.objects import namespace, pod
 
 ROW: dict[str, Any] = {
     "namespace": "teahouse",
@@ -147,10 +147,14 @@ def test_stat_command_with_filters(weft: Any, forwarded: None, answers: dict[str
     assert [lines[1].split()[1], lines[4].split()[1]] == ["pod/counter", "statefulset/counter"]
 
 
-def test_empty_stat_says_why(weft: Any, forwarded: None, answers: dict[str, Any]) -> None:
-    """Nothing on stdout, the reason on stderr; no traffic is no failure."""
+def test_empty_stat_says_why(weft: Any, forwarded: None, kube: FakeKube, answers: dict[str, Any]) -> None:
+    """Nothing on stdout, the reason on stderr; a namespace that is not there is a failure, to have nothing is none."""
     path = "/api/v1/stat?kind=deployment&namespace=x&window=60s"
     answers[path] = (200, {"rows": [], "warnings": []})
+    result = weft("viz", "stat", "deploy", "-n", "x")
+    expected = "weft: there is no namespace x. Name another by -n, or all by -A.\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", expected)
+    kube.put(namespace("x"))
     result = weft("viz", "stat", "deploy", "-n", "x")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no deployments in namespace x\n")
 

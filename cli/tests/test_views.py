@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from weft.views import metrics, table
 from weft.views.exchange import Exchange, line
 from weft.views.top import MAX_ROWS, Top, answer, text
+from weft_testkit.fake_kube import FakeKube
+from weft_testkit.objects import namespace
 
 STAT: Any = [
     {
@@ -298,11 +300,32 @@ def test_stat_of_other_kinds(weft: Any, answers: Any, same: Any, kind: str) -> N
     ("stat-outbound", "deployment sent no HTTP requests in namespace teahouse within the last 60s\n"),
     ("stat", "no deployments in namespace teahouse\n"),
 ])  # fmt: skip
-def test_empty_views_say_why(weft: Any, answers: Any, view: str, expected: str) -> None:
+def test_empty_views_say_why(weft: Any, kube: FakeKube, answers: Any, view: str, expected: str) -> None:
     """On stderr; nothing was asked that could fail."""
+    kube.put(namespace("teahouse"))
     answers[f"/api/v1/{VIEWS[view][0]}?{QUERY}"] = (200, {"window_seconds": 60, "rows": [], "warnings": []})
     result = weft("viz", view, "deploy")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", expected)
+
+
+@pytest.mark.usefixtures("forwarded")
+def test_an_empty_view_of_one_workload_says_what_it_lacks(weft: Any, kube: FakeKube, answers: Any) -> None:
+    """A proxy, say; or that there is no such workload, or no such namespace."""
+    asked = "kind=deployment&namespace=teahouse&name=kettle&window=60s"
+    answers[f"/api/v1/edges?{asked}"] = (200, {"rows": [], "warnings": []})
+    assert weft("viz", "edges", "deploy/kettle").stderr.startswith("weft: there is no namespace teahouse.")
+    kube.put(namespace("teahouse"))
+    path = f"/api/v1/stat?{asked}"
+    answers[path] = (200, {"rows": [STAT[1] | {"name": "kettle"}], "warnings": []})
+    nothing = "no traffic from or to deployment/kettle in namespace teahouse within the last 60s\n"
+    assert weft("viz", "edges", "deploy/kettle").stderr == f"{nothing}deployment/kettle: not meshed: inject it\n"
+    why = "there is no deployment 'kettle' in namespace teahouse"
+    answers[path] = (200, {"rows": [], "warnings": [why]})
+    result = weft("viz", "edges", "deploy/kettle")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"weft: {why}. `weft viz stat deployment -A` shows what there is.\n",
+    )
 
 
 @pytest.mark.usefixtures("forwarded")

@@ -1,22 +1,18 @@
 """The built dashboard in headless Chromium, before a mesh that is told what to say."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
+from chromium import launched
 from fake_mesh import STATIC, FakeMesh
 from playwright.sync_api import Browser, Page, sync_playwright
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium from the machine's packages."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    assert chromium, "no chromium: apt-get install chromium"
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        found = launched(playwright)
         yield found
         found.close()
 

@@ -43,7 +43,7 @@ VIEWS = {
     "edges, all": "edges",
     "topology, one namespace": "topology?namespace=shop-0",
     "problems, all": "problems",
-    "home": "stat?kind=namespace,deployment,statefulset,daemonset,cronjob",
+    "palette": "stat?kind=namespace,deployment,statefulset,daemonset,cronjob",
 }
 
 

@@ -16,7 +16,7 @@ from weft.kubeconfig import Object, load
 from weft.names import MINIMUM_KUBERNETES
 from weft.transport import Connection, Transport
 
-__all__ = ["Kube", "Object", "is_ready", "require_supported"]
+__all__ = ["Kube", "Object", "is_ready", "require_namespace", "require_supported"]
 READ_SECONDS = 30.0
 CHUNK = 65536
 JSON, MERGE_PATCH = "application/json", "application/merge-patch+json"
@@ -185,6 +185,16 @@ def require_supported(kube: Kube) -> None:
             "Kubernetes is {}.{}, and weft needs native sidecars".format(*version),
             "Upgrade the cluster to {}.{} or newer.".format(*MINIMUM_KUBERNETES),
         )
+
+
+def require_namespace(kube: Kube, name: str) -> None:
+    """Refuse a namespace that there is not; who may not look at namespaces is believed. `*` is all of them."""
+    try:
+        found = name == "*" or kube.find(f"/api/v1/namespaces/{name}")
+    except ApiError:
+        return
+    if not found:
+        raise Failure(f"there is no namespace {name}", "Name another by -n, or all by -A.")
 
 
 def is_ready(pod: Object) -> bool:

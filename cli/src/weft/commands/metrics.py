@@ -65,7 +65,7 @@ def stat(
     def ask() -> list[Mapping[str, Any]]:
         return [client.stat(one.kind, name=one.name, **query) for one in wanted]
 
-    repeat(ask, lambda answers: _show_stat(wanted, answers, scope, output), watch)
+    repeat(ask, lambda answers: _show_stat(kube, wanted, answers, scope, output), watch)
 
 
 @click.command(cls=Command)
@@ -141,10 +141,10 @@ class Question:
         from weft import resources
 
         self._one = resources.named(resource)
-        kube = target.connect()
-        self.scope = _scope(target, kube, all_namespaces)
+        self._kube = target.connect()
+        self.scope = _scope(target, self._kube, all_namespaces)
         self._window, self._watch, self._output = window, watch, output
-        self._client = _client(kube)
+        self._client = _client(self._kube)
 
     def put(self, view: str, render: Callable[[Any], str], nothing: str) -> None:
         """Ask one view and print its rows; `nothing` says what an empty answer means."""
@@ -161,9 +161,26 @@ class Question:
         elif answer["rows"]:
             click.echo(render(answer["rows"]))
         elif not answer["warnings"]:
-            where = "" if self.scope == "*" else f" in namespace {self.scope}"
-            click.echo(f"{nothing.format(self._one)}{where} within the last {self._window}", err=True)
+            self._tell(nothing)
         _fail_warned(answer["warnings"])
+
+    def _tell(self, nothing: str) -> None:
+        """That there is nothing, and why: no such namespace or object, no proxy, no traffic at all."""
+        from weft.cluster import require_namespace
+        from weft.views import metrics
+
+        require_namespace(self._kube, self.scope)
+        where = "" if self.scope == "*" else f" in namespace {self.scope}"
+        rows = self._own_rows() if self._one.name else []
+        click.echo(f"{nothing.format(self._one)}{where} within the last {self._window}", err=True)
+        for note in metrics.notes(rows):
+            click.echo(note, err=True)
+
+    def _own_rows(self) -> "list[StatRow]":
+        one = self._one
+        found = self._client.stat(one.kind, namespace=self.scope, name=one.name, window=self._window)
+        _fail_stat(self._kube, [(one, found["rows"])], found["warnings"], self.scope)
+        return found["rows"]
 
 
 def _client(kube: "Kube") -> "Client":
@@ -186,7 +203,9 @@ def _filters(options: dict[str, str | None]) -> dict[str, str]:
     return {name: str(resources.named([value])) if name in ("to", "from") else value for name, value in given.items()}
 
 
-def _show_stat(wanted: "Sequence[Resource]", answers: Sequence[Mapping[str, Any]], scope: str, output: str) -> None:
+def _show_stat(
+    kube: "Kube", wanted: "Sequence[Resource]", answers: Sequence[Mapping[str, Any]], scope: str, output: str
+) -> None:
     from weft.views import metrics, table
 
     groups = [answer["rows"] for answer in answers]
@@ -196,7 +215,7 @@ def _show_stat(wanted: "Sequence[Resource]", answers: Sequence[Mapping[str, Any]
         click.echo(table.document({**answers[0], "rows": rows, "warnings": warnings}))
     else:
         _print_stat(groups, len({one.kind for one in wanted}) > 1, scope == "*", output == "wide")
-    _fail_stat(list(zip(wanted, groups, strict=True)), warnings, scope)
+    _fail_stat(kube, list(zip(wanted, groups, strict=True)), warnings, scope)
     if output != "json":
         for note in metrics.notes(row for rows in groups for row in rows):
             click.echo(note, err=True)
@@ -211,8 +230,12 @@ def _print_stat(groups: "list[list[StatRow]]", several: bool, all_namespaces: bo
     click.echo("\n\n".join(tables), nl=bool(tables))
 
 
-def _fail_stat(found: "list[tuple[Resource, list[StatRow]]]", warnings: list[str], scope: str) -> None:
-    """A failure if numbers are missing, or an object that was named; a kind of which there is none is none."""
+def _fail_stat(kube: "Kube", found: "list[tuple[Resource, list[StatRow]]]", warnings: list[str], scope: str) -> None:
+    """A failure if numbers are missing, or what was named; a kind of which there is none is none."""
+    from weft.cluster import require_namespace
+
+    if not warnings and not any(rows for _, rows in found):
+        require_namespace(kube, scope)
     where = "any namespace" if scope == "*" else f"namespace {scope}"
     empty = [one for one, rows in found if not rows]
     missing = [one for one in empty if one.name]
