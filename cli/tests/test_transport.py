@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from weft.cluster import Kube
+from weft.credentials import EXTENSION
 from weft.errors import Failure
 from weft.kubeconfig import Access
 from weft.transport import Transport
@@ -125,6 +126,7 @@ def proxy() -> Iterator[str]:
 def kube(server: str, files: Files, user: dict[str, Any] | None = None, **cluster: Any) -> Kube:
     """A client of the server."""
     known = {"server": f"https://{server}/base/", "certificate-authority": str(files.ca), "tls-server-name": NAME}
+    known |= {"extensions": [{"name": EXTENSION, "extension": "blend"}]}
     return Kube(Transport(Access(known | cluster, user or {}, "default")), "default")
 
 
@@ -197,7 +199,8 @@ def test_an_old_token_of_a_provider(server: str, files: Files) -> None:
 PLUGIN = """
 import json, os, sys
 asked = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
-with open(sys.argv[1], "a") as log: print(asked["spec"].get("cluster", {}).get("tls-server-name"), file=log)
+cluster = asked["spec"]["cluster"]
+with open(sys.argv[1], "a") as log: print(cluster["config"], len(cluster["certificate-authority-data"]), file=log)
 status = json.loads(os.environ["STATUS"])
 print(json.dumps({"apiVersion": asked["apiVersion"], "kind": "ExecCredential", "status": status}))
 """
@@ -222,7 +225,7 @@ def test_a_plugin_is_asked_once(server: str, files: Files, tmp_path: Path) -> No
     for _ in range(2):
         asked = cluster.get("/")
         assert (asked["client"], asked["headers"]) == (ME, {"Authorization": "Bearer t"})
-    assert (tmp_path / "log").read_text() == f"{NAME}\n"
+    assert (tmp_path / "log").read_text() == f"blend {len(inline(files.ca))}\n"
 
 
 def test_a_plugin_is_asked_again_when_its_token_ends(server: str, files: Files, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from weft.kubeconfig import Object
 EARLY_SECONDS = 60
 """So long before its end a plugin's answer is asked for anew."""
 
+EXTENSION = "client.authentication.k8s.io/exec"
+"""What of a cluster's extensions is for plugins."""
+
 EXEC_SECONDS = 120
 """A plugin may open a browser and wait for its user."""
 
@@ -134,9 +137,16 @@ class Plugin:
 
     def _run(self) -> dict[str, Any]:
         command = [self._settings["command"], *(self._settings.get("args") or [])]
+        interactive = self._settings.get("interactiveMode") != "Never" and sys.stdin.isatty()
+        stdin = None if interactive else subprocess.DEVNULL  # what is piped into weft is not the plugin's
         try:
             done = subprocess.run(
-                command, env=self._environment(), stdin=None, stdout=subprocess.PIPE, timeout=EXEC_SECONDS, check=True
+                command,
+                env=self._environment(interactive),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                timeout=EXEC_SECONDS,
+                check=True,
             )
             return dict(json.loads(done.stdout)["status"])
         except FileNotFoundError as error:
@@ -145,10 +155,19 @@ class Plugin:
         except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
             raise Failure(f"the kubeconfig's plugin gives no credentials: {error}", "Log in again.") from error
 
-    def _environment(self) -> dict[str, str]:
-        spec: Object = {"interactive": self._settings.get("interactiveMode") != "Never" and sys.stdin.isatty()}
+    def _environment(self, interactive: bool) -> dict[str, str]:
+        spec: Object = {"interactive": interactive}
         if self._settings.get("provideClusterInfo"):
-            spec["cluster"] = {key: value for key, value in self._cluster.items() if key != "extensions"}
+            spec["cluster"] = _described(self._cluster)
         asked = {"apiVersion": self._settings["apiVersion"], "kind": "ExecCredential", "spec": spec}
         extra = {one["name"]: one["value"] for one in self._settings.get("env") or []}
         return {**os.environ, **extra, "KUBERNETES_EXEC_INFO": json.dumps(asked)}
+
+
+def _described(cluster: Object) -> Object:
+    """A cluster as plugins want to know it: its authority inline, and what the kubeconfig holds for plugins."""
+    told = {key: value for key, value in cluster.items() if key not in ("extensions", "certificate-authority")}
+    if authority := pem(cluster, "certificate-authority"):
+        told["certificate-authority-data"] = base64.b64encode(authority).decode()
+    extensions = {one["name"]: one["extension"] for one in cluster.get("extensions") or []}
+    return told | ({"config": extensions[EXTENSION]} if EXTENSION in extensions else {})
