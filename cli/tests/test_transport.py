@@ -12,8 +12,10 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from weft import transport
 from weft.cluster import Kube
 from weft.credentials import EXTENSION
 from weft.errors import Failure
@@ -250,14 +252,14 @@ def test_a_plugin_that_is_missing_or_fails(server: str, files: Files) -> None:
 def test_a_proxy_is_asked_for_the_server(
     server: str, files: Files, proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cluster's own, or HTTPS_PROXY unless NO_PROXY names the server."""
-    refused = f"Tunnel connection failed: 403 no way to {server}"
-    with pytest.raises(Failure, match=refused):
+    """The cluster's own, or HTTPS_PROXY unless NO_PROXY names the server or it is on this machine."""
+    with pytest.raises(Failure, match=f"Tunnel connection failed: 403 no way to {server}"):
         kube(server, files, **{"proxy-url": f"http://{proxy}"}).get("/")
     monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy}")
-    with pytest.raises(Failure, match=refused):
-        kube(server, files).get("/")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(Failure, match=r"Tunnel connection failed: 403 no way to shop\.invalid:443"):
+        kube("shop.invalid", files).get("/")
+    monkeypatch.setenv("NO_PROXY", ".invalid")
+    assert transport._proxy({}, urlsplit("https://shop.invalid")) is None
     assert kube(server, files).get("/")
     with pytest.raises(Failure, match="socks5://x is no HTTP proxy"):
         kube(server, files, **{"proxy-url": "socks5://x"}).get("/")

@@ -1,6 +1,7 @@
 """HTTP to the API server: TLS as the kubeconfig wants it, through a proxy where there is one, connections kept."""
 
 import http.client
+import re
 import select
 import socket
 import ssl
@@ -17,6 +18,7 @@ from weft.errors import Failure
 from weft.kubeconfig import Access, Object
 
 CONNECT_SECONDS = 5.0
+LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|::1)$")
 
 
 class Connection(http.client.HTTPConnection):
@@ -141,9 +143,9 @@ def _server(url: str) -> SplitResult:
 
 
 def _proxy(cluster: Object, server: SplitResult) -> SplitResult | None:
-    """The cluster's own proxy, or HTTPS_PROXY's unless NO_PROXY names the server."""
+    """The cluster's own proxy, or HTTPS_PROXY's unless NO_PROXY names the server, or it is on this machine."""
     url = cluster.get("proxy-url")
-    if not url and not proxy_bypass(server.netloc):
+    if not url and not LOOPBACK.match(str(server.hostname)) and not proxy_bypass(server.netloc):
         url = getproxies().get(server.scheme)
     if not url:
         return None
