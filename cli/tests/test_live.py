@@ -125,7 +125,7 @@ def test_tap_ends_after_its_limit(weft: Any, tap: Tap) -> None:
 def test_tap_ends_after_its_duration(weft: Any, tap: Tap) -> None:
     """A quiet stream is told."""
     tap.open.clear()
-    result = weft("viz", "tap", "ns/teahouse", "--duration", "50ms")
+    result = weft("viz", "tap", "ns/teahouse", "--duration", "1s")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no request matched\n")
     assert [f"{TAP}/namespaces/teahouse/tap"] == tap.paths
 
