@@ -46,7 +46,7 @@ lint: ## Style of Python, Rust and shell; who imports whom
 types: ## mypy --strict over every Python unit
 	$(run) mypy $(addprefix -p ,$(python_units) releases)
 
-generated := proto/python proxy/api/src/generated demo/teahouse/src/teahouse/v1 charts/mesh/charts/viz/files/dashboards docs/injection.md docs/cli.md docs/errors.md docs/compatibility.md docs/values.md
+generated := proto/python proxy/api/src/generated demo/teahouse/src/teahouse/v1 charts/mesh/charts/viz/files/dashboards docs/injection.md docs/cli.md docs/errors.md docs/compatibility.md docs/values.md charts/mesh/files charts/mesh/charts/viz/files/defaults.yaml
 
 gen: ## Regenerate what is generated: contracts in Python and Rust, Grafana's dashboards, pages of options and commands
 	$(run) python libs/sidecar/gen.py

@@ -1,4 +1,4 @@
-"""docs/values.md from values.yaml and its schema, for chart and subchart: `python charts/values_page.py` (make gen)."""
+"""docs/values.md and files/defaults.yaml, for chart and subchart: `python charts/values_page.py` (make gen)."""
 
 import json
 import re
@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import yaml
 
 CHART = Path(__file__).parent / "mesh"
+CHARTS = (CHART, CHART / "charts/viz")
 PAGE = Path(__file__).parents[1] / "docs/values.md"
+DEFAULTS = "files/defaults.yaml"
 INTRODUCTION = """# Values of the chart
 
 Made from `charts/mesh/values.yaml` and its schema by `make gen`. Unknown keys and wrong types are refused. They are set
@@ -32,6 +34,12 @@ def page() -> str:
     """The whole page."""
     viz = [value._replace(key=f"viz.{value.key}") for value in values(CHART / "charts/viz")]
     return f"{INTRODUCTION}\n{_table(values(CHART))}\n\n## Subchart viz\n\n{_table(viz)}\n"
+
+
+def defaults(chart: Path) -> str:
+    """The values as templates can read them, which values.yaml itself they cannot."""
+    given = yaml.safe_load((chart / "values.yaml").read_text())
+    return "# values.yaml without its comments, made by `make gen`.\n" + yaml.safe_dump(given, sort_keys=False)
 
 
 def values(chart: Path) -> list[Value]:
@@ -90,3 +98,5 @@ def _text(comment: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), "utf-8")
+    for one in CHARTS:
+        (one / DEFAULTS).write_text(defaults(one), "utf-8")

@@ -168,6 +168,51 @@ def test_upgrade_includes_viz_when_it_is_there(weft: Any, kube: FakeKube) -> Non
     assert told(weft("upgrade")) == (0, CORE + VIZ, "")
 
 
+@pytest.fixture
+def helm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A helm that writes its arguments to a file, and renders CORE."""
+    log, folder = tmp_path / "arguments", tmp_path / "bin"
+    folder.mkdir()
+    (folder / "helm").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {log}\ncat <<\'E\'\n{CORE}E\n')
+    (folder / "helm").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    (render.HERE / "chart").mkdir()
+    (render.HERE / "chart" / "Chart.yaml").touch()
+    return log
+
+
+def set_on(kube: FakeKube, name: str, settings: str) -> None:
+    """The installation's ConfigMap that knows what was set."""
+    meta = {"name": name, "namespace": "weft"}
+    kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"settings": settings}})
+
+
+def test_upgrade_keeps_what_was_set(weft: Any, kube: FakeKube, helm: Path) -> None:
+    """Of the mesh and of viz, and says so; `helm upgrade` without values does the same."""
+    apply(kube, CORE)
+    set_on(kube, "weft-config", "destination: {replicas: 3}")
+    set_on(kube, "weft-viz-config", "grafana: {enabled: false}")
+
+    result = weft("upgrade")
+
+    kept = '{"destination": {"replicas": 3}, "viz": {"grafana": {"enabled": false}}}'
+    assert told(result)[::2] == (0, f"as the installation has it: {kept}\n")
+    assert [line for line in helm.read_text().splitlines() if line.startswith("--set-json")] == [
+        '--set-json=destination={"replicas": 3}',
+        '--set-json=viz={"grafana": {"enabled": false}}',
+    ]
+
+
+def test_upgrade_takes_what_is_set_now(weft: Any, kube: FakeKube, helm: Path) -> None:
+    """A file of values is the whole truth, as with helm: what it no longer has is no longer set."""
+    apply(kube, CORE)
+    set_on(kube, "weft-config", "destination: {replicas: 3}")
+
+    assert weft("upgrade", "--set", "identity.replicas=2").exit_code == 0
+    assert helm.read_text().splitlines()[-1] == "--set=identity.replicas=2"
+    assert "--set-json" not in helm.read_text()
+
+
 def test_upgrade_needs_an_installation(weft: Any, kube: FakeKube) -> None:
     """Else the user is told to install."""
     expected = "weft: weft is not installed in this cluster. Run `weft install | kubectl apply -f -` first.\n"

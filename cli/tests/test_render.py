@@ -94,7 +94,7 @@ def test_helm_missing(weft: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """--set without helm is one line."""
     monkeypatch.setenv("PATH", "")
     result = weft("install", "--ignore-cluster", "--set", "a=b")
-    expected = "weft: --set and --values need helm, which is not on PATH. Install it from https://helm.sh.\n"
+    expected = "weft: what is set needs helm to be rendered, which is not on PATH. Install it from https://helm.sh.\n"
     assert (1, "", expected) == (result.exit_code, result.stdout, result.stderr)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from weft import installed
+import yaml
+from weft import installed, render
 from weft_kube import names
 from weft_kube.paths import PATH_MAX
 from weft_sidecar.effects import Variable
@@ -17,6 +18,8 @@ from weft_sidecar.options import OPTIONS, Layer, settings
 from weft_sidecar.template import Sidecar, Template
 
 ROOT = Path(__file__).parents[3]
+CHART = Path(__file__).parents[1]
+SETTINGS = ("--set", "viz.enabled=true,installNamespace=true")
 CONFIGS = {
     "destination": "weft_destination", "identity": "weft_identity", "injector": "weft_injector",
     "sp-validator": "weft_sp_validator", "tap": "weft_tap", "web": "weft_web",
@@ -113,6 +116,15 @@ def test_a_path_is_as_long_everywhere(mesh: Any) -> None:
 def test_the_cli_asks_for_the_right_to_create_each_kind(mesh: Any) -> None:
     """`weft check --pre` looks at what an installation consists of, and at nothing else."""
     assert {installed.plural(obj["kind"]) for obj in mesh} == {resource for _, resource in installed.NEEDED}
+
+
+def test_helm_and_cli_and_gitops_give_the_same_objects(helm: Any, mesh: Any) -> None:
+    """`weft install` and `weft viz install` print halves of what helm renders, and that is the same each time."""
+    cli = [*render.parse(render.packaged().core), *render.parse(render.packaged().viz)]
+    again = yaml.load_all(helm.run("template", "weft", str(CHART), "-n", "weft", *SETTINGS), yaml.CSafeLoader)
+
+    assert {installed.path(obj): obj for obj in cli} == {installed.path(obj): obj for obj in mesh}
+    assert [obj for obj in again if obj] == mesh
 
 
 def test_options_of_the_chart_are_the_injectors(mesh: Any) -> None:

@@ -76,6 +76,53 @@ def test_the_page_of_values_is_made_of_them() -> None:
     assert PAGE["page"]() == PAGE["PAGE"].read_text()
 
 
+@pytest.mark.parametrize("chart", PAGE["CHARTS"], ids=["mesh", "viz"])
+def test_the_defaults_that_templates_compare_with_are_the_charts(chart: Path) -> None:
+    """`make gen` writes them."""
+    assert PAGE["defaults"](chart) == (chart / PAGE["DEFAULTS"]).read_text()
+
+
+def settings(objects: Any) -> dict[str, Any]:
+    """What the installation says that its user has set."""
+    core, viz = (
+        yaml.safe_load(objects.one("ConfigMap", name)["data"]["settings"])
+        for name in ("weft-config", "weft-viz-config")
+    )
+    return {**core, "viz": viz} if viz else core
+
+
+def test_an_installation_knows_what_was_set(helm: Any, mesh: Any) -> None:
+    """Values that are not the defaults, and no other: of any depth, false and zero, lists whole."""
+    given = (
+        "global.pods.nodeSelector.pool=infra",
+        "viz.web.tap=false",
+        "viz.web.allowedHosts={a}",
+        "identity.replicas=2",
+    )
+
+    assert settings(mesh) == {}
+    assert settings(helm.render("viz.enabled=true", *given)) == {
+        "global": {"pods": {"nodeSelector": {"pool": "infra"}}},
+        "identity": {"replicas": 2},
+        "viz": {"web": {"tap": False, "allowedHosts": ["a"]}},
+    }
+
+
+def test_what_belongs_to_a_version_is_not_kept(helm: Any) -> None:
+    """A tag that was kept would undo the next upgrade."""
+    digest = "sha256:" + "a" * 64
+
+    assert settings(helm.render("viz.enabled=true", "identity.tag=1.4.0", f"viz.web.digest={digest}")) == {}
+
+
+def test_what_was_set_renders_the_same_again(helm: Any, tmp_path: Path) -> None:
+    """An upgrade with the settings that an installation knows changes nothing."""
+    once = helm.render("viz.enabled=true", values="values-ha.yaml")
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings(once)))
+
+    assert once == helm.render("viz.enabled=true", values=str(tmp_path / "settings.yaml"))
+
+
 @pytest.mark.parametrize("release", ["weft", "other"])
 def test_names_do_not_depend_on_the_release(helm: Any, mesh: Any, release: str) -> None:
     """One mesh a cluster: services, CLI and proxies find its objects by fixed names."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from weft.cluster import Kube, Object
 from weft.errors import Failure
-from weft.names import CONFIG, HELM_RELEASE, NAMESPACE, PROXY_VERSION, TAP_APISERVICE, TRUST_BUNDLE
+from weft.names import CONFIG, HELM_RELEASE, NAMESPACE, PROXY_VERSION, TAP_APISERVICE, TRUST_BUNDLE, VIZ_CONFIG
 
 DELETE_FIRST = ("APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 PART_OF = "app.kubernetes.io/part-of=weft"
@@ -49,7 +49,24 @@ def plural(kind: str) -> str:
 
 def config(kube: Kube) -> Object | None:
     """ConfigMap weft-config, which every installation has."""
-    return kube.find(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{CONFIG}")
+    return _configmap(kube, CONFIG)
+
+
+def settings(kube: Kube) -> Object:
+    """The chart's values that whoever installed it has set; tags and digests are none of them."""
+    core, viz = _settings(kube, CONFIG), _settings(kube, VIZ_CONFIG)
+    return core | ({"viz": viz} if viz else {})
+
+
+def _settings(kube: Kube, name: str) -> Object:
+    import yaml
+
+    found = _configmap(kube, name) or {}
+    return yaml.safe_load((found.get("data") or {}).get("settings", "")) or {}
+
+
+def _configmap(kube: Kube, name: str) -> Object | None:
+    return kube.find(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{name}")
 
 
 def proxy_version(config: Object) -> str:

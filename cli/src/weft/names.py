@@ -12,6 +12,7 @@ TRUST_BUNDLE = "weft-trust-bundle"
 TRUST_BUNDLE_KEY = "ca.crt"
 ROTATION = "weft-rotation"
 CONFIG = "weft-config"
+VIZ_CONFIG = "weft-viz-config"
 TAP_APISERVICE = "v1alpha1.tap.weft.dev"
 TAP_PATH = "/apis/tap.weft.dev/v1alpha1/watch"
 PORT_WEB = 8084

@@ -69,7 +69,7 @@ def helm_template(folder: Path, arguments: Sequence[str]) -> str:
     """The output of `helm template` with viz and the namespace in it."""
     helm = shutil.which("helm")
     if helm is None:
-        raise Failure("--set and --values need helm, which is not on PATH", "Install it from https://helm.sh.")
+        raise Failure("what is set needs helm to be rendered, which is not on PATH", "Install it from https://helm.sh.")
     command = [helm, "template", "weft", str(folder), "--namespace", NAMESPACE]
     command += ["--set", "installNamespace=true,viz.enabled=true", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)

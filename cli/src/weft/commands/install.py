@@ -1,5 +1,6 @@
 """`weft install`, `upgrade`, `uninstall` and `weft viz install`, `viz uninstall`: YAML for kubectl on stdout."""
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -74,19 +75,20 @@ def upgrade(target: Target, /, ignore_cluster: bool, **options: Any) -> None:
     """Print manifests of this version.
 
     `weft upgrade | kubectl apply -f -` updates an installation, and viz if it is there.
-    Give the same --set and --values as when you installed.
+    Without --set and --values what was set stays set, but for tags and digests, which belong to a version; with
+    them, they are all that is set.
     """
     from weft import installed
 
-    manifests = _manifests(**options)
-    text = manifests.core
-    if not ignore_cluster:
-        kube = _able_cluster(target)
-        config = _config(kube)
-        _refuse_helm([config], "helm upgrade")
-        _refuse_version(config)
-        text += manifests.viz if installed.tap_service(kube) else ""
-    _deliver(text, target, **options)
+    if ignore_cluster:
+        _deliver(_manifests(**options).core, target, **options)
+        return
+    kube = _able_cluster(target)
+    config = _config(kube)
+    _refuse_helm([config], "helm upgrade")
+    _refuse_version(config)
+    manifests = _manifests(**options, kept=_kept(kube, **options))
+    _deliver(manifests.core + (manifests.viz if installed.tap_service(kube) else ""), target, **options)
 
 
 @click.command(cls=Command)
@@ -166,13 +168,25 @@ def _gateway_api(target: Target, ignore_cluster: bool, **options: Any) -> None:
         apply.apply(text, target, "--server-side")
 
 
-def _manifests(settings: tuple[str, ...], values: tuple[str, ...], applied: bool, wait: float | None) -> "Manifests":
+def _kept(kube: "Kube", settings: tuple[str, ...], values: tuple[str, ...], **_: Any) -> tuple[str, ...]:
+    """What was set when weft was installed, as options of helm; nothing where something is set now."""
+    from weft import installed
+
+    kept = {} if settings or values else installed.settings(kube)
+    if kept:
+        click.echo(f"as the installation has it: {json.dumps(kept)}", err=True)
+    return tuple(f"--set-json={key}={json.dumps(value)}" for key, value in kept.items())
+
+
+def _manifests(
+    settings: tuple[str, ...], values: tuple[str, ...], applied: bool, wait: float | None, kept: tuple[str, ...] = ()
+) -> "Manifests":
     from weft import render
 
     if wait is not None and not applied:
         raise Failure("--wait goes with --apply", "What is only printed does not become ready.")
 
-    arguments = [*(f"--values={file}" for file in values), *(f"--set={setting}" for setting in settings)]
+    arguments = [*kept, *(f"--values={file}" for file in values), *(f"--set={setting}" for setting in settings)]
     return render.rendered(arguments) if arguments else render.packaged()
 
 
