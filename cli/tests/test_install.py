@@ -170,10 +170,11 @@ def test_upgrade_includes_viz_when_it_is_there(weft: Any, kube: FakeKube) -> Non
 
 @pytest.fixture
 def helm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A helm that writes its arguments to a file, and renders CORE."""
+    """A helm that writes its arguments to this file, and renders what is in `rendered` beside it: CORE."""
     log, folder = tmp_path / "arguments", tmp_path / "bin"
     folder.mkdir()
-    (folder / "helm").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {log}\ncat <<\'E\'\n{CORE}E\n')
+    (tmp_path / "rendered").write_text(CORE)
+    (folder / "helm").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {log}\ncat {tmp_path}/rendered\n')
     (folder / "helm").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=":")
     (render.HERE / "chart").mkdir()
@@ -371,6 +372,20 @@ def test_prune_names_what_is_left_over(weft: Any, kube: FakeKube, same: Any) -> 
         meta = {"name": name, "namespace": "weft", "labels": labels}
         kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
     same("prune.txt", weft("prune").stdout)
+
+
+def test_prune_knows_what_is_set(weft: Any, kube: FakeKube, helm: Path) -> None:
+    """What settings bring is no leftover of theirs; what former settings brought is."""
+    apply(kube, CORE)
+    set_on(kube, "weft-config", "{a: 1}")
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget"}
+    for name in ("kept", "former"):
+        meta = {"name": name, "namespace": "weft", "labels": {"app.kubernetes.io/part-of": "weft"}}
+        kube.put({**budget, "metadata": meta})
+    more = "---\napiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: kept, namespace: weft}\n"
+    helm.with_name("rendered").write_text(CORE + more)
+
+    assert names(weft("prune").stdout) == ["PodDisruptionBudget/former"]
 
 
 def test_prune_leaves_helm_its_own(weft: Any, kube: FakeKube) -> None:

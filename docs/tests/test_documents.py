@@ -31,6 +31,27 @@ def code(page: Path) -> Iterator[str]:
     yield from re.findall(r"`([^`\n]+)`", prose(page))
 
 
+GUIDES = [page for page in PAGES if page.match("docs/operations/*") or page.match("docs/getting-started.md")]
+ENDLESS = re.compile(r"weft (-n \w+ )?viz (tap|top|dashboard)\b")
+"""Commands that end when their reader ends them."""
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=str)
+def test_every_command_of_a_guide_is_run(page: Path) -> None:
+    """By the integration suite: `sh run` on the demo, `sh run NAME` where a test follows the block of that name."""
+    tests = "".join(
+        path.read_text() for folder in ("integration", "chaos") for path in (ROOT / "tests" / folder).glob("*.py")
+    )
+    followed = {f"sh run {name}" for name in re.findall(r"follow\([^,]+, \"([\w-]+)\"", tests)}
+    text = (ROOT / page).read_text()
+    blocks = re.findall(r"^```(sh[^\n]*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+    assert {mark for mark, _ in blocks} <= {"sh run", "sh endless"} | followed
+    endless = [line for mark, block in blocks if mark == "sh endless" for line in block.splitlines()]
+    assert [line for line in endless if not ENDLESS.match(line)] == []
+    assert re.findall(r"^    (?:weft|kubectl|helm) .*", text, re.MULTILINE) == []
+
+
 def anchors(page: Path) -> set[str]:
     """Names by which a page's headings are linked to."""
     headings = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)

@@ -37,8 +37,20 @@ class Repository:
 
     def last_tag(self, unit: Unit) -> str:
         """The tag of the unit's newest release that this checkout comes after; empty before the first."""
+        return max(ages := self._ages(unit), key=ages.__getitem__, default="")
+
+    def previous(self, unit: Unit) -> str:
+        """The tag of the release that peers may still have: the newest of another minor than the checkout's.
+
+        The newest of all where there is no other minor yet; empty before the first release.
+        """
+        ages, minor = self._ages(unit), versions.parsed(self.version(unit))[:2]
+        return max([tag for tag in ages if ages[tag][:2] < minor] or ages, key=ages.__getitem__, default="")
+
+    def _ages(self, unit: Unit) -> dict[str, tuple[int, ...]]:
+        """Tags of the unit's releases before this checkout, with their versions."""
         tags = self.git("tag", "--merged", "HEAD", "--list", unit.tag("*")).split()
-        return max(tags, key=lambda tag: versions.parsed(tag.rpartition("/v")[2]), default="")
+        return {tag: versions.parsed(tag.rpartition("/v")[2]) for tag in tags}
 
     def changed(self, commit: str) -> list[str]:
         """Files that differ between a commit and the checkout, new ones too."""

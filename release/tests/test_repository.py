@@ -105,6 +105,25 @@ def test_one_unit_is_released_alone(clone: Repository) -> None:
     assert touched == ["chart", "cli"]
 
 
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ([], ""),
+        (["0.9.0", "0.9.1"], "0.9.1"),
+        (["0.8.7", "0.9.0"], "0.8.7"),
+        (["0.7.0", "0.8.0", "0.8.10", "0.8.9"], "0.8.10"),
+    ],
+)
+def test_peers_have_the_release_before(clone: Repository, tags: list[str], expected: str) -> None:
+    """What a skew test takes: the newest of the minor before, of the same where there is no other, or nothing yet."""
+    unit = UNITS["proxy"]
+    (clone.root / unit.manifest).write_text('version = "0.9.1"\n')
+    for tag in tags:
+        clone.git("tag", unit.tag(tag))
+
+    assert clone.previous(unit) == (unit.tag(expected) if expected else "")
+
+
 def test_the_chart_tells_which_units_it_pinned(clone: Repository) -> None:
     """Its release is a line of the page of compatibility, and subchart and chart have one version."""
     done = make(clone, "release", "UNIT=chart", "VERSION=9.4.0", "CHECK=true")

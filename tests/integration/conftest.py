@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from guide import follow
+from inventory import remember
 from lab import TEAHOUSE, eventually, forward, get, http, kubectl, rolled_out, run, weft
 
+GUIDE = "getting-started.md"
 ROLES = ("cashier", "counter", "greeter", "kettle", "loyalty", "menu", "shelf")
 
 
@@ -18,26 +21,25 @@ def _cluster() -> None:
 
 @pytest.fixture(scope="session")
 def installed(_cluster: None) -> None:
-    """weft check --pre; weft install | kubectl apply -f -; weft check."""
-    if "weft" not in kubectl("get", "namespaces", "-o", "name"):
-        weft("check", "--pre")
-        kubectl("apply", "-f", "-", stdin=weft("install"))
-    weft("check")
+    """As the guide installs it."""
+    if "weft" in kubectl("get", "namespaces", "-o", "name"):
+        weft("check")
+    else:
+        remember()
+        follow(GUIDE, "install")
 
 
 @pytest.fixture(scope="session")
 def viz(installed: None) -> None:
-    """weft viz install | kubectl apply -f -; weft check includes viz."""
-    if "deployment.apps/web" not in kubectl("-n", "weft", "get", "deploy", "-o", "name"):
-        manifest = run("weft", "viz", "install", "--set", "viz.grafana.enabled=false").stdout
-        kubectl("apply", "-f", "-", stdin=manifest)
-    assert "viz" in weft("check")
+    """Likewise; check then includes viz."""
+    there = "deployment.apps/web" in kubectl("-n", "weft", "get", "deploy", "-o", "name")
+    assert "viz" in (weft("check") if there else follow(GUIDE, "viz"))
 
 
 @pytest.fixture(scope="session")
 def plain_teahouse(viz: None) -> Iterator[None]:
     """The demo without the mesh; its crowd stays at home, so that tests decide about load."""
-    kubectl("apply", "-f", str(TEAHOUSE))
+    follow(GUIDE, "demo")
     kubectl("-n", "teahouse", "scale", "deploy/crowd", "--replicas=0")
     rolled_out("teahouse", *ROLES)
     yield
@@ -56,9 +58,8 @@ def unmeshed(plain_teahouse: None) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def teahouse(unmeshed: dict[str, object]) -> None:
-    """kubectl get deploy -o yaml | weft inject - | kubectl apply -f -; weft -n teahouse check --proxy."""
-    before = kubectl("-n", "teahouse", "get", "deploy", "-o", "yaml")
-    kubectl("apply", "-f", "-", stdin=weft("inject", "-", stdin=before))
+    """As the guide meshes it."""
+    follow(GUIDE, "mesh")
     rolled_out("teahouse", *ROLES)
     eventually(only_meshed_pods, 120)
     weft("-n", "teahouse", "check", "--proxy")

@@ -1,20 +1,17 @@
 """Commands of the guides do what they say: every block marked `sh run`, in its page's order, on the demo as it is."""
 
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from guide import PAGES, blocks
 from lab import ROOT
 
-FENCE = re.compile(r"^```sh run\n(.*?)^```", re.MULTILINE | re.DOTALL)
-GUIDES = sorted(page for page in (ROOT / "docs").rglob("*.md") if FENCE.search(page.read_text()))
 
-
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
 def test_blocks_of_a_guide_run(teahouse: None, page: Path) -> None:
     """Each ends well; with the block and what it printed when it does not."""
-    for block in FENCE.findall(page.read_text()):
+    for block in blocks(page):
         command = ["bash", "-euo", "pipefail", "-c", block]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"

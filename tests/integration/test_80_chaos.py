@@ -8,6 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import traffic
+from guide import follow
+from inventory import keys, pods, settings
+from lab import eventually, weft
 from scenarios import SCENARIOS, Length
 
 SHORT = Length(away=8, rollouts=1, kills=1)
@@ -45,6 +48,20 @@ def test_nothing_is_lost(name: str) -> None:
 def test_nothing_is_lost_while_certificates_change(name: str, meanwhile: dict[str, Future[str]]) -> None:
     """Likewise, side by side."""
     assert meanwhile[name].result() if name in meanwhile else SCENARIOS[name](SHORT)
+
+
+@pytest.mark.usefixtures("_flowing")
+def test_nothing_is_lost_while_the_mesh_is_upgraded(viz: None) -> None:
+    """All of the control plane is replaced; keys stay, and what was set stays set when an upgrade sets nothing."""
+    first, kept = pods(), keys()
+    with traffic.lossless():
+        weft("upgrade", "--set", "global.logLevel=warning,viz.grafana.enabled=false", "--apply", "--wait")
+    eventually(lambda: {unit for name, unit in pods().items() if name in first} == {"prometheus"})
+    again = pods()
+
+    follow("operations/production.md", "upgrade-cli")
+
+    assert (pods(), keys(), settings()) == (again, kept, {"global": {"logLevel": "warning"}})
 
 
 def test_no_scenario_is_left_out() -> None:

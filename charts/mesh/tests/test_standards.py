@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ EVERYTHING = (
 )  # fmt: skip
 """Settings with which every template has something to say."""
 
+CHART = Path(__file__).parents[1]
 NEWEST = kubernetes.major_minor(kubernetes.latest_version())
 ACCEPTED = {
     "container-resources": "limits are the cluster's policy (values `resources`): one that is too low ends the mesh",
@@ -48,6 +50,16 @@ def _schemas_are_read_once() -> Iterator[None]:
 def test_objects_fit_kubernetes_own_schemas(helm: Any, version: str, settings: tuple[str, ...]) -> None:
     """The oldest that is supported and the newest there is know every field: none is misspelt, none is gone."""
     assert {kubernetes.validate(obj, version, strict=True) for obj in helm.render(*settings)} == {version}
+
+
+@pytest.mark.parametrize(
+    "name", ["values-ha.yaml", *(f"examples/{path.name}" for path in CHART.glob("examples/*.yaml"))]
+)
+def test_examples_render(helm: Any, name: str) -> None:
+    """Files of values to begin with: all that they set is a value, and what comes of it fits Kubernetes."""
+    assert {kubernetes.validate(obj, NEWEST, strict=True) for obj in helm.render("viz.enabled=true", values=name)} == {
+        NEWEST
+    }
 
 
 def test_a_field_that_kubernetes_does_not_know_is_found(helm: Any) -> None:

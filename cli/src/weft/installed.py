@@ -15,6 +15,12 @@ CLUSTER_SCOPED = {
     "Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "APIService", "PriorityClass",
     "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
 }  # fmt: skip
+ON_REQUEST = (
+    {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "", "namespace": NAMESPACE}},
+    {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "", "namespace": NAMESPACE}},
+)
+"""An example of each kind that the chart has only when it is told to."""
+
 NEEDED = (
     ("", "namespaces"),
     ("", "serviceaccounts"),
@@ -125,9 +131,9 @@ def present(objects: Iterable[Object], kube: Kube) -> list[Object]:
 
 
 def left_over(kube: Kube, kinds: Iterable[Object], wanted: Iterable[Object]) -> list[Object]:
-    """Objects of an installation that are not among those wanted, of the kinds that an installation has."""
+    """Objects of an installation that are not among those wanted, of these kinds and those that come with settings."""
     keep = {path(obj) for obj in wanted}
-    examples = {collection(obj): obj for obj in kinds if obj["kind"] not in (*KEPT, "Namespace")}
+    examples = {collection(obj): obj for obj in (*kinds, *ON_REQUEST) if obj["kind"] not in (*KEPT, "Namespace")}
     found = [
         {**item, "apiVersion": example["apiVersion"], "kind": example["kind"]}
         for where, example in examples.items()

@@ -3,11 +3,12 @@
 `python -m weft.render CHART OUTDIR` writes core.yaml and viz.yaml; `make manifests` does so before the wheel is built.
 """
 
+import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +56,11 @@ def packaged() -> Manifests:
 def rendered(arguments: Sequence[str]) -> Manifests:
     """What `helm` makes of the packaged chart with these --set and --values."""
     return split(helm_template(chart(), arguments))
+
+
+def options(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Values of the chart as options of helm."""
+    return tuple(f"--set-json={key}={json.dumps(value)}" for key, value in settings.items())
 
 
 def chart() -> Path:

@@ -170,12 +170,12 @@ def _gateway_api(target: Target, ignore_cluster: bool, **options: Any) -> None:
 
 def _kept(kube: "Kube", settings: tuple[str, ...], values: tuple[str, ...], **_: Any) -> tuple[str, ...]:
     """What was set when weft was installed, as options of helm; nothing where something is set now."""
-    from weft import installed
+    from weft import installed, render
 
     kept = {} if settings or values else installed.settings(kube)
     if kept:
         click.echo(f"as the installation has it: {json.dumps(kept)}", err=True)
-    return tuple(f"--set-json={key}={json.dumps(value)}" for key, value in kept.items())
+    return render.options(kept)
 
 
 def _manifests(

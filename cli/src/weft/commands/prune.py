@@ -1,4 +1,4 @@
-"""`weft prune`: what older versions have left behind."""
+"""`weft prune`: what older versions and former settings have left behind."""
 
 import click
 
@@ -9,10 +9,10 @@ from weft.options import Command, Target, pass_target
 @click.command(cls=Command)
 @pass_target
 def prune(target: Target) -> None:
-    """Print the objects that this version no longer has.
+    """Print the objects that the installation no longer has.
 
-    `weft prune | kubectl delete -f -` after an upgrade deletes what older versions have left. Prints nothing when
-    nothing is left over.
+    `weft prune | kubectl delete -f -` after an upgrade deletes what older versions and former settings have left.
+    Prints nothing when nothing is left over.
     """
     from weft import installed, render
 
@@ -22,9 +22,10 @@ def prune(target: Target) -> None:
         raise Failure("weft is not installed in this cluster", "There is nothing to prune.")
     if release := installed.helm_release(config):
         raise Failure(f"this installation belongs to the Helm release {release!r}", "`helm upgrade` prunes by itself.")
-    manifests = render.packaged()
+    kept, packaged = render.options(installed.settings(kube)), render.packaged()
+    manifests = render.rendered(kept) if kept else packaged
     text = manifests.core + (manifests.viz if installed.tap_service(kube) else "")
-    left = installed.left_over(kube, render.parse(manifests.core + manifests.viz), render.parse(text))
+    left = installed.left_over(kube, render.parse(packaged.core + packaged.viz), render.parse(text))
     if left:
         click.echo(installed.to_delete(left), nl=False)
     else:
