@@ -59,8 +59,13 @@ gen: ## Regenerate what is generated: contracts in Python and Rust, Grafana's da
 	$(run) python charts/values_page.py
 	cd proxy && cargo run -q --locked -p weft-api --features generate
 
-gen-check: gen ## Fail when what is committed differs from what is generated
+gen-check: gen breaking ## Fail when what is committed differs from what is generated, or contracts break released ones
 	@test -z "$$(git status --porcelain -- $(generated))" || { git status --short -- $(generated); echo "run make gen and commit the result" >&2; exit 1; }
+
+breaking: ## Contracts hold what was released: buf breaking against proto/released.binpb
+	@cd release/buf && GOBIN=$(cache)/chart-tools go install github.com/bufbuild/buf/cmd/buf
+	@$(releases) contracts >$(cache)/contracts.binpb
+	$(cache)/chart-tools/buf breaking $(cache)/contracts.binpb --against proto/released.binpb --config release/buf/buf.yaml
 
 test-unit: ## Python units: pure code and in-process servers, within a minute
 	$(run) pytest libs services cli demo bench release docs
@@ -91,13 +96,16 @@ integration: tools manifests cluster-up ## The user's flow on the cluster that r
 	@$(MAKE) -j3 -O integration-demo integration-labs integration-anchor
 	$(call integration-suite,8 9)
 
-integration-suite = $(on_cluster) $(run) pytest -p no:cacheprovider $(wildcard $(addsuffix *.py,$(addprefix tests/integration/test_,$(1))))
+integration-suite = $(on_cluster) $(run) pytest -rs -p no:cacheprovider $(wildcard $(addsuffix *.py,$(addprefix tests/integration/test_,$(1))))
 integration-demo: # what the demo application shows
 	$(call integration-suite,2 3 5)
 integration-labs: # what has namespaces of its own
 	$(call integration-suite,4 7)
 integration-anchor: # what mostly waits
 	$(call integration-suite,6)
+
+skew: manifests ## Proxies a release behind and ahead of the control plane, on the cluster that runs (COMMIT=: that, not the last tags)
+	$(on_cluster) WEFT_SKEW=$(COMMIT) $(run) pytest -rs -p no:cacheprovider tests/integration/test_84_skew.py
 
 ##@ The proxy, never wrong (docs/testing.md; all need root)
 proxy_tools := $(cache)/proxy-tools
@@ -185,5 +193,5 @@ scale: ## The control plane at size: bench/results/scale.json, docs/scale.md (15
 	@tests/cluster/tools/need.sh go
 	@eval "$$($(cluster) env 2>/dev/null)"; tests/scale/run $(SCALE)
 
-.PHONY: demo demo-down test help tools lint types gen gen-check test-unit test-dashboard test-proxy chart-test manifests \
-	proxy-tools h2spec interop hostile fuzz soak integration integration-demo integration-labs integration-anchor chaos cluster-up cluster-down cluster-test env kubeconfig load-image images changed-units release release-notes publish bench-proxy scale
+.PHONY: demo demo-down test help tools lint types gen gen-check breaking test-unit test-dashboard test-proxy chart-test manifests \
+	proxy-tools h2spec interop hostile fuzz soak integration integration-demo integration-labs integration-anchor skew chaos cluster-up cluster-down cluster-test env kubeconfig load-image images changed-units release release-notes publish bench-proxy scale

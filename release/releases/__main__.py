@@ -26,6 +26,7 @@ def main() -> None:
     notes = commands.add_parser("notes", help="what the CHANGELOG tells of a tag")
     notes.add_argument("tag")
     commands.add_parser("gen", help="write docs/compatibility.md")
+    commands.add_parser("contracts", help="the contracts of the checkout as a descriptor set, on standard output")
     options = parser.parse_args()
     repository = Repository(ROOT)
     try:
@@ -43,6 +44,8 @@ def _run(repository: Repository, options: argparse.Namespace) -> None:
         case "notes":
             name, _, version = options.tag.partition("/v")
             print(section(repository.text(UNITS[name].changelog), version))
+        case "contracts":
+            sys.stdout.buffer.write(repository.contracts().SerializeToString(deterministic=True))
         case "gen":
             (ROOT / COMPATIBILITY).write_text(compatibility(repository))
 
