@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from lab import eventually, get, kubectl, rolled_out, run, weft
+from guide import follow
+from lab import eventually, get, kubectl, rolled_out, run
 from traffic import (
     NAMESPACE,
     SERVER,
@@ -103,29 +104,38 @@ def api_server_unreachable(length: Length) -> str:
 @contextmanager
 def cut_off(addresses: list[str], server: str) -> Iterator[None]:
     """Packets from these addresses to the server are dropped on every node, before any translation."""
-    rules = [f"-t raw {{}} PREROUTING -s {address} -d {server} -j DROP" for address in addresses]
-    begin = "; ".join(f"iptables {rule.format('-I')}" for rule in rules)
-    end = "; ".join(f"iptables {rule.format('-D')}" for rule in rules)
-    container = {
-        "name": "cut",
-        "image": INIT_IMAGE,
-        "command": ["sh", "-c", f"trap '{end}; exit 0' TERM; {begin}; echo cut; sleep 3600 & wait"],
-        "securityContext": {"runAsUser": 0, "capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}},
-    }
-    template = {
-        "metadata": {"labels": {"app": "cut"}},
-        "spec": {"hostNetwork": True, "containers": [container], "tolerations": [{"operator": "Exists"}]},
-    }
-    spec = {"selector": {"matchLabels": {"app": "cut"}}, "template": template}
-    meta = {"name": "cut", "namespace": "kube-system"}
-    body = {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": meta, "spec": spec}
-    kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    rules = [["PREROUTING", "-s", address, "-d", server, "-j", "DROP"] for address in addresses]
+    _on_nodes("-I", rules)
     try:
-        kubectl("-n", "kube-system", "rollout", "status", "ds/cut", "--timeout=60s")
-        eventually(lambda: "cut" in kubectl("-n", "kube-system", "logs", "ds/cut"), 30)
         yield
     finally:
-        kubectl("-n", "kube-system", "delete", "ds", "cut", "--cascade=foreground", "--wait=true")
+        _on_nodes("-D", rules)
+
+
+def _on_nodes(action: str, rules: list[list[str]]) -> None:
+    """Makes or deletes rules of every node's own network, a container each: the image has no shell."""
+    root = {"runAsUser": 0, "capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}}
+    *first, last = (
+        {
+            "name": f"rule-{number}",
+            "image": INIT_IMAGE,
+            "command": ["iptables-nft", "-t", "raw", action, *rule],
+            "securityContext": root,
+        }
+        for number, rule in enumerate(rules)
+    )
+    for number, node in enumerate(get("nodes")["items"]):
+        spec = {"nodeName": node["metadata"]["name"], "hostNetwork": True, "restartPolicy": "Never"}
+        spec |= {"initContainers": first, "containers": [last], "tolerations": [{"operator": "Exists"}]}
+        pod = ("-n", "kube-system", f"pod/cut-{number}")
+        meta = {"name": f"cut-{number}", "namespace": "kube-system"}
+        kubectl(
+            "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+        )
+        try:
+            kubectl("wait", *pod, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+        finally:
+            kubectl("delete", *pod)
 
 
 def injector_down(_: Length) -> str:
@@ -184,7 +194,7 @@ def anchor_rotation(_: Length) -> str:
     """A new anchor comes, the old one goes, and not one request fails."""
     before = _anchor()
     with lossless() as seen:
-        said = weft("identity", "rotate", timeout=900)
+        said = follow("operations/certificates.md", "rotate", timeout=900)
         assert said.splitlines()[-1] == "finished", said
         after = _anchor()
         assert (before != after, after.count("BEGIN")) == (True, 1)
