@@ -1,5 +1,6 @@
-"""The dashboards. Success leaves cancelled requests out, as everywhere in weft; numbers are the servers' own."""
+"""The dashboards. Success leaves cancelled and denied requests out, as everywhere; numbers are the servers' own."""
 
+from grafana_foundation_sdk.builders import timeseries
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from panels import board, graph, list_of, number, variable
 
@@ -23,7 +24,7 @@ def requests(where: str, by: str = "") -> str:
 
 def success(where: str, by: str = "") -> str:
     """Share of success among what succeeded or failed; what never failed has no series of failures."""
-    counted = _counted(where, by, 'result!="cancelled"')
+    counted = _counted(where, by, 'result=~"success|failure"')
     return f"1 - ({_counted(where, by, FAILED)} or {counted} * 0) / {counted}"
 
 
@@ -44,6 +45,18 @@ def _by(labels: str) -> str:
 def quantiles(where: str) -> list[tuple[str, str]]:
     """P50, P95 and P99."""
     return [(f"P{round(q * 100)}", latency(q, where)) for q in (0.5, 0.95, 0.99)]
+
+
+def certificates() -> timeseries.Panel:
+    """What identity issues and refuses."""
+    issued = f"sum(rate(weft_identity_certificates_issued_total[{RATE}]))"
+    refused = f"sum(rate(weft_identity_refused_total[{RATE}])) or vector(0)"
+    return graph("Certificates", "cps", ("issued", issued), ("refused", refused))
+
+
+def ends_in(authority: str) -> str:
+    """Seconds until the issuer or the anchor ends."""
+    return f"min(weft_identity_{authority}_expiry_timestamp_seconds) - time()"
 
 
 def overview() -> Dashboard:
@@ -160,20 +173,13 @@ def control_plane() -> Dashboard:
             graph("Age of watches", "s", ("{{kind}}", "max by (kind) (weft_destination_watch_last_event_age_seconds)"))
         )
         .with_row(Row("identity"))
-        .with_panel(
-            graph(
-                "Certificates",
-                "cps",
-                ("issued", f"sum(rate(weft_identity_certificates_issued_total[{RATE}]))"),
-                ("refused", f"sum(rate(weft_identity_refused_total[{RATE}])) or vector(0)"),
-            )
-        )
+        .with_panel(certificates())
         .with_panel(
             graph(
                 "Authorities end in",
                 "s",
-                ("issuer", "min(weft_identity_issuer_expiry_timestamp_seconds) - time()"),
-                ("anchor", "min(weft_identity_anchor_expiry_timestamp_seconds) - time()"),
+                ("issuer", ends_in("issuer")),
+                ("anchor", ends_in("anchor")),
             )
         )
         .with_panel(

@@ -1,6 +1,6 @@
 """Dashboards of the mesh's own matters: identity, and the proxies' internals."""
 
-from boards import RATE
+from boards import RATE, certificates, ends_in
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from panels import board, graph, list_of, number
 
@@ -18,21 +18,14 @@ def identity() -> Dashboard:
             "/identity",
         )
         .with_row(Row("Now"))
-        .with_panel(number("Anchor ends in", "s", "min(weft_identity_anchor_expiry_timestamp_seconds) - time()"))
-        .with_panel(number("Issuer ends in", "s", "min(weft_identity_issuer_expiry_timestamp_seconds) - time()"))
+        .with_panel(number("Anchor ends in", "s", ends_in("anchor")))
+        .with_panel(number("Issuer ends in", "s", ends_in("issuer")))
         .with_panel(number("First certificate ends in", "s", f"min({EXPIRY} > 0) - time()"))
         .with_panel(number("Proxies with one", "none", f"count({EXPIRY} > 0)"))
         .with_panel(number("Proxies without", "none", f"count({EXPIRY} == 0) or vector(0)"))
         .with_panel(number("Namespaces without bundle", "none", "max(weft_identity_namespaces_without_bundle)"))
         .with_row(Row("Renewal"))
-        .with_panel(
-            graph(
-                "Certificates",
-                "cps",
-                ("issued", f"sum(rate(weft_identity_certificates_issued_total[{RATE}]))"),
-                ("refused", f"sum(rate(weft_identity_refused_total[{RATE}])) or vector(0)"),
-            )
-        )
+        .with_panel(certificates())
         .with_panel(
             graph("First certificate ends in", "s", ("{{namespace}}", f"min by (namespace) ({EXPIRY} > 0) - time()"))
         )

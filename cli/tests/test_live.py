@@ -200,7 +200,7 @@ def test_top_once(weft: Any, tap: Tap, same: Callable[[str, str], None]) -> None
     """Piped, it prints one table when the time is over."""
     tap.open.clear()
     tap.lines = [EVENT, EVENT | {"status": 500, "result": "failure", "latency_us": 9000}]
-    result = weft("viz", "top", "deploy/counter", "--once", "--duration", "300ms")
+    result = weft("viz", "top", "deploy/counter", "--once", "--duration", "1s")
     assert (result.exit_code, result.stderr) == (0, "")
     same("viz-top-table.txt", result.stdout)
     assert [f"{TAP}/deployments/counter/tap?max_rps=10000"] == tap.paths

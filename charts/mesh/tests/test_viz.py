@@ -65,6 +65,14 @@ def test_rules_alert_when_they_should_and_only_then(mesh: Any, tmp_path: Path) -
     promtool(tmp_path, "test", "rules", "alerts.test.yml")
 
 
+def test_every_alert_has_a_test(mesh: Any, tmp_path: Path) -> None:
+    """With what it says when it goes off."""
+    groups = yaml.safe_load((config(mesh, tmp_path) / "alerts.yml").read_text())["groups"]
+    tests = yaml.safe_load((RULES / "alerts.test.yml").read_text())["tests"]
+    proved = {one["alertname"] for test in tests for one in test.get("alert_rule_test", ()) if one.get("exp_alerts")}
+    assert proved == {rule["alert"] for group in groups for rule in group["rules"]}
+
+
 def test_every_alert_says_the_next_step(mesh: Any, tmp_path: Path) -> None:
     """And how bad it is."""
     groups = yaml.safe_load((config(mesh, tmp_path) / "alerts.yml").read_text())["groups"]
