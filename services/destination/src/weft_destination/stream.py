@@ -97,13 +97,6 @@ class Stream:
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _rest(self) -> None:
-        """Until there is something to do."""
-        if not self._woken:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        self._woken, self._waiter = False, None
-
     def end(self, outcome: Outcome) -> None:
         """Ends the stream as soon as the message being written is out; the first outcome counts."""
         self._outcome = self._outcome or outcome
@@ -116,18 +109,21 @@ class Stream:
         self._held.clear()
 
     async def read(self, read: Callable[[], Awaitable[bytes | object]]) -> None:
-        """Takes requests until the proxy has no more, or sends one that cannot be."""
-        while isinstance(data := await read(), bytes):
-            if len(data) > MAX_REQUEST:
-                message = f"a request of {len(data)} bytes: {MAX_REQUEST} is the most"
-                return self.end(Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, message))
-            try:
+        """Takes requests until the proxy has no more, or sends one that cannot be. Then the stream ends."""
+        try:
+            while isinstance(data := await read(), bytes):
+                if len(data) > MAX_REQUEST:
+                    message = f"a request of {len(data)} bytes: {MAX_REQUEST} is the most"
+                    return self.end(Outcome(grpc.StatusCode.RESOURCE_EXHAUSTED, message))
                 self.take(encode.decode(data, self.hello))
-            except encode.MalformedError as error:
-                return self.end(Outcome(grpc.StatusCode.INVALID_ARGUMENT, str(error)))
-            except RefusedError as error:
-                return self.end(error.outcome)
-        return self.end(Outcome(grpc.StatusCode.OK))
+            return self.end(Outcome(grpc.StatusCode.OK))
+        except encode.MalformedError as error:
+            return self.end(Outcome(grpc.StatusCode.INVALID_ARGUMENT, str(error)))
+        except RefusedError as error:
+            return self.end(error.outcome)
+        finally:
+            # The first outcome counts: this one, when reading itself fails.
+            self.end(Outcome(grpc.StatusCode.INTERNAL, "requests can no longer be read"))
 
     def take(self, request: encode.Request) -> None:
         """Begins or ends to watch."""
@@ -154,7 +150,10 @@ class Stream:
     async def write(self, write: Callable[[bytes], Awaitable[None]]) -> Outcome:
         """Tells what is pending, each topic as it is when its turn comes, until the stream is ended."""
         while True:
-            await self._rest()
+            if not self._woken:
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
+            self._woken, self._waiter = False, None
             if self._beats:
                 self._beats = False
                 await write(encode.HEARTBEAT)
