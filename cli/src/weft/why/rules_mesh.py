@@ -62,7 +62,7 @@ def identity(evidence: Evidence) -> Iterator[Cause]:
 
 
 REFUSALS = {
-    "E114": ("denied", "a policy does not let {src} call {target}", "weft -n {src.namespace} authz can --from {src} …"),
+    "E114": ("denied", "a policy does not let {src} call {target}", "See who decides: {question}"),
     "E115": (
         "rate-limited",
         "{src} calls {target} more often than a policy allows",
@@ -84,8 +84,14 @@ def refused(evidence: Evidence) -> Iterator[Cause]:
     for code, (id_, title, fix) in REFUSALS.items():
         calls = [c for c in evidence.calls if c.outbound and c.code == code and _concerns(evidence, blamed, c)]
         for call in calls[-1:]:
-            words = {"src": call.src, "target": target(call)}
+            words = {"src": call.src, "target": target(call), "question": _question(call)}
             yield Cause(id_, 87, title.format(**words), fix.format(**words), told(calls))
+
+
+def _question(call: Call) -> str:
+    """The command that says which rule decides about the call."""
+    ends = f"--from {call.src} --from-namespace {call.src.namespace} --to svc/{call.service}"
+    return f"weft -n {call.dst.namespace} authz can {ends} {call.method} {call.path.partition('?')[0]}"
 
 
 def _concerns(evidence: Evidence, blamed: set[Ref], call: Call) -> bool:
