@@ -32,6 +32,9 @@ SPACE = "teahouse"
 CALLS = (("crowd", "counter", 400, 200), ("counter", "menu", 500, 100), ("menu", "kettle", 200, 100))
 """Who calls whom: good and bad answers within the window."""
 
+LEFT_OUT = "10.0.0.9:8080"
+"""The endpoint of kettle that its client leaves out."""
+
 BOUNDS = {"0.005": 0.5, "0.01": 0.9, "0.05": 0.99, "0.1": 1.0, "+Inf": 1.0}
 Series = tuple[str, dict[str, str], float]
 
@@ -138,6 +141,8 @@ def _balanced(sent: dict[str, str], broken: bool) -> list[Series]:
     """Two endpoints of a Service; of one whose answers fail, one is left out."""
     states = [("closed", 1 if broken else 2), ("open", 1 if broken else 0)]
     found: list[Series] = [("weft_balancer_endpoints", sent | {"state": state}, number) for state, number in states]
+    if sent["dst_service"] == "kettle":
+        found.append(("weft_balancer_left_out", sent | {"endpoint": LEFT_OUT}, 1))
     return [*found, ("weft_breaker_trips_total", sent | {"reason": "failures"}, 3 if broken else 0)]
 
 
@@ -174,7 +179,8 @@ def _deployment(catalog: Catalog, space: str, name: str, *, meshed: bool = True)
     for index in range(2):
         meta = Meta(name=f"{name}-5d4-{index}", namespace=space, labels=labels, owner_references=owner)
         spec = PodSpec(service_account_name=name, node_name="node-1")
-        catalog.pod_store.apply(Pod(meta, spec, PodStatus(phase="Running", pod_ips=[PodIP("10.0.0.1")])))
+        address = LEFT_OUT.partition(":")[0] if meta.name == "kettle-5d4-0" else "10.0.0.1"
+        catalog.pod_store.apply(Pod(meta, spec, PodStatus(phase="Running", pod_ips=[PodIP(address)])))
 
 
 EXCHANGE: dict[str, Any] = {

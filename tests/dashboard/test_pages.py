@@ -77,8 +77,11 @@ def test_a_workload_shows_endpoints_that_are_left_out(page: Page) -> None:
     """Of what it calls, and on the Service's page by client; why, too."""
     for path, other in (("deployment/menu", "kettle"), ("service/kettle", "menu")):
         page.goto(f"/namespaces/teahouse/{path}")
-        row = page.get_by_role("row", name=re.compile(f"^{other} 1 1 3 . failures in a row$"))
+        row = page.get_by_role("row", name=re.compile(f"^{other} 1 1 kettle-5d4-0 3 . failures in a row$"))
         expect(row).to_be_visible(timeout=15_000)
+    page.goto("/namespaces/teahouse/deployment/kettle")
+    breakers = page.get_by_role("table", name="Pods: the endpoints").get_by_text("open at menu")
+    expect(breakers).to_have_count(1, timeout=15_000)
 
 
 def test_the_map_stands_callers_before_whom_they_call(page: Page) -> None:

@@ -9,6 +9,7 @@ use http::{Request, Response};
 use support::http::{full, get, http1, serve, text};
 use support::loopback::{Mesh, Pod};
 use weft_api::discovery as api;
+use weft_proxy::metrics::Control;
 
 /// Requests that an application got.
 type Hits = Arc<AtomicUsize>;
@@ -109,6 +110,11 @@ async fn failing_endpoints_are_left_out() {
     web.expect("weft_breaker_trips_total", &["dst_service=\"api\"", "reason=\"failures\""], 1.0).await;
     web.expect("weft_balancer_endpoints", &["dst_service=\"api\"", "state=\"open\""], 1.0).await;
     web.expect("weft_balancer_endpoints", &["dst_service=\"api\"", "state=\"closed\""], 1.0).await;
+    let name = format!("endpoint=\"{}\"", bad.inbound);
+    web.expect("weft_balancer_left_out", &["dst_service=\"api\"", &name], 1.0).await;
+    mesh.endpoints(vec![good.endpoint()]);
+    web.settled(async || !web.shared.metrics.render(Control::default()).contains("weft_balancer_left_out{"))
+        .await;
 }
 
 /// When every breaker is open, requests go on: the mesh never makes an outage whole.

@@ -442,13 +442,15 @@ async def test_a_workload_shows_what_its_balancers_leave_out(lab: Any) -> None:
     lab.prometheus.series = {
         "weft_balancer_endpoints": [(who | {"state": "closed"}, 2), (who | {"state": "open"}, 1)],
         "weft_breaker_trips_total": [(who | {"reason": "failures"}, 3), (who | {"reason": "unreachable"}, 0)],
+        "weft_balancer_left_out": [(who | {"endpoint": f"{address}:80"}, 1) for address in ("10.1.2.3", "10.9.9.9")],
     }
     await lab.has(deployment("web"), web_pod())
     answer = await lab.get("workload", kind="deploy", namespace="shop", name="web")
     client = {"namespace": "shop", "kind": "deployment", "name": "web"}
     service = {"namespace": "shop", "kind": "service", "name": "db"}
     row = {"client": client, "service": service, "in_use": 2, "left_out": 1, "trips": {"failures": 3}}
-    assert answer["balancers"] == [row]
+    assert answer["balancers"] == [row | {"endpoints_left_out": ["10.9.9.9:80", "web-1"]}]
+    assert answer["pods"][0]["left_out_by"] == [client]
 
 
 async def test_service_accounts_have_the_traffic_of_their_pods(lab: Any) -> None:

@@ -112,8 +112,9 @@ impl Balancer {
     /// Brings the gauges of endpoints up to now.
     pub fn show(&self, now: Instant) {
         let nodes = self.nodes();
-        let open = nodes.iter().filter(|node| node.is_open(now)).count();
-        self.group.counters.show(nodes.len() - open, open);
+        let open: Vec<_> =
+            nodes.iter().filter(|node| node.is_open(now)).map(|node| node.endpoint.addr).collect();
+        self.group.counters.show(nodes.len() - open.len(), &open);
     }
 
     /// The endpoints now.

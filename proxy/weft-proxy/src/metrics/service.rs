@@ -1,6 +1,7 @@
 //! What is counted for each Service that the application calls: its endpoints, breakers and retries.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +17,9 @@ use super::labels::OVERFLOW;
 use crate::balance::breaker::Reason;
 use crate::discovery::DstLabels;
 
+/// Of one Service so many endpoints are named while they are left out.
+const MAX_NAMED: usize = 16;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     dst_namespace: String,
@@ -27,6 +31,13 @@ struct Endpoints {
     #[prometheus(flatten)]
     service: Labels,
     state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LeftOut {
+    #[prometheus(flatten)]
+    service: Labels,
+    endpoint: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,6 +84,7 @@ impl Retry {
 /// The families; those of one Service are reached by a handle.
 pub struct Services {
     endpoints: Family<Endpoints, Gauge>,
+    left_out: Family<LeftOut, Gauge>,
     trips: Family<Tripped, Counter>,
     retries: Family<Retried, Counter>,
     /// A Service, and its routes that retry.
@@ -83,6 +95,7 @@ impl Services {
     pub fn new(registry: &mut Registry) -> Self {
         let this = Self {
             endpoints: Family::default(),
+            left_out: Family::default(),
             trips: Family::default(),
             retries: Family::default(),
             known: Known::new(MAX_PEERS),
@@ -91,6 +104,11 @@ impl Services {
             "weft_balancer_endpoints",
             "Endpoints of a Service in use, by the state of their breaker",
             this.endpoints.clone(),
+        );
+        registry.register(
+            "weft_balancer_left_out",
+            "Workers that leave out this endpoint, whose breaker is open; no series while none does",
+            this.left_out.clone(),
         );
         registry.register(
             "weft_breaker_trips",
@@ -112,6 +130,8 @@ impl Services {
             closed: state("closed"),
             open: state("open"),
             shown: Cell::default(),
+            left_out: self.left_out.clone(),
+            named: RefCell::default(),
             trips: self.trips.clone(),
             labels,
             _token: token,
@@ -161,20 +181,44 @@ pub struct Service {
     open: Gauge,
     /// What this worker has added to the gauges.
     shown: Cell<(i64, i64)>,
+    left_out: Family<LeftOut, Gauge>,
+    /// What this worker leaves out, as far as it is named.
+    named: RefCell<Vec<SocketAddr>>,
     trips: Family<Tripped, Counter>,
     labels: Labels,
     _token: Option<Arc<()>>,
 }
 
 impl Service {
-    /// So many endpoints have their breakers closed, and open.
-    pub fn show(&self, closed: usize, open: usize) {
-        let new = (closed as i64, open as i64);
+    /// So many endpoints have their breakers closed, and these have them open.
+    pub fn show(&self, closed: usize, open: &[SocketAddr]) {
+        self.name(open);
+        let new = (closed as i64, open.len() as i64);
         let old = self.shown.replace(new);
         if new != old {
             self.closed.inc_by(new.0 - old.0);
             self.open.inc_by(new.1 - old.1);
         }
+    }
+
+    fn name(&self, open: &[SocketAddr]) {
+        let most = if self._token.is_some() { MAX_NAMED } else { 0 };
+        let open = &open[..open.len().min(most)];
+        let old = self.named.replace(open.to_vec());
+        for addr in open.iter().filter(|addr| !old.contains(addr)) {
+            self.left_out.get_or_create(&self.without(addr)).inc();
+        }
+        for addr in old.iter().filter(|addr| !open.contains(addr)) {
+            let labels = self.without(addr);
+            let before = self.left_out.get_or_create(&labels).dec();
+            if before <= 1 {
+                self.left_out.remove(&labels);
+            }
+        }
+    }
+
+    fn without(&self, addr: &SocketAddr) -> LeftOut {
+        LeftOut { service: self.labels.clone(), endpoint: addr.to_string() }
     }
 
     pub fn tripped(&self, reason: Reason) {
@@ -185,7 +229,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.show(0, 0);
+        self.show(0, &[]);
     }
 }
 

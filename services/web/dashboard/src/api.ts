@@ -81,6 +81,8 @@ export interface Balancer {
   in_use: number;
   left_out: number;
   trips: Record<string, number>;
+  /** Pods, or addresses that are no pod's. */
+  endpoints_left_out: string[];
 }
 
 export interface PodDetail {
@@ -91,6 +93,8 @@ export interface PodDetail {
   created: string;
   proxy_version: string;
   expiry_timestamp_seconds: number | null;
+  /** Clients whose breaker for it is open. */
+  left_out_by: Ref[];
 }
 
 export interface Workload {

@@ -1,16 +1,18 @@
-"""What the proxies' balancers do with the endpoints of Services: how many are in use, how many left out and why."""
+"""What the proxies' balancers do with the endpoints of Services: how many are in use, which are left out and why."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+from weft_kube.objects import Pod
 
 from weft_web import promql
 from weft_web.catalog import Catalog
 from weft_web.model import Balancer, Ref
 from weft_web.prometheus import Prometheus, PrometheusError
-from weft_web.promql import BALANCED, balancing_series
+from weft_web.promql import BALANCED, balancing_series, leavers_series
 from weft_web.question import Question
 from weft_web.stat import ask_all
-from weft_web.table import Group, group
+from weft_web.table import Group, Sample, group
 
 
 async def balancers(question: Question, catalog: Catalog, prometheus: Prometheus) -> list[Balancer]:
@@ -22,6 +24,7 @@ async def balancers(question: Question, catalog: Catalog, prometheus: Prometheus
     expressions = {
         "endpoints": series.most(promql.ENDPOINTS, "state"),
         "trips": series.grown(promql.TRIPS, question.window, "reason"),
+        "left_out": series.most(promql.LEFT_OUT, "endpoint"),
     }
     try:
         answers = await ask_all(prometheus, expressions)
@@ -29,7 +32,10 @@ async def balancers(question: Question, catalog: Catalog, prometheus: Prometheus
         return []
     endpoints = _by(group(answers["endpoints"], (*BALANCED, "state")))
     trips = _by(group(answers["trips"], (*BALANCED, "reason")))
-    rows = [_balancer(key, states, trips.get(key, {}), catalog) for key, states in endpoints.items()]
+    names: dict[Group, list[str]] = defaultdict(list)
+    for row, address, pod in _left_out(answers["left_out"], catalog):
+        names[row].append(pod.metadata.name if pod else address)
+    rows = [_balancer(key, states, trips.get(key, {}), names[key], catalog) for key, states in endpoints.items()]
     return sorted(rows, key=lambda row: (-row.left_out, -sum(row.trips.values()), row.client.name, row.service.name))
 
 
@@ -41,8 +47,35 @@ def _by(values: Mapping[Group, float]) -> dict[Group, dict[str, int]]:
     return rows
 
 
-def _balancer(key: Group, states: Mapping[str, int], trips: dict[str, int], catalog: Catalog) -> Balancer:
-    namespace, kind, name, dst_namespace, service = key
-    client = Ref(namespace, kind, catalog.full_name(kind, namespace, name))
-    to = Ref(dst_namespace, "service", service)
-    return Balancer(client, to, states.get("closed", 0), states.get("open", 0), trips)
+def _balancer(
+    key: Group, states: Mapping[str, int], trips: dict[str, int], left_out: list[str], catalog: Catalog
+) -> Balancer:
+    to = Ref(key[3], "service", key[4])
+    return Balancer(_client(key, catalog), to, states.get("closed", 0), states.get("open", 0), trips, sorted(left_out))
+
+
+def _client(key: Group, catalog: Catalog) -> Ref:
+    namespace, kind, name, *_ = key
+    return Ref(namespace, kind, catalog.full_name(kind, namespace, name))
+
+
+async def leavers(question: Question, catalog: Catalog, prometheus: Prometheus) -> dict[tuple[str, str], list[Ref]]:
+    """Clients that leave pods of an object's namespace out, by pod."""
+    try:
+        samples = await prometheus.query(leavers_series(question).most(promql.LEFT_OUT, "endpoint"))
+    except PrometheusError:
+        return {}  # stat warns
+    found: dict[tuple[str, str], dict[Ref, None]] = defaultdict(dict)
+    for row, _, pod in _left_out(samples, catalog):
+        if pod:
+            found[pod.key][_client(row, catalog)] = None
+    return {key: list(clients) for key, clients in found.items()}
+
+
+def _left_out(samples: list[Sample], catalog: Catalog) -> Iterator[tuple[Group, str, Pod | None]]:
+    """Row, address and pod of each endpoint that is left out; there are few at most times, and none as a rule."""
+    if not samples:
+        return
+    pods = {ip.ip: pod for pod in catalog.pod_store.objects.values() for ip in pod.status.pod_ips}
+    for *row, address in group(samples, (*BALANCED, "endpoint")):
+        yield tuple(row), address, pods.get(address.rpartition(":")[0].strip("[]"))

@@ -245,6 +245,8 @@ class PodDetail(Struct):
     """Empty without a proxy."""
     expiry_timestamp_seconds: float | None
     """Of its certificate."""
+    left_out_by: list[Ref] = []
+    """Clients whose breaker for it is open."""
 
 
 class Balancer(Struct):
@@ -258,6 +260,8 @@ class Balancer(Struct):
     """Endpoints whose breaker is open."""
     trips: dict[str, int]
     """How often one was left out within the window, by reason: `unreachable`, `failures`, `success_rate`."""
+    endpoints_left_out: list[str] = []
+    """Pods, or addresses that are no pod's; of many the first."""
 
 
 class Workload(Struct):

@@ -21,6 +21,7 @@ EXPIRY = "weft_identity_expiry_timestamp_seconds"
 PROXY_ERRORS = "weft_proxy_errors_total"
 DENIED = "weft_policy_denied_total"
 ENDPOINTS = "weft_balancer_endpoints"
+LEFT_OUT = "weft_balancer_left_out"
 TRIPS = "weft_breaker_trips_total"
 TCP_READ = "weft_tcp_read_bytes_total"
 TCP_WRITTEN = "weft_tcp_written_bytes_total"
@@ -200,6 +201,11 @@ def route_series(question: Question) -> Series:
 def balancing_series(question: Question) -> Series:
     """What an object's proxies know of the endpoints they use; for a Service, what its clients' do."""
     return Series(_clients(question), BALANCED)
+
+
+def leavers_series(question: Question) -> Series:
+    """What all clients know of the endpoints in an object's namespace: Services have endpoints in their own only."""
+    return Series((equals("dst_namespace", question.namespace),), BALANCED)
 
 
 def _clients(question: Question, *more: str) -> Matchers:

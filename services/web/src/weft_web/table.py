@@ -40,6 +40,7 @@ class Labels(msgspec.Struct, frozen=True, gc=False):
     policy: str = ""
     mode: str = ""
     state: str = ""
+    endpoint: str = ""
     reason: str = ""
     le: str = ""
 

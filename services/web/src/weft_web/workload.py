@@ -8,11 +8,11 @@ from weft_kube.objects import Pod
 from weft_kube.workloads import parse_kind
 
 from weft_web import promql
-from weft_web.balancing import balancers
+from weft_web.balancing import balancers, leavers
 from weft_web.catalog import Catalog, ready, restarts
 from weft_web.edges import edges
 from weft_web.faults import Fault, bad_parameter
-from weft_web.model import PodDetail, Row, Workload
+from weft_web.model import PodDetail, Ref, Row, Workload
 from weft_web.prometheus import Prometheus, PrometheusError
 from weft_web.question import Peer, Question
 from weft_web.routes import routes
@@ -26,18 +26,18 @@ async def workload(question: Question, catalog: Catalog, prometheus: Prometheus,
     if not namespace or not name:
         raise bad_parameter("name", "goes with one namespace", "for example namespace=shop&kind=deployment&name=web")
     owned = replace(question, kind=parse_kind("pod"), name="", of=Peer(namespace, kind, name))
-    own, parts, links, paths, shares, expiry = await asyncio.gather(
+    own, parts, links, paths, (shares, leaving), expiry = await asyncio.gather(
         stat(question, catalog, prometheus),
         stat(owned, catalog, prometheus),
         edges(question, catalog, prometheus, trust_domain),
         routes(question, prometheus),
-        balancers(question, catalog, prometheus),
+        asyncio.gather(balancers(question, catalog, prometheus), leavers(question, catalog, prometheus)),
         _expiry(question, prometheus),
     )
     if not own.rows:
         raise Fault(404, "not_found", own.warnings[-1], "it may have been deleted; its namespace lists what there is")
     pods = {pod.metadata.name: pod for pod in catalog.pods(kind, namespace, name)}
-    details = [_detail(pods[row.name], row, expiry) for row in parts.rows if row.name in pods]
+    details = [_detail(pods[row.name], row, expiry, leaving) for row in parts.rows if row.name in pods]
     accounts = sorted({pod.spec.service_account_name for pod in pods.values()})
     ids = [spiffe_id(trust_domain, namespace, account) for account in accounts]
     warnings = dict.fromkeys((*own.warnings, *parts.warnings, *links.warnings, *paths.warnings))
@@ -52,8 +52,13 @@ async def _expiry(question: Question, prometheus: Prometheus) -> dict[tuple[str,
         return {}  # stat warns
 
 
-def _detail(pod: Pod, row: Row, expiry: dict[tuple[str, ...], float]) -> PodDetail:
+def _detail(
+    pod: Pod, row: Row, expiry: dict[tuple[str, ...], float], leaving: dict[tuple[str, str], list[Ref]]
+) -> PodDetail:
     meta = pod.metadata
     version = meta.labels.get(PROXY_VERSION, "")
     created = meta.creation_timestamp or ""
-    return PodDetail(row, ready(pod), restarts(pod), pod.spec.node_name, created, version, expiry.get(pod.key))
+    left_out_by = leaving.get(pod.key, [])
+    return PodDetail(
+        row, ready(pod), restarts(pod), pod.spec.node_name, created, version, expiry.get(pod.key), left_out_by
+    )
