@@ -47,7 +47,16 @@ spec:
           readinessProbe:
             tcpSocket: {port: redis}
             periodSeconds: 3
+          livenessProbe:
+            httpGet: {scheme: HTTPS, port: 6380, path: /live}
 """
+PROBES = {
+    "tcpSocket: {port: redis}": '"tcpSocket": {"port": 6379}',
+    "httpGet: {scheme: HTTPS, port: 6380, path: /live}": (
+        '"httpGet": {"path": "/live", "port": 6380, "scheme": "HTTPS"}'
+    ),
+}
+"""Actions as they are written, and as `uninject` writes them."""
 
 
 def expected(pod: dict[str, Any], name: str, kind: str = "deployment") -> dict[str, Any]:
@@ -80,14 +89,17 @@ def test_every_other_line_stays() -> None:
     after = transform(DEPLOYMENT, "x", MANUAL).text.splitlines()
 
     gone = [line for line in DEPLOYMENT.splitlines() if line not in after]
-    assert gone == ["            tcpSocket: {port: redis}"]
+    assert [line.strip() for line in gone] == list(PROBES)
 
 
 def test_uninject_gives_the_text_back() -> None:
-    """But for a probe's named port, which has become its number."""
+    """But for probes' actions: a named port has become its number."""
     back = transform(transform(DEPLOYMENT, "x", MANUAL).text, "x", OUT).text
 
-    assert back == DEPLOYMENT.replace("tcpSocket: {port: redis}", '"tcpSocket": {"port": 6379}')
+    restored = DEPLOYMENT
+    for before, after in PROBES.items():
+        restored = restored.replace(before, after)
+    assert back == restored
 
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])

@@ -17,7 +17,7 @@ from weft_kube.names import (
 )
 from weft_sidecar.options import Layer, OptionError, settings
 from weft_sidecar.patch import POD, Workload, annotations, labels, sidecar_of_pod
-from weft_sidecar.probes import KINDS, PATH
+from weft_sidecar.probes import KINDS, Probe, original
 from weft_sidecar.template import DEBUG_CONTAINER, Template
 from weft_sidecar.verdict import RefusedError, check_conflicts
 
@@ -54,7 +54,7 @@ class Manual:
         metadata = {"labels": labels(self.template, workload), "annotations": annotations(others)}
         return [
             *yamlpatch.merge(text, pod, {"metadata": metadata}),
-            *(_redirected(spec, probe.pointer, probe.port) for probe in probes),
+            *(_redirected(spec, probe) for probe in probes),
             yamlpatch.prepend(text, spec, "initContainers", sidecar.containers),
             yamlpatch.prepend(text, spec, "volumes", self.template.volumes),
         ]
@@ -88,18 +88,22 @@ def _keys(node: yaml.Node) -> set[str]:
     return {key.value for key, _ in node.value} if isinstance(node, yaml.MappingNode) else set()
 
 
-def _redirected(spec: yaml.Node, pointer: str, port: int) -> Edit:
-    _, _, group, position, kind = pointer.split("/")
-    probe = get(_items(spec, group)[int(position)], kind)
-    if probe is None:
+def _redirected(spec: yaml.Node, probe: Probe) -> Edit:
+    _, _, group, position, kind = probe.pointer.split("/")
+    found = get(_items(spec, group)[int(position)], kind)
+    if found is None:
         raise EditError(f"{kind} is a YAML alias: write it out")
-    return yamlpatch.rename(probe, "tcpSocket", "httpGet", {"path": f"{PATH}{port}", "port": 4191})
+    return yamlpatch.rename(found, probe.replaced, "httpGet", probe.action)
 
 
 def _restored(container: yaml.Node) -> list[Edit]:
-    probes = [probe for kind in KINDS if (probe := get(container, kind))]
-    ports = [(probe, scalar(probe, "httpGet", "path").removeprefix(PATH)) for probe in probes]
-    return [yamlpatch.rename(probe, "httpGet", "tcpSocket", {"port": int(p)}) for probe, p in ports if p.isdigit()]
+    found = [(probe, get(probe, "httpGet")) for kind in KINDS if (probe := get(container, kind))]
+    return [
+        yamlpatch.rename(probe, "httpGet", key, value)
+        for probe, action in found
+        if action
+        for key, value in original(yaml.constructor.SafeConstructor().construct_document(action)).items()
+    ]
 
 
 def _items(spec: yaml.Node, group: str) -> list[Any]:

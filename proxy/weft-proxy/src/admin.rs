@@ -1,4 +1,4 @@
-//! `/live`, `/ready`, `/probe/tcp/PORT` and `/metrics`, for the kubelet and Prometheus; `/log-level` and `/shutdown`,
+//! `/live`, `/ready`, `/probe/…` and `/metrics`, for the kubelet and Prometheus; `/log-level` and `/shutdown`,
 //! to be changed from the pod itself only.
 
 use std::convert::Infallible;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -43,7 +44,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: Arc<Notify>
             let admin = admin.clone();
             async move {
                 Ok::<_, Infallible>(match *request.method() {
-                    Method::GET | Method::HEAD => admin.answer(request.uri().path()).await,
+                    Method::GET | Method::HEAD => admin.answer(&request.into_parts().0).await,
                     _ => admin.change(request, client).await,
                 })
             }
@@ -106,7 +107,12 @@ impl Admin {
         text(StatusCode::OK, "ending\n".into())
     }
 
-    async fn answer(&self, path: &str) -> Response<Full<Bytes>> {
+    async fn answer(&self, asked: &Parts) -> Response<Full<Bytes>> {
+        let path = asked.uri.path();
+        if path.starts_with(probe::https::PATH) {
+            let (status, why) = probe::https::https(&self.shared.config, asked).await;
+            return text(status, why);
+        }
         if let Some(port) = path.strip_prefix("/probe/tcp/") {
             let (status, why) = probe::tcp(&self.shared.config, port).await;
             return text(status, why);

@@ -75,6 +75,8 @@ pub struct Config {
     pub inbound_ports: Vec<u16>,
     /// Ports of the pod's tcpSocket probes, which ask this proxy's admin port instead.
     pub probe_ports: Vec<u16>,
+    /// HTTPS probes of the pod, which do so too, as `8443/healthz`.
+    pub https_probes: Vec<String>,
     pub forward: Vec<Forward>,
     /// Ports of `forward` that clients without certificate may use.
     pub forward_anonymous: Vec<u16>,
@@ -135,6 +137,7 @@ impl Config {
             opaque_ports: r.list("WEFT_OPAQUE_PORTS", "", parse_ports).into_iter().flatten().collect(),
             inbound_ports: r.list("WEFT_INBOUND_PORTS", "", parse),
             probe_ports: r.list("WEFT_PROBE_PORTS", "", parse),
+            https_probes: r.text("WEFT_PROBE_HTTPS", "").split_whitespace().map(Into::into).collect(),
             forward: r.list("WEFT_FORWARD", "", parse_forward),
             forward_anonymous: r.list("WEFT_FORWARD_ANONYMOUS", "", parse),
             shutdown_grace: r.get("WEFT_SHUTDOWN_GRACE", "30s", parse_duration),

@@ -12,6 +12,8 @@ use http::StatusCode;
 use crate::config::Config;
 use crate::socket;
 
+pub mod https;
+
 /// An application of the same machine that takes longer has no room for connections.
 const LIMIT: Duration = Duration::from_secs(1);
 

@@ -9,7 +9,7 @@ from weft_kube.workloads import label_value
 
 from weft_sidecar import options, probes
 from weft_sidecar.options import OPTIONS, Setting
-from weft_sidecar.probes import TcpProbe
+from weft_sidecar.probes import Probe
 from weft_sidecar.template import Sidecar, Template
 
 Operation = dict[str, Any]
@@ -55,12 +55,12 @@ def patch(
 
 def sidecar_of_pod(
     pod: Mapping[str, Any], template: Template, found: Mapping[str, Setting], workload: Workload
-) -> tuple[Sidecar, list[TcpProbe]]:
+) -> tuple[Sidecar, list[Probe]]:
     """The containers for this pod, and the probes that must ask them."""
-    sidecar, probed = sidecar_of(template, found), probes.tcp_probes(pod.get("spec") or {}, found)
+    sidecar, probed = sidecar_of(template, found), probes.asking_the_proxy(pod.get("spec") or {}, found)
     sidecar.set_env("WEFT_WORKLOAD", f"{workload.kind}/{workload.label}")
-    if probed:
-        sidecar.set_env("WEFT_PROBE_PORTS", probes.ports(probed))
+    for name, value in probes.settings(probed).items():
+        sidecar.set_env(name, value)
     if declared := declared_ports(pod.get("spec") or {}):
         sidecar.set_env("WEFT_INBOUND_PORTS", ",".join(map(str, declared)))
     return sidecar, probed
