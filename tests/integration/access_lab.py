@@ -7,14 +7,18 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from lab import IMAGE, ROOT
+from weft_pki.issue import new_anchor, new_issuer, workload_leaf
+from weft_pki.keys import key_pem, new_key
 
 Json = dict[str, Any]
 
 SERVER = """
-import grpc, http.server, socketserver, threading
+import grpc, http.server, os, socketserver, ssl, threading
 class Web(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self):
@@ -32,11 +36,16 @@ class Menu(grpc.GenericRpcHandler):
 from concurrent.futures import ThreadPoolExecutor
 menu = grpc.server(ThreadPoolExecutor(4), [Menu()]); menu.add_insecure_port("0.0.0.0:9090"); menu.start()
 threading.Thread(target=Threaded(("", 9000), Echo).serve_forever, daemon=True).start()
+with open("/tmp/pem", "w") as pem: pem.write(os.environ["PEM"])
+tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); tls.load_cert_chain("/tmp/pem")
+secure, other = (http.server.ThreadingHTTPServer(("", port), Web) for port in (8443, 8081))
+secure.socket = tls.wrap_socket(secure.socket, server_side=True, do_handshake_on_connect=False)
+for one in (secure, other): threading.Thread(target=one.serve_forever, daemon=True).start()
 http.server.ThreadingHTTPServer(("", 8080), Web).serve_forever()
 """
 
 AGENT = """
-import json, socket, sys, threading, time
+import json, socket, ssl, sys, threading, time
 def exchange(host, port, data, seconds=5):
     try:
         with socket.create_connection((host, port), seconds) as s:
@@ -57,6 +66,13 @@ def web(call):
             "retry": headers.get("retry-after", "")}
 def tcp(call):
     return {"status": 200 if exchange(call["host"], call["port"], b"\\x01hello\\n") else 0}
+def tls(call):
+    try:
+        with socket.create_connection((call["host"], call["port"]), 5) as s:
+            ssl._create_unverified_context().wrap_socket(s).close()
+            return {"status": 200}
+    except OSError:
+        return {"status": 0}
 def menu(call):
     import grpc
     with grpc.insecure_channel(f"{call['host']}:{call['port']}") as channel:
@@ -81,7 +97,7 @@ def stop(call):
 def metrics(call):
     text = exchange(call["host"], 4191, b"GET /metrics HTTP/1.0\\r\\n\\r\\n").decode()
     return {"lines": [line for line in text.splitlines() if line.startswith("weft_policy_denied_total{")]}
-KINDS = {"web": web, "tcp": tcp, "menu": menu, "many": many, "start": start, "stop": stop, "metrics": metrics}
+KINDS = {one.__name__: one for one in (web, tcp, tls, menu, many, start, stop, metrics)}
 for line in sys.stdin:
     call = json.loads(line)
     print(json.dumps(KINDS[call["kind"]](call)), flush=True)
@@ -89,13 +105,31 @@ for line in sys.stdin:
 
 
 def server(namespace: str) -> Json:
-    """Pod menu: HTTP at 8080 (`http`), raw bytes at 9000 (`raw`), gRPC at 9090."""
-    ports = [
-        {"containerPort": number, "name": name} for name, number in (("http", 8080), ("raw", 9000), ("grpc", 9090))
-    ]
-    probe = {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 1}
-    container = {"name": "menu", "image": IMAGE, "command": ["python3", "-c", SERVER], "ports": ports}
-    return _pod(namespace, "menu", container | {"readinessProbe": probe}, {"config.weft.dev/opaque-ports": "9000"})
+    """Pod menu: HTTP at 8080 (`http`), raw bytes at 9000 (`raw`), gRPC at 9090, HTTPS at 8443; HTTP at 8081, which it
+    does not declare. It is up when a probe by HTTPS says so, and ready while one by HTTP does."""
+    numbers = {"http": 8080, "raw": 9000, "grpc": 9090, "tls": 8443}
+    container = {
+        "name": "menu",
+        "image": IMAGE,
+        "command": ["python3", "-c", SERVER],
+        "ports": [{"containerPort": number, "name": name} for name, number in numbers.items()],
+        "env": [{"name": "PEM", "value": _pem()}],
+        "startupProbe": _probe("tls", scheme="HTTPS") | {"failureThreshold": 120},
+        "readinessProbe": _probe("http"),
+    }
+    return _pod(namespace, "menu", container, {"config.weft.dev/opaque-ports": "9000"})
+
+
+def _probe(port: str, **more: str) -> Json:
+    return {"httpGet": {"path": "/healthz", "port": port, **more}, "periodSeconds": 1}
+
+
+def _pem() -> str:
+    """Key and certificate of an authority that nobody knows."""
+    now = datetime.now(UTC)
+    issuer, key = new_issuer(new_anchor(now), now), new_key()
+    leaf = workload_leaf(issuer, key.public_key(), "spiffe://cluster.local/ns/x/sa/x", now, timedelta(days=1))
+    return key_pem(key).decode() + leaf.public_bytes(Encoding.PEM).decode()
 
 
 def client(namespace: str, name: str, *, meshed: bool = True) -> Json:

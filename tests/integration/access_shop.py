@@ -8,14 +8,17 @@ from typing import Any
 
 import yaml
 from access_lab import Agent, Api, agent, api_server, client, server
-from lab import eventually, forward, get, http, kubectl
+from lab import eventually, forward, get, http, kubectl, weft
 
 Json = dict[str, Any]
 
 SHOP, DEV = "weft-it-shop", "weft-it-dev"
 POLICIES = f"/apis/weft.dev/v1alpha1/namespaces/{SHOP}/accesspolicies"
+ROUTES = f"/apis/gateway.networking.k8s.io/v1/namespaces/{SHOP}/httproutes"
+MENU = f"/api/v1/namespaces/{SHOP}/pods/menu"
 ACCOUNTS = {"cart": SHOP, "crowd": SHOP, "nobody": SHOP, "eve": DEV}
-HTTP, RAW, GRPC = 8080, 9000, 9090
+HTTP, RAW, GRPC, TLS, OTHER = 8080, 9000, 9090, 8443, 8081
+"""Ports of menu; nobody declares OTHER."""
 PROFILE = {"routes": [{"name": "list", "condition": {"method": "GET", "path": "/menu"}}]}
 
 
@@ -62,16 +65,24 @@ class Lab:
         path = f"{POLICIES}/{policy['metadata']['name']}?fieldManager=tests&force=true"
         self.api.call("PATCH", path, policy, "application/apply-patch+yaml")
 
-    def default(self, value: str) -> None:
-        """The namespace's default, as soon as menu's proxy knows."""
-        annotation = {"config.weft.dev/default-access": None if value == "anyone" else value}
-        body = {"metadata": {"annotations": annotation}}
-        self.api.call("PATCH", f"/api/v1/namespaces/{SHOP}", body, "application/merge-patch+json")
-        expected = "cluster" if value == "anyone" else f"namespace {SHOP}"
+    def default(self, value: str, own: str = "") -> None:
+        """The namespace's default and menu's own, as soon as menu's proxy knows; without policies."""
+        namespace = "" if value == "anyone" else value
+        for where, text in ((f"/api/v1/namespaces/{SHOP}", namespace), (MENU, own)):
+            body = {"metadata": {"annotations": {"config.weft.dev/default-access": text or None}}}
+            self.api.call("PATCH", where, body, "application/merge-patch+json")
+        expected = "workload pod/menu" if own else f"namespace {SHOP}" if namespace else "cluster"
+        if own == "anyone":
+            expected = "cluster"
         eventually(lambda: self._default_name() == expected, 5, 0.02)
 
+    def condition(self, name: str, kind: str) -> str:
+        """What a condition of a policy says."""
+        found = self.api.call("GET", f"{POLICIES}/{name}").get("status", {}).get("conditions", [])
+        return next((str(one["message"]) for one in found if one["type"] == kind), "")
+
     def _default_name(self) -> str:
-        """Of a namespace without policies."""
+        """Of a pod without policies; "cluster" where nothing is in force."""
         access = self.said(HTTP)["state"]["access"] or {"enforced": None, "audited": None}
         decision = access["audited"] or access["enforced"] or {"default_name": "cluster"}
         return str(decision["default_name"])
@@ -95,6 +106,8 @@ def _spec(policies: tuple[Json, ...], name: str) -> Json:
 @contextmanager
 def shop() -> Iterator[Lab]:
     """The pods, in two namespaces of their own."""
+    if "httproutes.gateway" not in kubectl("get", "crds", "-o", "name"):
+        weft("install", "--crds", "--apply")
     kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects()))
     try:
         for namespace, names in ((SHOP, ("menu", "cart", "crowd", "nobody")), (DEV, ("eve",))):
@@ -114,7 +127,16 @@ def objects() -> list[Json]:
     """Namespaces, accounts, pods, three Services of menu, its profile."""
     labels = {"weft.dev/inject": "enabled"}
     found: list[Json] = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one, "labels": labels}} for one in (SHOP, DEV)
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": one,
+                "labels": labels,
+                "annotations": {"config.weft.dev/proxy-image": "ghcr.io/weft-mesh/proxy:access"},
+            },
+        }
+        for one in (SHOP, DEV)
     ]
     for name, space in {"menu": SHOP, **ACCOUNTS}.items():
         found.append({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": space}})

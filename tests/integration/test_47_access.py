@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from access_shop import DEV, GRPC, HTTP, POLICIES, RAW, SHOP, Lab, lets, policy, shop
+from access_shop import DEV, GRPC, HTTP, OTHER, POLICIES, RAW, ROUTES, SHOP, TLS, Lab, lets, policy, shop
 from lab import ROOT, eventually, get, run, weft
 from weft_testkit.truth import Row, rows
 
@@ -42,12 +42,12 @@ def made(lab: Lab, row: Row) -> Json:
 
 def test_every_row_of_the_truth_table(lab: Lab) -> None:
     """What docs/access.md says of a call is what becomes of it; what is told is counted."""
-    wrong, default = [], "anyone"
+    wrong, defaults = [], ("anyone", "")
     for number, row in enumerate(TRUTH):
-        if row.default != default:
+        if (row.default, row.own_default) != defaults:
             lab.hold()
-            lab.default(row.default)
-            default = row.default
+            defaults = (row.default, row.own_default)
+            lab.default(*defaults)
         lab.hold(*here(row, number))
         before = lab.told() if row.told else 0.0
         answer = made(lab, row)
@@ -60,19 +60,22 @@ def test_every_row_of_the_truth_table(lab: Lab) -> None:
 
 
 def test_every_way_in_is_guarded(lab: Lab) -> None:
-    """Service, pod IP, headless Service, node port, other ports; HTTP/1.1, HTTP/2, TCP: cart may, others may not."""
+    """Service, pod IP, headless Service, node port, ports that nobody declares; HTTP/1.1, HTTP/2, TCP: cart may, others
+    may not."""
     lab.hold(lets("cart"))
     node = {one["name"]: one["nodePort"] for one in get("service", "node", "-n", SHOP)["spec"]["ports"]}
     ways = {
         "Service": (f"menu.{SHOP}", HTTP),
         "pod IP": (lab.menu, HTTP),
         "headless": (f"headless.{SHOP}", HTTP),
+        "another port": (lab.menu, OTHER),
     }
     status = {
         (way, who): lab.get(who, host=h, port=p)["status"] for way, (h, p) in ways.items() for who in ("cart", "crowd")
     }
     assert status == {(way, who): 200 if who == "cart" else 403 for way in ways for who in ("cart", "crowd")}
-    assert lab.get("nobody", host=lab.node, port=node["http"])["status"] == 403
+    outside = [lab.get("nobody", host=h, port=p)["status"] for h, p in ((lab.node, node["http"]), (lab.menu, OTHER))]
+    assert outside == [403, 403]
     assert lab.get("crowd")["error"].startswith("E114 ")
 
     bytes_ = {
@@ -82,6 +85,54 @@ def test_every_way_in_is_guarded(lab: Lab) -> None:
     call = {"host": f"menu.{SHOP}", "port": GRPC, "path": "/tea.v1.Menu/List"}
     codes = {who: lab.clients[who].ask("menu", **call)["code"] for who in ("cart", "crowd")}
     assert codes == {"cart": "OK", "crowd": "PERMISSION_DENIED"}
+
+
+def test_the_kubelet_needs_no_rule(lab: Lab) -> None:
+    """Under `deny` it still asks what the pod's probes say, by HTTPS too; others get nothing by the same ways."""
+    lab.hold()
+    tls = {"host": lab.menu, "port": TLS}
+    before = lab.clients["nobody"].ask("tls", **tls)["status"]
+    lab.default("deny")
+    asked = {
+        path: lab.get("nobody", path, host=lab.menu, port=4191)["status"]
+        for path in ("/probe/https/8443/healthz", "/probe/https/8443/", "/metrics")
+    }
+    denied = lab.clients["nobody"].ask("tls", **tls)["status"]
+    lab.default("anyone")
+
+    assert asked == {"/probe/https/8443/healthz": 200, "/probe/https/8443/": 404, "/metrics": 200}
+    assert (before, denied) == (200, 0)
+
+
+def test_an_attached_route_is_a_target(lab: Lab) -> None:
+    """Requests of a rule of an HTTPRoute; a rule that looks at headers is none, and status says why."""
+    paths = {
+        "list": {"path": {"type": "Exact", "value": "/tea"}},
+        "beta": {"headers": [{"name": "beta", "value": "1"}]},
+    }
+    ref = {"group": "", "kind": "Service", "name": "node"}
+    rules = [
+        {"name": name, "matches": [match], "backendRefs": [{"name": "node", "port": HTTP}]}
+        for name, match in paths.items()
+    ]
+    lab.api.call(
+        "PATCH",
+        f"{ROUTES}/tea?fieldManager=tests&force=true",
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": {"name": "tea", "namespace": SHOP},
+            "spec": {"parentRefs": [ref], "rules": rules},
+        },
+        "application/apply-patch+yaml",
+    )
+    who = [{"from": [{"serviceAccount": {"name": "cart"}}]}]
+    lab.hold(policy("list", target={"service": {"name": "node", "route": "tea/list"}}, rules=who))
+    asked = [lab.get(*call)["status"] for call in (("cart", "/tea"), ("cart", "/"), ("crowd", "/tea"))]
+    lab.put(policy("beta", target={"service": {"name": "node", "route": "tea/beta"}}, rules=who))
+    eventually(lambda: "by method and path alone" in lab.condition("beta", "Resolved"), 10, 0.1)
+
+    assert asked == [200, 403, 403]
 
 
 def test_grpc_methods_are_told_apart(lab: Lab) -> None:
@@ -121,6 +172,8 @@ def test_the_cli_says_what_proxies_do(lab: Lab) -> None:
     assert (yes.stdout, no.stdout, no.returncode) == said
     assert f"{SHOP}/cart" in weft("-n", SHOP, "authz", "list", "po/menu")
     eventually(lambda: lab.api.call("GET", f"{POLICIES}/lets").get("status", {}).get("pods") == 1, 30)
+    lab.put(lets("crat"))
+    eventually(lambda: f"{SHOP}/crat (did you mean {SHOP}/cart?)" in lab.condition("lets", "Resolved"), 10, 0.1)
 
 
 def test_rate_limits_are_each_client_s_own(lab: Lab) -> None:
@@ -137,13 +190,14 @@ def test_rate_limits_are_each_client_s_own(lab: Lab) -> None:
 
 
 def test_what_leaves_the_mesh_is_a_list(lab: Lab) -> None:
-    """An address outside the mesh is refused beyond the namespace's list, and reached when it is on it."""
+    """Beyond the namespace's list an address outside the mesh is refused; its host or itself may be on the list."""
     api = {"host": lab.node, "port": 6443, "path": "/"}
     assert lab.get("cart", **api)["status"] == 400, "the API server answers plain HTTP with 400"
-    lab.hold(policy("closed", egress={"allow": [{"host": "example.com"}]}))
-    eventually(lambda: lab.get("cart", **api)["error"].startswith("E117 "), 5)
-    lab.hold(policy("open", egress={"allow": [{"cidr": f"{lab.node}/32", "ports": [6443]}]}))
-    eventually(lambda: lab.get("cart", **api)["status"] == 400, 5)
+    for allowed in ({"host": "menu"}, {"cidr": f"{lab.node}/32", "ports": [6443]}):
+        lab.hold(policy("list", egress={"allow": [{"host": "example.com"}]}))
+        eventually(lambda: lab.get("cart", **api)["error"].startswith("E117 "), 5)
+        lab.hold(policy("list", egress={"allow": [allowed]}))
+        eventually(lambda: lab.get("cart", **api)["status"] == 400, 5)
     assert lab.get("cart")["status"] == 200
     lab.hold()
 
