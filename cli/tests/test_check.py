@@ -503,6 +503,19 @@ def test_proxies_without_control_plane(scene: Scene, kube: FakeKube, answers: An
     assert outcomes(dataplane.CATEGORY, scene)["proxy-connected"] == "not connected to destination: teahouse/web-2"
 
 
+def test_what_does_not_hold(scene: Scene, kube: FakeKube, answers: Any, web: Any) -> None:
+    """Routes, profiles and annotations of the namespace, by destination's word; others' are theirs."""
+    scene.kube.forward = lambda *_: web()  # type: ignore[method-assign]
+    kube.put(meshed("web-1"))
+    fault = {"kind": "Service", "namespace": "teahouse", "name": "web", "message": "annotation x: no such setting"}
+    answers["/debug/faults"] = (200, {"faults": [fault, fault | {"namespace": "shop"}]})
+    assert "proxy-routing" not in outcomes(dataplane.CATEGORY, scene)
+    kube.put(ready_pod("destination"))
+    answers["/debug/streams"] = (200, {"streams": [{"namespace": "teahouse", "pod": "web-1"}]})
+    expected = {"proxy-routing": "Service teahouse/web: annotation x: no such setting"}
+    assert expected == wrong(dataplane.CATEGORY, scene)
+
+
 def test_networks(scene: Scene, kube: FakeKube) -> None:
     """What lies outside would be sent in plain text without a word; pods of a node's own network do not count."""
     config = {"name": "weft-config", "namespace": "weft"}

@@ -70,11 +70,20 @@ def match(path: str, value: str, **more: Any) -> dict[str, Any]:
 
 
 BACKEND = {"namespace": "shop", "name": "web", "port": 80, "weight": 9, "filters": [], "answer": None}
+HEADERS = {"response": False, "set": [["x-tea", "green"]], "add": [], "remove": ["x-pot"]}
+REWRITE = {"hostname": "inner.example", "path": {"value": "/v2", "prefix": True}}
 PORT: dict[str, Any] = {
     "service": {"namespace": "shop", "name": "web", "port": 80},
     "protocol": "detect",
-    "retry_budget": {"ratio_permille": 200, "min_retries_per_second": 10, "ttl_ms": 10_000},
-    "breaker": {"max_failures": 3, "min_success_permille": 900},
+    "retry_budget": {"ratio_permille": 200, "min_retries_per_second": 10, "ttl_ms": 10_000, "origin": "default"},
+    "breaker": {
+        "max_failures": 3,
+        "min_success_permille": 900,
+        "min_requests": 10,
+        "window_ms": 0,
+        "min_penalty_ms": 1500,
+        "max_penalty_ms": 0,
+    },
     "no_match_not_found": True,
     "routes": [
         told(
@@ -82,7 +91,9 @@ PORT: dict[str, Any] = {
             "HTTPRoute shop/split rules[0]",
             matches=[match("prefix", "/menu", headers=[{"name": "x-canary", "value": "yes", "regex": False}])],
             timeout_ms=2000,
-            inherited=["timeout"],
+            inherited=[["timeout", "annotations of the Service"], ["retry", "annotations of HTTPRoute shop/split"]],
+            filters=[HEADERS, REWRITE],
+            response_classes=[{"min_status": 404, "max_status": 499, "failure": True}],
             retryable=True,
             retry={"statuses": [503], "grpc_codes": [14], "limit": 2, "backoff_ms": 0},
             backends=[BACKEND, BACKEND | {"name": "none", "weight": 1, "answer": {"status": 500, "message": "none"}}],
@@ -101,7 +112,8 @@ PORT: dict[str, Any] = {
 @pytest.mark.usefixtures("forwarded")
 @pytest.mark.parametrize("resource", [["svc/web"], ["deploy/web"], []])
 def test_policy(weft: Any, answers: Any, kube: FakeKube, same: Callable[[str, str], None], resource: list[str]) -> None:
-    """The routes of a Service, of the Services that a workload's pods serve, or of all; what each does, who says so."""
+    """The routes of a Service, of the Services that a workload's pods serve, or of all; what each does, who says so,
+    and what does not hold."""
     labels = {"app": "web"}
     spec = {"selector": {"matchLabels": labels}}
     kube.put(
@@ -109,7 +121,8 @@ def test_policy(weft: Any, answers: Any, kube: FakeKube, same: Callable[[str, st
     )
     kube.put(pod("shop", "web-1", labels=labels))
     kube.put(service("shop", "web", "10.96.0.1"))
-    answers["/debug/policy/shop/web?client=guests"] = (200, {"ports": [PORT]})
+    fault = {"kind": "HTTPRoute", "namespace": "shop", "name": "lost", "message": "Accepted is False: no port 9"}
+    answers["/debug/policy/shop/web?client=guests"] = (200, {"ports": [PORT], "faults": [fault]})
     result = weft("diagnostics", "policy", *resource, "-n", "shop", "--client", "guests")
     assert (result.exit_code, result.stderr) == (0, "")
     same("diagnostics-policy-table.txt", result.stdout)

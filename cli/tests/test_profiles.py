@@ -26,8 +26,10 @@ paths:
   /teas/{id}.json: {get: {}}
   x-comment: nothing
 """
-OPENAPI = """{"openapi": "3.1.0", "servers": [{"url": "https://tea.example/v1"}],
- "paths": {"/cups/é": {"post": {}, "parameters": []}}}"""
+OPENAPI = """{"openapi": "3.1.0",
+ "servers": [{"url": "{scheme}://tea.example/v1", "variables": {"scheme": {"default": "https"}}}, {"url": "/v0"}],
+ "paths": {"/cups/é": {"post": {}, "parameters": []},
+           "/pots": {"servers": [{"url": "/hot"}], "get": {}, "put": {"servers": [{"url": "/"}]}}}}"""
 PROTO = """
 syntax = "proto3";
 package tea.v1;  // the package
@@ -74,8 +76,10 @@ def test_an_openapi_2_document() -> None:
 
 
 def test_an_openapi_3_document() -> None:
-    """Paths begin with the path of the first server; JSON is YAML; requests are percent-encoded."""
-    assert openapi.routes(OPENAPI, "x") == [Route("POST", "/v1/cups/%C3%A9")]
+    """Paths begin with the path of the first server of operation, path or document; its variables have their defaults;
+    JSON is YAML; requests are percent-encoded."""
+    found = [Route("PUT", "/pots"), Route("GET", "/hot/pots"), Route("POST", "/v1/cups/%C3%A9")]
+    assert openapi.routes(OPENAPI, "x") == found
 
 
 @pytest.mark.parametrize("text", ["", "openapi: 3.0.0", "[", "openapi: 4.0\npaths: {}", "paths: {}"])

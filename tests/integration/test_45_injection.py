@@ -19,6 +19,18 @@ for number in itertools.count():
     except urllib.error.URLError:
         time.sleep(0.05)
 """
+OPTIONS = {
+    "proxy-workers": "2",
+    "proxy-memory-limit": "64Mi",
+    "proxy-log-format": "plain",
+    "access-log": "json",
+    "inbound-port": "14143",
+    "outbound-port": "14140",
+    "skip-subnets": "192.0.2.0/24",
+    "max-connections": "500",
+    "shutdown-grace": "5s",
+    "additional-env": '{"TEA":"green"}',
+}
 PROFILE = """
 apiVersion: weft.dev/v1alpha1
 kind: ServiceProfile
@@ -57,10 +69,11 @@ def space(installed: None) -> Iterator[str]:
     """A namespace with the label, and in it Service page with its server."""
     labels = {"weft.dev/inject": "enabled"}
     service = {"selector": {"app": "page"}, "ports": [{"port": 8080}]}
+    page = python("page", SERVE, readinessProbe=probe(8080), livenessProbe={"exec": {"command": ["true"]}})
     apply(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE, "labels": labels}},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "page", "namespace": SPACE}, "spec": service},
-        pod("page", python("page", SERVE, readinessProbe=probe(8080), livenessProbe={"exec": {"command": ["true"]}})),
+        pod("page", page, annotations={f"config.weft.dev/{name}": value for name, value in OPTIONS.items()}),
         pod("deaf", python("deaf", SERVE, readinessProbe=probe(8081))),
     )
     yield SPACE
@@ -98,6 +111,22 @@ def test_init_containers_use_the_mesh_and_jobs_end(space: str) -> None:
     apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "audit", "namespace": SPACE}, "spec": job})
 
     kubectl("-n", SPACE, "wait", "job/audit", "--for=condition=Complete", "--timeout=120s")
+
+
+def test_options_take_effect(space: str) -> None:
+    """A pod with many of its own serves all the same; each is told with its source, and the access log is there."""
+    eventually(lambda: ready("page"), 120)
+    fetch = ["kubectl", "-n", SPACE, "exec", "deaf", "-c", "deaf", "--", "python3", "-c", FETCH]
+    eventually(lambda: run(*fetch, check=False).returncode == 0)
+
+    explained = weft("-n", SPACE, "explain", "pod/page")
+    assert [name for name, value in OPTIONS.items() if f"{value} (pod)" not in explained] == []
+
+    def paths() -> list[str]:
+        lines = kubectl("-n", SPACE, "logs", "page", "-c", "weft-proxy").splitlines()
+        return [json.loads(line)["path"] for line in lines if line.startswith("{")]
+
+    eventually(lambda: "/" in paths())
 
 
 def test_an_invalid_option_is_refused_with_the_reason(space: str) -> None:

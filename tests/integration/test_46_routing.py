@@ -9,24 +9,33 @@ from typing import Any
 
 import pytest
 import yaml
-from lab import IMAGE, eventually, get, kubectl, rolled_out, weft
+from lab import IMAGE, counted, eventually, get, kubectl, rolled_out, run, weft
 
 Json = dict[str, Any]
 SHOP, GUESTS = "weft-it-routing", "weft-it-guests"
+REQUESTS = "weft_requests_total"
 SERVER = """
 import collections, grpc, http.server as h, json, os, time, urllib.parse as u
 from concurrent import futures
 NAME, tries = os.environ["NAME"], collections.Counter()
+SERVING = bytes([8, 1])
 class Calls(grpc.GenericRpcHandler):
     def service(self, call):
-        return grpc.unary_unary_rpc_method_handler(lambda request, context: f"{NAME} {call.method}".encode())
+        return grpc.unary_unary_rpc_method_handler(lambda _, context: self.answer(call.method, context))
+    def answer(self, method, context):
+        tries[method] += 1
+        if "Flaky" in method and tries[method] < 3:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "again")
+        return SERVING if method == "/grpc.health.v1.Health/Check" else f"{NAME} {method}".encode()
 class Pages(h.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
+        if "upgrade" in self.headers:
+            return self.echo()
         asked = dict(u.parse_qsl(u.urlsplit(self.path).query))
         tries[asked.get("id")] += 1
         time.sleep(float(asked.get("sleep", 0)))
-        late = tries[asked.get("id")] > int(asked.get("times", 10**9))
+        late = tries[asked.get("id")] > int(asked.get("times", 10**9)) or asked.get("only", NAME) != NAME
         seen = {name.lower(): value for name, value in self.headers.items()}
         body = json.dumps({"from": NAME, "path": self.path, "headers": seen, "tries": tries[asked.get("id")]}).encode()
         self.send_response(200 if late else int(asked.get("status", 200)))
@@ -35,6 +44,14 @@ class Pages(h.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
     do_POST = do_GET
+    def echo(self):
+        self.send_response(101)
+        for name in ("connection", "upgrade"):
+            self.send_header(name, self.headers[name])
+        self.send_header("x-path", self.path)
+        self.end_headers()
+        self.wfile.write(self.rfile.readline())
+        self.close_connection = True
     def log_message(self, *_): pass
 calls = grpc.server(futures.ThreadPoolExecutor(4))
 calls.add_generic_rpc_handlers((Calls(),))
@@ -44,14 +61,23 @@ h.ThreadingHTTPServer(("", 8080), Pages).serve_forever()
 """
 ASK = """
 import http.client, json, sys
-answers = []
-for one in json.load(sys.stdin):
-    connection = http.client.HTTPConnection(one["to"], 80, timeout=10)
+from concurrent.futures import ThreadPoolExecutor
+def ask(one):
+    connection = http.client.HTTPConnection(one["to"], timeout=10)
     connection.request(one["method"], one["path"], headers=one["headers"])
     response = connection.getresponse()
     body, head = response.read().decode(), {name.lower(): value for name, value in response.getheaders()}
-    answers.append({"status": response.status, "head": head} | (json.loads(body) if "x-from" in head else {}))
-print(json.dumps(answers))
+    return {"status": response.status, "head": head} | (json.loads(body) if "x-from" in head else {})
+print(json.dumps(list(ThreadPoolExecutor(4).map(ask, json.load(sys.stdin)))))
+"""
+UPGRADE = r"""
+import socket
+stream = socket.create_connection(("web", 80), 5).makefile("rwb", 0)
+stream.write(b"GET /old/chat HTTP/1.1\r\nhost: web\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n")
+while (line := stream.readline().decode().strip()):
+    print(line.lower())
+stream.write(b"hello\n")
+print(stream.readline().decode())
 """
 LOAD = """
 import http.client, json, time
@@ -82,37 +108,46 @@ def apply(*objects: Json) -> None:
 
 
 def server(name: str) -> list[Json]:
-    """A Deployment that says its name, and its Service."""
+    """A Deployment that says its name, and its Service. It is ready when probes of each kind reach it."""
     container = {"name": "app", "image": IMAGE, "command": ["python3", "-c", SERVER]}
     container["env"] = [{"name": "NAME", "value": name}]
-    container["readinessProbe"] = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    container["startupProbe"] = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 120}
+    container["readinessProbe"] = {"grpc": {"port": 9090}, "periodSeconds": 1}
+    container["livenessProbe"] = {"httpGet": {"port": 8080}, "periodSeconds": 5}
     return [deployment(SHOP, name, container), service(name)]
 
 
-def service(name: str, annotations: dict[str, str] | None = None) -> Json:
-    """A Service with a port for HTTP and one for gRPC."""
+def service(name: str, namespace: str = SHOP, selector: Json | None = None, **settings: str) -> Json:
+    """A Service with a port for HTTP and one for gRPC; settings are annotations, with _ in the place of -."""
     ports = [
         {"name": "http", "port": 80, "targetPort": 8080},
         {"name": "grpc", "port": 9090, "appProtocol": "kubernetes.io/h2c"},
     ]
-    meta = {"name": name, "namespace": SHOP, "annotations": annotations or {}}
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": meta,
-        "spec": {"selector": {"app": name}, "ports": ports},
+        "metadata": {"name": name, "namespace": namespace, "annotations": annotations(**settings)},
+        "spec": {"selector": selector or {"app": name}, "ports": ports},
     }
+
+
+def annotations(**settings: str) -> dict[str, str]:
+    """Of weft's."""
+    return {f"config.weft.dev/{name.replace('_', '-')}": value for name, value in settings.items()}
 
 
 def deployment(namespace: str, name: str, container: Json) -> Json:
     """One pod."""
-    labels = {"app": name}
+    labels = {"app": name, "serves": str(name.startswith("web"))}
     spec = {"terminationGracePeriodSeconds": 1, "containers": [container]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
     }
 
 
@@ -134,8 +169,8 @@ def shop(installed: None) -> Iterator[None]:
                 "metadata": {"name": name, "labels": {"weft.dev/inject": "enabled"}},
             }
         )
-    nobody = service("nobody")
-    apply(*server("web"), *server("web-v2"), nobody, client(SHOP), client(GUESTS))
+    both, door = service("both", selector={"serves": "True"}), service("door", GUESTS)
+    apply(*server("web"), *server("web-v2"), service("nobody"), both, door, client(SHOP), client(GUESTS))
     rolled_out(SHOP, "web", "web-v2", "client")
     rolled_out(GUESTS, "client")
     yield
@@ -146,7 +181,7 @@ def shop(installed: None) -> Iterator[None]:
 def clean(shop: None) -> Iterator[None]:
     """No routes of the test before."""
     yield
-    kubectl("delete", "httproute,grpcroute,serviceprofile", "--all", "-n", SHOP)
+    kubectl("delete", "httproute,grpcroute,serviceprofile,referencegrant", "--all", "-n", SHOP)
     kubectl("delete", "httproute", "--all", "-n", GUESTS)
 
 
@@ -157,9 +192,9 @@ def python(namespace: str, code: str, *arguments: str, stdin: str | None = None)
     return printed
 
 
-def request(path: str = "/", method: str = "GET", to: str = "web", **headers: str) -> Json:
+def request(path: str = "/", method: str = "GET", to: str = f"web.{SHOP}", **headers: str) -> Json:
     """A request to send."""
-    return {"to": f"{to}.{SHOP}", "path": path, "method": method, "headers": headers}
+    return {"to": to, "path": path, "method": method, "headers": headers}
 
 
 def ask(*requests: Json, namespace: str = SHOP) -> list[Json]:
@@ -173,13 +208,20 @@ def froms(*requests: Json, namespace: str = SHOP) -> list[Any]:
     return [answer.get("from", answer["status"]) for answer in ask(*requests, namespace=namespace)]
 
 
-def route(*rules: Json, name: str = "r", namespace: str = SHOP, kind: str = "HTTPRoute", **parent: Any) -> Json:
-    """A route of Service web."""
-    ref = {"group": "", "kind": "Service", "namespace": SHOP, "name": "web", **parent}
+def route(
+    *rules: Json,
+    name: str = "r",
+    namespace: str = SHOP,
+    kind: str = "HTTPRoute",
+    parent: Json | None = None,
+    **settings: str,
+) -> Json:
+    """A route of Service web, or of another parent; settings are annotations."""
+    ref = {"group": "", "kind": "Service", "namespace": SHOP, "name": "web", **(parent or {})}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": kind,
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace, "annotations": annotations(**settings)},
         "spec": {"parentRefs": [ref], "rules": list(rules)},
     }
 
@@ -198,9 +240,9 @@ def path(value: str, kind: str = "PathPrefix", **more: Any) -> Json:
     return {"path": {"type": kind, "value": value}, **more}
 
 
-def conditions(name: str = "r", kind: str = "httproute") -> dict[str, tuple[str, str]]:
+def conditions(name: str = "r", kind: str = "httproute", namespace: str = SHOP) -> dict[str, tuple[str, str]]:
     """Status and reason of each condition of a route's first parent, once they are of this generation."""
-    found = get(kind, name, "-n", SHOP)
+    found = get(kind, name, "-n", namespace)
     parents = found.get("status", {}).get("parents", [])
     assert parents, "no status yet"
     held = parents[0]["conditions"]
@@ -208,11 +250,18 @@ def conditions(name: str = "r", kind: str = "httproute") -> dict[str, tuple[str,
     return {one["type"]: (one["status"], one["reason"]) for one in held}
 
 
+def address(name: str) -> str:
+    """Of a Deployment's pod."""
+    (pod,) = get("pods", "-n", SHOP, "-l", f"app={name}")["items"]
+    return str(pod["status"]["podIP"])
+
+
 ACCEPTED = {"Accepted": ("True", "Accepted"), "ResolvedRefs": ("True", "ResolvedRefs")}
 
 
 def test_matches_choose_the_backend() -> None:
-    """Path exact, by prefix and by expression, method, headers, query; what no rule matches is not found."""
+    """Path exact, by prefix and by expression, method, headers, query; what no rule matches is not found. Requests are
+    those to the ClusterIP and port of the parent, whatever their Host; those to a pod's own address are not."""
     to_v2 = [
         path("/exact", "Exact"),
         path("/a"),
@@ -235,13 +284,18 @@ def test_matches_choose_the_backend() -> None:
         (request("/other?v=2"), "web-v2"),
         (request("/m", "POST"), "web-v2"),
         (request("/m"), 404),
+        (request("/exact", Host="elsewhere.example"), "web-v2"),
+        (request("/exact", to=f"{address('web')}:8080"), "web"),
+        (request("/exact", to="web-v2"), "web-v2"),
+        (request("/nowhere", to="web-v2"), "web-v2"),
     ]
     eventually(lambda: froms(*(one for one, _ in asked)) == [who for _, who in asked], 10)
     assert eventually(conditions, 10) == ACCEPTED
 
 
 def test_filters_change_requests_and_responses() -> None:
-    """Headers of both, for a rule and for a backend; the path and host that the backend gets."""
+    """Headers of both, for a rule and for a backend; the path and host that the backend gets. Upgrades (WebSocket) take
+    the same way."""
     rule = to("web", matches=[path("/old")])
     rule["filters"] = [
         {
@@ -266,26 +320,35 @@ def test_filters_change_requests_and_responses() -> None:
     seen = answer["headers"]
     assert (seen["x-set"], seen["x-backend"], seen["host"]) == ("1", "3", "tea.example")
     assert ("x-gone" in seen, answer["head"]["x-added"]) == (False, "2")
+    upgraded = python(SHOP, UPGRADE).split("\n")
+    assert (upgraded[0].split()[1], upgraded[-3]) == ("101", "hello")
+    assert {"x-path: /new/chat", "x-added: 2"} <= set(upgraded)
 
 
-@pytest.mark.parametrize(
-    ("redirect", "status", "location"),
-    [
-        ({"scheme": "https", "hostname": "tea.example", "statusCode": 301}, 301, "https://tea.example/old/tea?cup=1"),
-        (
-            {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/new"}, "port": 8443, "statusCode": 307},
-            307,
-            f"http://web.{SHOP}:8443/new/tea?cup=1",
-        ),
-    ],
-)
-def test_redirects(redirect: Json, status: int, location: str) -> None:
-    """The client is sent elsewhere; what the redirect does not name stays as the request's."""
-    filters = [{"type": "RequestRedirect", "requestRedirect": redirect}]
-    apply(route({"matches": [path("/old")], "filters": filters}))
-    sent = request("/old/tea?cup=1")
-    eventually(lambda: ask(sent)[0]["status"] == status, 10)
-    assert ask(sent)[0]["head"]["location"] == location
+def test_redirects() -> None:
+    """The client is sent elsewhere, by every status there is; what a redirect does not name stays as the request's."""
+    prefix = {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/new"}
+    whole = {"type": "ReplaceFullPath", "replaceFullPath": "/all"}
+    here = f"web.{SHOP}"
+    redirects = {
+        "/a": ({"scheme": "https", "hostname": "tea.example", "statusCode": 301}, "https://tea.example/a/tea?cup=1"),
+        "/b": ({"path": whole}, f"http://{here}/all?cup=1"),
+        "/c": ({"hostname": "tea.example", "statusCode": 303}, "http://tea.example/c/tea?cup=1"),
+        "/d": ({"path": prefix, "port": 8443, "statusCode": 307}, f"http://{here}:8443/new/tea?cup=1"),
+        "/e": ({"scheme": "https", "port": 8443, "statusCode": 308}, f"https://{here}:8443/e/tea?cup=1"),
+    }
+    rules = [
+        {"matches": [path(start)], "filters": [{"type": "RequestRedirect", "requestRedirect": redirect}]}
+        for start, (redirect, _) in redirects.items()
+    ]
+    apply(route(*rules))
+    expected = [(redirect.get("statusCode", 302), location) for redirect, location in redirects.values()]
+
+    def found() -> list[tuple[int, str]]:
+        answers = ask(*(request(f"{start}/tea?cup=1") for start in redirects))
+        return [(one["status"], one["head"].get("location", "")) for one in answers]
+
+    eventually(lambda: found() == expected, 10)
 
 
 def test_weights_share_the_requests() -> None:
@@ -302,6 +365,41 @@ def test_a_consumers_route_is_its_own_namespaces_only() -> None:
     apply(route(to("web"), name="producer"), route(to("web-v2"), name="consumer", namespace=GUESTS))
     eventually(lambda: froms(request(), namespace=GUESTS) == ["web-v2"], 10)
     assert froms(request()) == ["web"]
+
+
+def test_a_route_into_another_namespace_needs_its_grant() -> None:
+    """Without a ReferenceGrant there, or without it any more, its share is answered with 500, and status says why."""
+    grant = {
+        "apiVersion": "gateway.networking.k8s.io/v1beta1",
+        "kind": "ReferenceGrant",
+        "metadata": {"name": "guests", "namespace": SHOP},
+        "spec": {
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": GUESTS}],
+            "to": [{"group": "", "kind": "Service", "name": "web"}],
+        },
+    }
+    apply(route(to("web"), name="door", namespace=GUESTS, parent={"namespace": GUESTS, "name": "door"}))
+    door = request(to=f"door.{GUESTS}")
+    refused = ACCEPTED | {"ResolvedRefs": ("False", "RefNotPermitted")}
+    eventually(lambda: froms(door) == [500], 10)
+    assert eventually(lambda: conditions("door", namespace=GUESTS), 10) == refused
+    apply(grant)
+    eventually(lambda: froms(door) == froms(door, namespace=GUESTS) == ["web"], 10)
+    eventually(lambda: conditions("door", namespace=GUESTS) == ACCEPTED, 10)
+    kubectl("delete", "referencegrant", "guests", "-n", SHOP)
+    eventually(lambda: froms(door) == [500], 10)
+
+
+def test_neither_cycles_nor_masses_of_routes_hurt_others() -> None:
+    """Two Services that are each other's backends swap their requests; of a thousand matches and more those of the
+    oldest routes hold, and the status of the youngest says so."""
+    apply(route(to("web-v2"), name="there"), route(to("web"), name="back", parent={"name": "web-v2"}))
+    eventually(lambda: froms(request(), request(to="web-v2")) == ["web-v2", "web"], 10)
+    rules = [to("web-v2", matches=[path(f"/{at}/{number}") for number in range(64)]) for at in range(2)]
+    apply(*(route(*rules, name=f"mass-{at}", parent={"name": "nobody"}) for at in range(9)))
+    eventually(lambda: conditions("mass-8")["Accepted"] == ("False", "TooManyMatches"), 20)
+    assert eventually(lambda: conditions("mass-0"), 10) == ACCEPTED
+    assert froms(request("/1/63", to="nobody"), request(), request(to="web-v2")) == ["web-v2", "web-v2", "web"]
 
 
 def test_timeouts_and_retries() -> None:
@@ -339,14 +437,15 @@ def test_what_is_not_supported_is_refused_in_the_status() -> None:
     apply(route(to("web", matches=[path("/mirror")], filters=[mirror]), to("web")))
     eventually(lambda: froms(request("/mirror"), request("/")) == [500, "web"], 10)
     assert eventually(conditions, 10) == ACCEPTED | {"PartiallyInvalid": ("True", "UnsupportedValue")}
-    apply(route(to("web", filters=[mirror])), route(to("web"), name="lost", port=9))
+    apply(route(to("web", filters=[mirror])), route(to("web"), name="lost", parent={"port": 9}))
     eventually(lambda: conditions()["Accepted"] == ("False", "UnsupportedValue"), 10)
     assert eventually(lambda: conditions("lost"), 10)["Accepted"] == ("False", "NoMatchingParent")
     eventually(lambda: froms(request("/mirror")) == ["web"], 10)
 
 
 def test_grpc_routes() -> None:
-    """By service and method; an HTTPRoute of the same port gives way and says so."""
+    """By service and method; its annotations say what is tried again. An HTTPRoute of the same port gives way and says
+    so."""
     rules = [
         {
             "matches": [{"method": {"service": "tea.Menu", "method": "List"}}],
@@ -354,24 +453,34 @@ def test_grpc_routes() -> None:
         },
         {"matches": [{"method": {"service": "tea.Menu"}}], "backendRefs": [{"name": "web", "port": 9090}]},
     ]
-    apply(route(*rules, name="calls", kind="GRPCRoute", port=9090), route(to("web"), port=9090))
+    retried = {"retry_grpc_codes": "unavailable", "retry_limit": "2"}
+    calls = route(*rules, name="calls", kind="GRPCRoute", parent={"port": 9090}, **retried)
+    apply(calls, route(to("web"), parent={"port": 9090}))
     methods = ["/tea.Menu/List", "/tea.Menu/Get", "/tea.Kettle/Boil"]
     expected = ["web-v2 /tea.Menu/List", "web /tea.Menu/Get", "UNIMPLEMENTED"]
     eventually(lambda: python(SHOP, CALL, *methods).splitlines() == expected, 10)
+    assert python(SHOP, CALL, "/tea.Menu/Flaky").splitlines() == ["web /tea.Menu/Flaky"]
     assert eventually(conditions, 10)["Accepted"] == ("False", "Conflicted")
     assert eventually(lambda: conditions("calls", "grpcroute"), 10) == ACCEPTED
 
 
 def test_a_profile_gives_way() -> None:
-    """While a route holds it says that it is shadowed; then its classes say again what counts as a failure."""
-    classes = [{"condition": {"status": {"min": 404}}, "isFailure": True}]
-    every = {"name": "every", "condition": {"pathRegex": ".*"}, "responseClasses": classes}
-    meta = {"name": "web", "namespace": SHOP}
+    """While a route holds it says that it is shadowed; then its routes have their timeouts and retries again, and say
+    what counts as a failure."""
+    classes = [
+        {"condition": {"status": {"min": 404}}, "isFailure": True},
+        {"condition": {"status": {"min": 503}}, "isFailure": False},
+    ]
+    routes = [
+        {"name": "slow", "condition": {"path": "/slow"}, "timeout": "300ms"},
+        {"name": "flaky", "condition": {"path": "/flaky"}, "isRetryable": True},
+        {"name": "every", "condition": {"pathRegex": ".*"}, "responseClasses": classes},
+    ]
     profile = {
         "apiVersion": "weft.dev/v1alpha1",
         "kind": "ServiceProfile",
-        "metadata": meta,
-        "spec": {"routes": [every]},
+        "metadata": {"name": "web", "namespace": SHOP},
+        "spec": {"routes": routes},
     }
     apply(profile, route(to("web")))
 
@@ -381,36 +490,66 @@ def test_a_profile_gives_way() -> None:
     eventually(lambda: shadowed() == "True", 10)
     kubectl("delete", "httproute", "r", "-n", SHOP)
     eventually(lambda: shadowed() == "False", 10)
+    eventually(lambda: ask(request("/slow?sleep=2"))[0]["status"] == 504, 10)
+    (saved, *_) = ask(request("/flaky?status=503&times=2&id=profile"), request("/?status=404"), request("/?status=503"))
+    assert (saved["status"], saved["tries"]) == (200, 3)
 
-    def failures() -> list[str]:
-        ask(request("/?status=404"))
-        metrics = weft("diagnostics", "proxy-metrics", "deploy/client", "-n", SHOP).splitlines()
-        return [line for line in metrics if line.startswith("weft_requests_total") and 'route="every"' in line]
+    def results() -> list[str]:
+        metrics = weft("diagnostics", "proxy-metrics", "deploy/client", "-n", SHOP)
+        judged = {"404": "failure", "503": "success"}
+        return [one for one in judged if counted(metrics, REQUESTS, route="every", status=one, result=judged[one])]
 
-    (line,) = eventually(failures, 10)
-    assert ('result="failure"' in line, 'status="404"' in line) == (True, True)
+    eventually(lambda: results() == ["404", "503"], 10)
 
 
-def test_annotations_of_a_service() -> None:
-    """Retries for all its requests; a wrong one holds nothing, and an Event on the Service says why."""
-    config = "config.weft.dev/"
-    apply(service("web", {f"{config}retry-statuses": "503", f"{config}retry-limit": "2", f"{config}retrys": "x"}))
-    numbers = iter(range(100))
+def test_annotations_of_services_and_routes() -> None:
+    """Timeouts and retries within the budget; a route's go before its Service's. A wrong one holds nothing, and whoever
+    looks is told why: by an Event on the Service, the route's status, the diagnosis, the check."""
+    numbers = iter(range(1000))
 
-    def retried() -> bool:
-        (answer,) = ask(request(f"/?status=503&times=2&id=annotated-{next(numbers)}"))
-        return (answer["status"], answer["tries"]) == (200, 3)
+    def answers() -> tuple[int, int, int]:
+        flaky, slow = request(f"/?status=503&times=2&id=annotated-{next(numbers)}"), request("/?sleep=1")
+        retried, late = ask(flaky, slow)
+        return retried["status"], retried["tries"], late["status"]
 
-    eventually(retried, 10)
+    apply(service("web", retry_statuses="503", retry_limit="2", request_timeout="500ms", retrys="x"))
+    eventually(lambda: answers() == (200, 3, 504), 10)
+    unknown = "annotation config.weft.dev/retrys: a Service has no such setting"
+    eventually(lambda: unknown in events("web"), 10)
 
-    def told() -> str:
-        events = get("events", "-n", SHOP, "--field-selector", "involvedObject.name=web,reason=FaultyAnnotation")
-        return " ".join(one["message"] for one in events["items"])
+    apply(route(to("web"), retry_limit="1", request_timeout="5s", breaker_failures="1"))
+    eventually(lambda: answers() == (503, 2, 200), 10)
+    shown = weft("diagnostics", "policy", "svc/web", "-n", SHOP)
+    assert ("1x failures**" in shown, "5s**" in shown, unknown in shown) == (True, True, True)
+    checked = run("weft", "check", "--proxy", "--wait", "0s", "-n", SHOP, check=False).stdout
+    assert f"Service {SHOP}/web: {unknown}" in checked
+    assert "annotation config.weft.dev/breaker-failures: a route has no such setting" in checked
 
-    assert "annotation config.weft.dev/retrys: a Service has no such setting" in eventually(told, 10)
-    shown = weft("diagnostics", "policy", "deploy/web", "-n", SHOP)
-    assert ("2x 503*" in shown, "annotations of the Service" in shown) == (True, True)
+    kubectl("delete", "httproute", "r", "-n", SHOP)
+    apply(service("web", retry_statuses="503", retry_budget_ratio="0", retry_budget_min="0"))
+    eventually(lambda: answers() == (503, 1, 200), 10)
     apply(service("web"))
+
+
+def events(name: str) -> str:
+    """What Events say of a Service's annotations."""
+    selector = f"involvedObject.name={name},reason=FaultyAnnotation"
+    return " ".join(one["message"] for one in get("events", "-n", SHOP, "--field-selector", selector)["items"])
+
+
+def test_the_circuit_breaker_of_a_service() -> None:
+    """Without one, an endpoint that fails gets requests all the same; with one it gets none after so many failures."""
+    failing = [request("/?status=503&only=web-v2", to="both")] * 60
+
+    def failures() -> int:
+        return Counter(one["status"] for one in ask(*failing))[503]
+
+    apply(service("both", selector={"serves": "True"}, breaker_failures="0"))
+    eventually(lambda: failures() > 10, 10)
+    apply(service("both", selector={"serves": "True"}, breaker_failures="3", breaker_min_penalty="60s"))
+    eventually(lambda: failures() == 0, 10)
+    shown = weft("diagnostics", "policy", "svc/both", "-n", SHOP)
+    assert "circuit breaker: 3 failures in a row; left out for 60s at first" in shown
 
 
 def test_a_change_under_load_loses_nothing() -> None:

@@ -124,6 +124,11 @@ TLS = {
 """By the label `tls` of metrics and tap."""
 
 EVENTS = {
+    "FaultyAnnotation": Explanation(
+        "an annotation of a Service holds nothing",
+        "An annotation config.weft.dev/… has a wrong name or value; the others hold. The event says what is wrong.",
+        "Correct it or take it away. While it is there, `weft diagnostics policy svc/NAME` shows it.",
+    ),
     "InjectionSkipped": Explanation(
         "a pod was not injected",
         "The pod's namespace or template is marked, and yet it cannot or shall not have the proxy; the event says why.",

@@ -6,6 +6,8 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use support::http::{Body, full, get, http1, http2, mirror, serve, text};
 use support::loopback::{Mesh, Pod};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use weft_api::discovery::{self as api, filter::Kind};
 
 fn filter(kind: Kind) -> api::Filter {
@@ -62,6 +64,45 @@ async fn call(pod: &Pod, path: &str) -> (String, String) {
     let response = client.send_request(request.body(full("")).unwrap()).await.unwrap();
     let said = |name: &str| response.headers().get(name).map_or("", |v| v.to_str().unwrap()).to_owned();
     (said("grpc-status"), said("grpc-message"))
+}
+
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// An application that leaves HTTP for rooms: its response says which request it saw, and then it says again what it hears.
+fn serve_upgrades(app: TcpListener) {
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = app.accept().await.unwrap();
+            let seen = read_head(&mut stream).await;
+            let (line, tea) = (seen.lines().next().unwrap(), seen.contains("x-tea: oolong\r\n"));
+            let (status, upgrade) = if line.contains("room") {
+                ("101 Switching Protocols", "upgrade: echo\r\nconnection: upgrade\r\n")
+            } else {
+                ("404 Not Found", "content-length: 0\r\n")
+            };
+            let head = format!("HTTP/1.1 {status}\r\n{upgrade}x-saw: {line}, tea {tea}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            tokio::spawn(async move {
+                let (mut from, mut to) = stream.split();
+                let _ = tokio::io::copy(&mut from, &mut to).await;
+            });
+        }
+    });
+}
+
+/// Asks to leave HTTP: the head of the answer, and the connection.
+async fn upgrade(pod: &Pod, path: &str) -> (String, TcpStream) {
+    let mut stream = pod.connect().await;
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: api.shop\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    (read_head(&mut stream).await, stream)
 }
 
 /// The application sees the path, host and headers that the route gives the request; its client the response's.
@@ -182,6 +223,51 @@ async fn backends_share_what_comes() {
         let labels = ["route=\"split\"".to_owned(), format!("status=\"{status}\"")];
         web.expect("weft_requests_total", &labels.each_ref().map(String::as_str), f64::from(*count)).await;
     }
+}
+
+/// An upgrade (WebSocket) meets what every request of its route does: filters, backends, answers of the proxy.
+#[tokio::test]
+async fn upgrades_take_their_route() {
+    let mesh = Mesh::start();
+    let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+    serve_upgrades(api.app().await);
+    let chat = api::Route {
+        filters: vec![
+            filter(Kind::RequestHeaders(set("x-tea", "oolong"))),
+            filter(Kind::ResponseHeaders(set("x-pot", "full"))),
+            filter(Kind::Rewrite(api::Rewrite { path: replaced("/v2"), ..Default::default() })),
+        ],
+        backends: vec![api::WeightedBackend {
+            service: Some(mesh.backend("chat", vec![api.endpoint()])),
+            weight: 1,
+            ..Default::default()
+        }],
+        response_classes: vec![api::ResponseClass { min_status: 404, max_status: 404, failure: true }],
+        ..route("chat", prefix("/ws"))
+    };
+    let moved = api::Redirect { status: 308, path: replaced("/ws"), ..Default::default() };
+    let moved = api::Route { filters: vec![filter(Kind::Redirect(moved))], ..route("moved", prefix("/old")) };
+    let broken = api::Route { answer: missing("no backend exists"), ..route("broken", prefix("/gone")) };
+    mesh.service_of(api::Protocol::Detect, by(vec![chat, moved, broken]), vec![]);
+
+    let (head, mut stream) = upgrade(&web, "/ws/room").await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(
+        head.contains("x-saw: GET /v2/room HTTP/1.1, tea true\r\n") && head.contains("x-pot: full\r\n"),
+        "{head}"
+    );
+    stream.write_all(b"hello").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut echoed = String::new();
+    stream.read_to_string(&mut echoed).await.unwrap();
+    assert_eq!("hello", echoed);
+    web.expect("weft_requests_total", &["route=\"chat\"", "status=\"101\"", "result=\"success\""], 1.0).await;
+    for (path, expected) in [("/ws/attic", "404"), ("/old/room", "308"), ("/gone", "500"), ("/", "404")] {
+        let (head, _) = upgrade(&web, path).await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {expected} ")), "{path}: {head}");
+    }
+    let refused = ["route=\"chat\"", "status=\"404\"", "result=\"failure\""];
+    web.expect("weft_requests_total", &refused, 1.0).await;
 }
 
 /// A route that cannot be followed says so, to gRPC in its own words.

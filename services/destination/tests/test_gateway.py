@@ -47,6 +47,7 @@ SERVICES = [
     service("other", "web", {80: "http"}),
     service("shop", "peers", {80: "http"}, ips=()),
     service("shop", "outside", {80: "http"}, ips=(), external=True),
+    Service(("shop", "data"), IP, (ServicePort(6379, "redis", Protocol.OPAQUE),)),
 ]
 WEB = {"group": "", "kind": "Service", "name": "web"}
 READ = {"HTTPRoute": read.http_route, "GRPCRoute": read.grpc_route}
@@ -177,6 +178,16 @@ def test_a_redirect_is_read() -> None:
     assert rule.filters == (Redirect(308, "https", "tea", 8443, PathChange("/new", prefix=True)),)
 
 
+def changing(**changes: Any) -> Json:
+    """A filter of a request's headers."""
+    return {"type": "RequestHeaderModifier", "requestHeaderModifier": changes}
+
+
+def rewriting(path_: str) -> Json:
+    """A filter that gives a request another path."""
+    return {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplaceFullPath", "replaceFullPath": path_}}}
+
+
 @pytest.mark.parametrize(
     ("rule", "fault"),
     [
@@ -186,6 +197,21 @@ def test_a_redirect_is_read() -> None:
         (to("web", matches=[path("(", "RegularExpression")]), "unterminated group"),
         (to("web", matches=[path("/(?=a)", "RegularExpression")]), "unsupported look-ahead"),
         (to("web", matches=[path("/", "Glob")]), "path type Glob is unknown"),
+        (
+            to("web", matches=[{"headers": [{"name": "x", "type": "Glob", "value": "*"}]}]),
+            "headers type Glob is unknown",
+        ),
+        (to("web", matches=[{"path": {"value": "/", "ignoreCase": True}}]), "ignoreCase is not supported"),
+        (to("web", matches=[{"headers": [{"name": "x y", "value": "z"}]}]), "name 'x y' is no word of HTTP"),
+        (
+            to("web", filters=[changing(set=[{"name": "Host", "value": "x"}])]),
+            "header host cannot be changed; URLRewrite",
+        ),
+        (to("web", filters=[changing(remove=["weft-client-id"])]), "header weft-client-id cannot be changed"),
+        (to("web", filters=[changing(add=[{"name": "x", "value": "a\r\nb: c"}])]), "cannot be the value of a header"),
+        (to("web", filters=[{"type": "URLRewrite", "urlRewrite": {"hostname": "a/b"}}]), "'a/b' is no hostname"),
+        (to("web", filters=[rewriting("tea")]), "replaceFullPath 'tea' is no path"),
+        (to("web", filters=[rewriting("/tea?cup")]), "replaceFullPath '/tea?cup' is no path"),
         (to("web", timeouts={"request": "1s", "backendRequest": "2s"}), "longer than timeouts.request"),
         (to("web", timeouts={"request": "1.5s"}), "'1.5s' is no duration"),
         (to("web", filters=[{"type": "RequestRedirect", "requestRedirect": {}}]), "a redirect and backendRefs"),
@@ -219,10 +245,12 @@ def test_what_is_not_supported_is_in_the_status(rule: Json, fault: str) -> None:
         ({"name": "none"}, "NoMatchingParent", []),
         ({"name": "peers"}, "UnsupportedValue", []),
         ({"name": "outside"}, "UnsupportedValue", []),
+        ({"name": "data"}, "UnsupportedValue", []),
     ],
 )
 def test_a_parent_is_a_service_and_its_ports(parent: Json, reason: str, ports: list[int]) -> None:
-    """All of them, or those that number and name leave; headless ones have no ClusterIP to dial."""
+    """All of them, or those that number and name leave; headless ones have no ClusterIP to dial, and no requests are
+    seen on opaque ports."""
     cluster = Cluster([route(to("web"), parent=parent)])
 
     assert cluster.conditions()["Accepted"] == (reason == "Accepted", reason)
@@ -353,7 +381,8 @@ def test_retries_that_are_switched_off() -> None:
 
 
 def test_annotations_of_a_route() -> None:
-    """What its rules do not say: before the Service's, after the rule's own; a fault is told in the status."""
+    """What its rules do not say: before the Service's, after the rule's own, each with whose it is; a fault is told in
+    the status."""
     config = "config.weft.dev/"
     annotations = {
         f"{config}request-timeout": "2s",
@@ -366,6 +395,11 @@ def test_annotations_of_a_route() -> None:
 
     assert {name: one.timeout_ms for name, one in told.items()} == {"r/own": 1000, "r/none": 2000}
     assert (told["r/none"].backend_timeout_ms, told["r/none"].retry) == (500, Retry((), (14,)))
+    routes, services = "annotations of HTTPRoute shop/r", "annotations of the Service"
+    assert {name: dict(one.inherited) for name, one in told.items()} == {
+        "r/own": {"retry": routes, "try-timeout": services},
+        "r/none": {"timeout": routes, "retry": routes, "try-timeout": services},
+    }
     assert f"annotation {config}breaker-failures: a route has no such setting" in cluster.messages()
 
 

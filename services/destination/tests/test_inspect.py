@@ -65,20 +65,27 @@ async def test_an_address_leads_to_its_service() -> None:
 
 
 async def test_the_policy_of_a_service_names_who_says_what() -> None:
-    """Each port with its routes, where each comes from, and what annotations add to it."""
+    """Each port with its routes, where each comes from, what annotations add to it, and what holds nothing."""
     known = index()
     port = model.ServicePort(80, "http", Protocol.DETECT)
-    known.services.apply(model.Service(("ns", "web"), (bytes(4),), (port,), settings=Settings(timeout_ms=7)))
+    settings, faults = Settings(timeout_ms=7), ("annotation x",)
+    known.services.apply(model.Service(("ns", "web"), (bytes(4),), (port,), settings=settings, faults=faults))
     route = Route("all", origin="ServiceProfile ns/web routes[0]")
     known.profiles.apply(model.Profile(("ns", "web"), (route,), None))
+    known.profiles.apply(model.Profile(("ns", "wed"), (route,), None))
     _, body = await get("/debug/policy/ns/web?client=guests", Hub(known))
     [found] = body["ports"]
     told = [(one["origin"], one["timeout_ms"], one["inherited"]) for one in found["routes"]]
     assert (found["service"]["port"], found["no_match_not_found"]) == (80, False)
+    whose = "annotations of the Service"
     assert told == [
-        ("ServiceProfile ns/web routes[0]", 7, ["timeout"]),
-        ("annotations of the Service", 7, ["timeout"]),
+        ("ServiceProfile ns/web routes[0]", 7, [["timeout", whose]]),
+        (whose, 7, [["timeout", whose]]),
     ]
+    faulty = {"kind": "Service", "namespace": "ns", "name": "web", "message": "annotation x"}
+    assert body["faults"] == [faulty]
+    lost = {"kind": "ServiceProfile", "namespace": "ns", "name": "wed", "message": "there is no Service ns/wed"}
+    assert (await get("/debug/faults", Hub(known)))[1] == {"faults": [faulty, lost]}
 
 
 async def test_streams_are_listed() -> None:
@@ -99,7 +106,9 @@ async def test_nonsense_is_refused(path: str) -> None:
     assert (status, text.endswith(("is no port\n", "is no address\n"))) == (400, True)
 
 
-@pytest.mark.parametrize("path", ["/debug/streams", "/debug/endpoints/ns/web/80", "/debug/outbound/10.96.0.1/80"])
+@pytest.mark.parametrize(
+    "path", ["/debug/streams", "/debug/faults", "/debug/endpoints/ns/web/80", "/debug/outbound/10.96.0.1/80"]
+)
 @pytest.mark.parametrize(
     ("remote", "status"), [("10.0.0.7", 403), ("::ffff:10.0.0.7", 403), ("127.0.0.1", 200), ("::1", 200)]
 )

@@ -45,20 +45,21 @@ def test_a_whole_profile() -> None:
         ),
         Route("rest"),
     )
-    assert read_profile(KEY, spec) == (Profile(KEY, routes, RetryBudget(250, 5, 20_000)), ())
+    assert read_profile(KEY, spec) == Profile(KEY, routes, RetryBudget(250, 5, 20_000))
 
 
 def test_a_faulty_route_leaves_the_others() -> None:
     """The fault says where it is; the route is left out whole, as half of it could match too much."""
     spec = {"routes": [{"name": "bad", "condition": {"pathRegex": "("}}, {"name": "good"}]}
-    profile, (fault,) = read_profile(KEY, spec)
+    profile = read_profile(KEY, spec)
+    (fault,) = profile.faults
     assert (profile.routes, fault.split(" ")[0]) == ((Route("good"),), "spec.routes[0].condition.pathRegex")
 
 
 def test_retries_have_a_budget() -> None:
     """The usual one when none is given; a faulty one means no retries rather than too many."""
     routes = {"routes": [{"name": "r", "isRetryable": True}]}
-    budgets = [read_profile(KEY, routes | more)[0].retry_budget for more in ({}, {"retryBudget": {"retryRatio": 7}})]
+    budgets = [read_profile(KEY, routes | more).retry_budget for more in ({}, {"retryBudget": {"retryRatio": 7}})]
     assert budgets == [RetryBudget(), None]
 
 
@@ -79,8 +80,8 @@ def test_retries_have_a_budget() -> None:
 )
 def test_faults(route: dict[str, Any], field: str) -> None:
     """Each fault names its field."""
-    profile, faults = read_profile(KEY, {"routes": [route]})
-    assert (profile.routes, [fault.split(" ")[0] for fault in faults]) == ((), [f"spec.routes[0].{field}"])
+    profile = read_profile(KEY, {"routes": [route]})
+    assert (profile.routes, [fault.split(" ")[0] for fault in profile.faults]) == ((), [f"spec.routes[0].{field}"])
 
 
 @pytest.mark.parametrize(("text", "expected"), [("300ms", 300), ("10s", 10_000), ("1m30s", 90_000), ("1.5s", 1500)])
@@ -100,4 +101,4 @@ json = st.recursive(
 @given(json)
 def test_no_content_breaks_the_reader(spec: Any) -> None:
     """Whatever stands in a profile, it is read: the service serves on."""
-    assert read_profile(KEY, spec)[0].key == KEY
+    assert read_profile(KEY, spec).key == KEY

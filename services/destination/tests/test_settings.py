@@ -32,7 +32,7 @@ def test_every_setting() -> None:
 
 
 def test_what_is_not_said_is_as_it_was() -> None:
-    """No annotation, others' annotations, and opaque-ports say nothing here."""
+    """No annotation, and others' annotations, say nothing here; opaque-ports are the protocol's to read."""
     assert read_settings({"a": "b", "config.weft.dev/opaque-ports": "25"}) == (NO_SETTINGS, ())
     assert read(request_timeout="0s")[0] == Settings(timeout_ms=0)
     assert read(retry_statuses="503")[0].retry == Retry((503,), (), 1)
@@ -49,6 +49,7 @@ def test_what_is_not_said_is_as_it_was() -> None:
         ("retry-grpc-codes", "0", "'0' is no gRPC code"),
         ("retry-limit", "11", "'11' is not a number from 1 to 10"),
         ("retry-budget-ratio", "20", "'20' is not between 0 and 1"),
+        ("opaque-ports", "redis", "'redis' is neither a port nor a range of ports"),
         ("retry-limits", "2", "a Service has no such setting; did you mean retry-limit?"),
         ("retry-backoff", "1s", "has no effect without retry-limit or retry-statuses or retry-grpc-codes"),
         ("breaker-window", "1s", "has no effect without breaker-min-success"),

@@ -140,6 +140,24 @@ async def test_a_profile_that_a_route_replaces_says_so() -> None:
         assert "status" not in kube.get(PROFILE)
 
 
+async def test_a_profile_that_holds_nothing_says_so() -> None:
+    """For want of a Service of its name, or for its faults where sp-validator was not asked; and when that is over."""
+    lost = custom("ServiceProfile", "shop", "wed", {"routes": [{"name": "all", "condition": {"pathRegex": "("}}]})
+    path = PROFILE[:-1] + "d"
+    async with cluster(lost) as kube:
+
+        def accepted() -> tuple[str, str, str]:
+            held = kube.get(path).get("status", {}).get("conditions", [{}])[0]
+            return held.get("status", ""), held.get("reason", ""), held.get("message", "")[:38]
+
+        await until(lambda: accepted() == ("False", "Invalid", "spec.routes[0].condition.pathRegex '('"))
+        sound = custom("ServiceProfile", "shop", "wed", {"routes": []})
+        kube.put(sound | {"metadata": sound["metadata"] | {"generation": 2}, "status": kube.get(path)["status"]})
+        await until(lambda: accepted() == ("False", "NoService", "there is no Service shop/wed"))
+        kube.put(service("shop", "wed", "10.96.0.9"))
+        await until(lambda: accepted() == ("True", "Accepted", ""))
+
+
 POLICY = "/apis/weft.dev/v1alpha1/namespaces/shop/accesspolicies/menu"
 
 

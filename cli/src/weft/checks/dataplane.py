@@ -4,7 +4,7 @@ import time
 from functools import partial
 
 from weft import durations, installed
-from weft.checks import viz
+from weft.checks import routing, viz
 from weft.checks.model import Category, Check, CheckSkippedError, Scene, require
 from weft.checks.pods import component_pods, trouble
 from weft.cluster import Object, is_ready
@@ -193,6 +193,7 @@ CATEGORY = Category(
             "They are older than the mark: restart them by `kubectl rollout restart`. Events on their owners say more.",
             warning=True,
         ),
+        routing.CHECK,
         Check(
             "proxy-certificate",
             "the proxies' certificates are valid",

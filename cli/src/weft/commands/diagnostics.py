@@ -59,7 +59,8 @@ def policy(target: Target, resource: tuple[str, ...], client: str | None, output
     """Show what becomes of requests to a Service, and which object says so.
 
     `weft diagnostics policy svc/web`; of a workload: the Services that its pods serve; without: all of the namespace.
-    FROM: a route of the Gateway API, a ServiceProfile, or the Service's annotations; "*": what annotations add.
+    FROM: a route of the Gateway API, a ServiceProfile, or the Service's annotations; "*": what the Service's
+    annotations add, "**": what the route's do. What does not hold is named at the end.
     """
     from weft import resources
     from weft.pods import services_of
@@ -69,18 +70,16 @@ def policy(target: Target, resource: tuple[str, ...], client: str | None, output
     kube = target.connect()
     namespace = target.namespace_or_default(kube)
     names = services_of(kube, namespace, resources.named(resource) if resource else None)
-    ports = [
-        port
-        for name in names
-        for port in _destination(kube, f"/debug/policy/{namespace}/{name}?client={client or namespace}")["ports"]
-    ]
+    answers = [_destination(kube, f"/debug/policy/{namespace}/{name}?client={client or namespace}") for name in names]
+    ports = [port for answer in answers for port in answer["ports"]]
+    faults = [fault for answer in answers for fault in answer["faults"]]
     if output == "json":
-        click.echo(table.document({"ports": ports}))
+        click.echo(table.document({"ports": ports, "faults": faults}))
         return
     if not ports:
         what = "/".join(resource) or "any Service"
         raise Failure(f"the control plane knows no port of {what} in namespace {namespace}", "See `kubectl get svc`.")
-    click.echo(views.policy(ports, client or namespace))
+    click.echo(views.policy(ports, faults, client or namespace))
 
 
 @diagnostics.command("proxies")

@@ -22,10 +22,7 @@ RETRYABLE, TIMEOUT = "x-weft-retryable", "x-weft-timeout"
 def routes(text: str, source: str) -> list[Route]:
     """Every operation; `x-weft-retryable` and `x-weft-timeout` of it or its path are taken over."""
     document = _parse(text, source)
-    base = _base(document)
-    return ordered(
-        route for path, item in document["paths"].items() for route in _operations(quote(base + path, safe=PLAIN), item)
-    )
+    return ordered(route for path, item in document["paths"].items() for route in _operations(document, path, item))
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
@@ -39,19 +36,34 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     return {**document, "paths": {path: item for path, item in document["paths"].items() if isinstance(item, dict)}}
 
 
-def _base(document: dict[str, Any]) -> str:
-    """What comes before every path: basePath, or the path of the first server."""
-    servers = document.get("servers") or [{}]
-    url = document.get("basePath") or urlsplit(str(servers[0].get("url", ""))).path
-    return str(url).rstrip("/")
-
-
-def _operations(path: str, item: dict[str, Any]) -> Iterator[Route]:
+def _operations(document: dict[str, Any], path: str, item: dict[str, Any]) -> Iterator[Route]:
+    """What an operation does not say, its path does; what neither says, the document does."""
+    whole = {name: document.get(name) for name in ("basePath", "servers")}
     for method in METHODS:
         operation = item.get(method)
         if isinstance(operation, dict):
-            settings = {**item, **operation}
-            yield _route(method.upper(), path, str(settings.get(TIMEOUT, "")), settings.get(RETRYABLE) is True)
+            settings = {**whole, **item, **operation}
+            full = quote(_base(settings) + path, safe=PLAIN)
+            yield _route(method.upper(), full, str(settings.get(TIMEOUT, "")), settings.get(RETRYABLE) is True)
+
+
+def _base(settings: dict[str, Any]) -> str:
+    """What comes before a path: basePath, or the path of the first server, its variables by their defaults."""
+    if settings["basePath"]:
+        return str(settings["basePath"]).rstrip("/")
+    servers = settings["servers"]
+    first = _object(servers[0]) if isinstance(servers, list) and servers else {}
+    url = str(first.get("url", ""))
+    for name, variable in _object(first.get("variables")).items():
+        url = url.replace(f"{{{name}}}", str(_object(variable).get("default", "")))
+    try:
+        return urlsplit(url).path.rstrip("/")
+    except ValueError as error:
+        raise Failure(f"server {url} is no URL: {error}", "Correct it in the OpenAPI document.") from None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _route(method: str, path: str, timeout: str, retryable: bool) -> Route:

@@ -6,11 +6,12 @@ from typing import Any
 from weft.views.table import NONE, table
 
 Json = dict[str, Any]
-HEADER = ["PORT", "ROUTE", "REQUESTS", "TIMEOUT", "TRY", "RETRIES", "GO TO", "FROM"]
+HEADER = ["PORT", "ROUTE", "REQUESTS", "TIMEOUT", "TRY", "RETRIES", "GO TO", "ALSO", "FROM"]
+OF_SERVICE = "annotations of the Service"
 
 
-def policy(ports: list[Json], client: str) -> str:
-    """Each Service with its routes, and what holds for all of them."""
+def policy(ports: list[Json], faults: list[Json], client: str) -> str:
+    """Each Service with its routes, what holds for all of them, and what its objects say in vain."""
     services = dict.fromkeys((port["service"]["namespace"], port["service"]["name"]) for port in ports)
     parts = []
     for namespace, name in services:
@@ -18,7 +19,8 @@ def policy(ports: list[Json], client: str) -> str:
         rows = [row for port in own for row in _rows(port)]
         head = f"svc/{name} in {namespace}, for clients of {client}"
         parts.append("\n".join([head, table(HEADER, rows, left=len(HEADER)), *_shared(own)]))
-    return "\n\n".join(parts)
+    lines = dict.fromkeys(f"{one['kind']} {one['namespace']}/{one['name']}: {one['message']}" for one in faults)
+    return "\n\n".join([*parts, *(["\n".join(["does not hold:", *lines])] if lines else [])])
 
 
 def _rows(port: Json) -> Iterator[list[str]]:
@@ -32,12 +34,13 @@ def _rows(port: Json) -> Iterator[list[str]]:
             _time(route, "try-timeout", route["backend_timeout_ms"]),
             _retries(route),
             _goes_to(route),
+            ", ".join(_also(route)) or NONE,
             route["origin"],
         ]
     if port["no_match_not_found"]:
-        yield [number, NONE, "all others", NONE, NONE, NONE, "answer 404", NONE]
+        yield [number, NONE, "all others", NONE, NONE, NONE, "answer 404", NONE, NONE]
     elif not any(not route["matches"] for route in port["routes"]):
-        yield [number, NONE, "all others", NONE, NONE, NONE, "the Service", NONE]
+        yield [number, NONE, "all others", NONE, NONE, NONE, "the Service", NONE, NONE]
 
 
 def _match(match: Json) -> str:
@@ -49,7 +52,13 @@ def _match(match: Json) -> str:
 
 
 def _time(route: Json, name: str, milliseconds: int) -> str:
-    return f"{_ms(milliseconds)}{'*' if name in route['inherited'] else ''}" if milliseconds else NONE
+    return f"{_ms(milliseconds)}{_mark(route, name)}" if milliseconds else NONE
+
+
+def _mark(route: Json, name: str) -> str:
+    """Whose annotations say so, when any do."""
+    whose = dict(route["inherited"]).get(name)
+    return "" if whose is None else "*" if whose == OF_SERVICE else "**"
 
 
 def _ms(milliseconds: int) -> str:
@@ -59,9 +68,9 @@ def _ms(milliseconds: int) -> str:
 def _retries(route: Json) -> str:
     retry = route["retry"]
     if not retry:
-        return "of failures" if route["retryable"] else NONE
+        return f"of failures{_mark(route, 'retry')}" if route["retryable"] else NONE
     codes = ",".join(map(str, (*retry["statuses"], *(f"grpc {code}" for code in retry["grpc_codes"])))) or "failures"
-    return f"{retry['limit']}x {codes}{'*' if 'retry' in route['inherited'] else ''}"
+    return f"{retry['limit']}x {codes}{_mark(route, 'retry')}"
 
 
 def _goes_to(route: Json) -> str:
@@ -78,13 +87,41 @@ def _backend(backend: Json) -> str:
     return f"{where} (answer {backend['answer']['status']})" if backend["answer"] else where
 
 
+def _also(route: Json) -> Iterator[str]:
+    """What filters change, and what counts as a failure."""
+    for one in route["filters"]:
+        if "remove" in one:
+            names = [name for name, _ in (*one["set"], *one["add"])] + [f"-{name}" for name in one["remove"]]
+            yield f"{'response' if one['response'] else 'request'} headers {' '.join(names)}"
+        elif "status" not in one:
+            yield from (f"host {one['hostname']}",) if one["hostname"] else ()
+            yield from (f"path {one['path']['value']}{'/…' if one['path']['prefix'] else ''}",) if one["path"] else ()
+    for one in route["response_classes"]:
+        low, high = one["min_status"], one["max_status"]
+        yield f"{low if low == high else f'{low}-{high}'} {'fails' if one['failure'] else 'succeeds'}"
+
+
 def _shared(ports: list[Json]) -> Iterator[str]:
     """Budget and circuit breaker are those of the whole Service."""
     if budget := next((port["retry_budget"] for port in ports if port["retry_budget"]), None):
-        share, least = budget["ratio_permille"] / 10, budget["min_retries_per_second"]
-        yield f"retry budget: {share:g} % of requests in {_ms(budget['ttl_ms'])}, at least {least} a second"
+        share, least, whose = budget["ratio_permille"] / 10, budget["min_retries_per_second"], budget["origin"]
+        yield f"retry budget: {share:g} % of requests in {_ms(budget['ttl_ms'])}, at least {least} a second ({whose})"
     if breaker := ports[0]["breaker"]:
-        rate = (
-            f", successes below {breaker['min_success_permille'] / 10:g} %" if breaker["min_success_permille"] else ""
-        )
-        yield f"circuit breaker: {breaker['max_failures'] or 'no'} failures in a row{rate} (annotations)"
+        yield f"circuit breaker: {'; '.join(_breaker(breaker))} ({OF_SERVICE})"
+    for mark, whose in (("*", "Service"), ("**", "route")):
+        if any(
+            mark == _mark(route, name) for port in ports for route in port["routes"] for name, _ in route["inherited"]
+        ):
+            yield f"{mark} by annotations of the {whose}"
+
+
+def _breaker(breaker: Json) -> Iterator[str]:
+    """What is said; for the rest the proxy has its own numbers."""
+    yield f"{breaker['max_failures'] or 'no number of'} failures in a row"
+    if share := breaker["min_success_permille"]:
+        least = f" of at least {breaker['min_requests']}" if breaker["min_requests"] else ""
+        within = f" in {_ms(breaker['window_ms'])}" if breaker["window_ms"] else ""
+        yield f"successes below {share / 10:g} %{least}{within}"
+    for word, name in (("at first", "min_penalty_ms"), ("at most", "max_penalty_ms")):
+        if breaker[name]:
+            yield f"left out for {_ms(breaker[name])} {word}"

@@ -134,6 +134,7 @@ async fn answer_upgrade(
     let revoked = revoked(conn.clone(), plan, &head);
     let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), None);
     record.audited = audited;
+    record.classes = chosen.rule.and_then(|rule| rule.classes.clone());
     let upstream = match chosen.backend {
         Backend::Service(upstream) => upstream,
         Backend::Instead(reply) => return answer_instead(conn, plan, chosen, reply, record),

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from weft_destination import encode
 from weft_destination.diff import diff
+from weft_destination.faults import Faults
 from weft_destination.index import Index
 from weft_destination.model import Answer, Dependency, Endpoints, Key, OutboundTarget, Target, ToService, dependencies
 
@@ -115,6 +116,11 @@ class Hub:
     def destinations(self, service: Key, client: str) -> tuple[ToService, ...]:
         """What becomes of requests to each port of a Service, sent by a namespace."""
         return self._index.destinations(service, client)
+
+    @property
+    def faults(self) -> Faults:
+        """What objects say in vain."""
+        return self._index.faults
 
     def find(self, target: Target) -> Topic | None:
         """The topic of a target, if anybody watches it."""

@@ -4,6 +4,7 @@ in whatever order they came."""
 from collections.abc import Iterator
 
 from weft_destination import model
+from weft_destination.faults import Faults
 from weft_destination.gateway.store import Gateway
 from weft_destination.model import Dependency, Key, on_address, on_pod, on_policies, on_service, plain_ip
 from weft_destination.policy.model import Namespace, Policy, RouteCalls, Service
@@ -32,7 +33,8 @@ class Index:
         self.namespaces: Table[Namespace] = Table(self._namespace_changed)
         self.access = Policies(self._service_access, self._route_calls, default_access)
         stated = PolicyReports(self.policies.rows, self.access, self.services.rows)
-        self.reports = Reports(self.gateway, self.services.rows, stated)
+        self.reports = Reports(self.gateway, self.services.rows, self.profiles.rows, stated)
+        self.faults = Faults(self.gateway, self.services.rows, self.profiles.rows)
         self._services_by_ip: Groups[bytes, Key] = Groups()
         self._pods_by_ip: Groups[bytes, Key] = Groups()
         self._slices_by_service: Groups[Key, Key] = Groups()

@@ -5,7 +5,10 @@
       {"version": "9f", "kind": "endpoints", "state": {"exists": true, "endpoints": [{"ip": "10.0.0.1", …}]},
        "watchers": [{"namespace": "shop", "pod": "cart-1", "held_version": "9f…"}]}
     GET /debug/policy/NAMESPACE/SERVICE?client=NAMESPACE
-      {"ports": [{"service": {"port": 80, …}, "routes": [{"name": "r/0", "origin": "HTTPRoute shop/r rules[0]", …}]}]}
+      {"ports": [{"service": {"port": 80, …}, "routes": [{"name": "r/0", "origin": "HTTPRoute shop/r rules[0]", …}]}],
+       "faults": […]}
+    GET /debug/faults
+      {"faults": [{"kind": "HTTPRoute", "namespace": "shop", "name": "r", "message": "Accepted is False: …"}]}
     GET /debug/streams
       {"streams": [{"namespace": "shop", "pod": "cart-1", "proxy_version": "0.1.0", "targets": 3, "waiting": 0,
                     "seconds": 12.5}]}
@@ -53,7 +56,11 @@ def inspected(routes: Routes, hub: Hub, streams: Collection[Stream]) -> Routes:
 
     async def policy(request: Request) -> Response:
         service = request.params["namespace"], request.params["name"]
-        return _json({"ports": plain(hub.destinations(service, request.query.get("client", "")))})
+        ports = hub.destinations(service, request.query.get("client", ""))
+        return _json({"ports": plain(ports), "faults": plain(hub.faults.about(service))})
+
+    async def faults(_: Request) -> Response:
+        return _json({"faults": plain(hub.faults.all())})
 
     async def all_streams(_: Request) -> Response:
         now = time.monotonic()
@@ -63,6 +70,7 @@ def inspected(routes: Routes, hub: Hub, streams: Collection[Stream]) -> Routes:
     routes.add("GET", "/debug/outbound/{ip}/{port}", from_loopback(outbound))
     routes.add("GET", "/debug/inbound/{namespace}/{pod}/{port}", from_loopback(inbound))
     routes.add("GET", "/debug/policy/{namespace}/{name}", from_loopback(policy))
+    routes.add("GET", "/debug/faults", from_loopback(faults))
     routes.add("GET", "/debug/streams", from_loopback(all_streams))
     return routes
 

@@ -126,6 +126,8 @@ class Profile:
     key: Key
     routes: tuple[Route, ...]
     retry_budget: RetryBudget | None
+    faults: tuple[str, ...] = ()
+    """Of the other parts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from weft_destination.model import EndpointsTarget, Profile, Protocol, ToService
-from weft_destination.route import NO_SETTINGS, RetryBudget, Route, Settings
-
-ANNOTATIONS = "annotations of the Service"
+from weft_destination.route import NO_SETTINGS, Inherited, RetryBudget, Route, Settings
+from weft_destination.settings import ORIGIN
 
 
 def destination(
@@ -39,7 +38,7 @@ def destination(
 def _with_defaults(route: Route, settings: Settings) -> Route:
     """A profile's route without timeouts has the annotations'; its retries are the profile's to say."""
     timeout, backend_timeout = route.timeout_ms or settings.timeout_ms, settings.backend_timeout_ms
-    inherited = replace(settings, retry=None).unsaid(route.timeout_ms or None, None, None)
+    inherited = _inherited(replace(settings, retry=None), Settings(route.timeout_ms or None))
     return replace(route, timeout_ms=timeout or 0, backend_timeout_ms=backend_timeout or 0, inherited=inherited)
 
 
@@ -54,7 +53,11 @@ def _rest(settings: Settings) -> list[Route]:
             retryable=settings.retry is not None,
             backend_timeout_ms=settings.backend_timeout_ms or 0,
             retry=settings.retry,
-            origin=ANNOTATIONS,
-            inherited=settings.unsaid(None, None, None),
+            origin=ORIGIN,
+            inherited=_inherited(settings, NO_SETTINGS),
         )
     ]
+
+
+def _inherited(settings: Settings, said: Settings) -> tuple[Inherited, ...]:
+    return tuple((name, ORIGIN) for name in settings.adds(said))

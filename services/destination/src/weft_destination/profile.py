@@ -53,16 +53,16 @@ class _Reader:
             self.sound = False
 
 
-def read_profile(key: Key, spec: Any) -> tuple[Profile, tuple[str, ...]]:
-    """The profile and its faults. A route with a fault is left out whole; so is a faulty budget."""
+def read_profile(key: Key, spec: Any) -> Profile:
+    """The profile with its faults. A route with a fault is left out whole; so is a faulty budget."""
     faults: list[str] = []
     reader = _Reader("spec", spec, faults)
     raw: list[Any] = reader.read("routes", _list, [])
     found = [_route(f"spec.routes[{number}]", route, faults) for number, route in enumerate(raw)]
     whose = f"ServiceProfile {key[0]}/{key[1]}"
     routes = tuple(replace(route, origin=f"{whose} routes[{number}]") for number, route in enumerate(found) if route)
-    budget = _budget(reader.part("retryBudget")) if any(route.retryable for route in routes) else None
-    return Profile(key, routes, budget), tuple(faults)
+    budget = _budget(reader.part("retryBudget"), whose) if any(route.retryable for route in routes) else None
+    return Profile(key, routes, budget, tuple(faults))
 
 
 def _route(where: str, raw: Any, faults: list[str]) -> Route | None:
@@ -93,13 +93,14 @@ def _response_class(where: str, raw: Any, faults: list[str]) -> ResponseClass:
     return ResponseClass(low, status.read("max", _status, low), reader.read("isFailure", _bool, True))
 
 
-def _budget(reader: _Reader) -> RetryBudget | None:
+def _budget(reader: _Reader, whose: str) -> RetryBudget | None:
     """Routes that retry without a budget of their own have the default one; a faulty one: no retries."""
     default = RetryBudget()
     budget = RetryBudget(
         reader.read("retryRatio", _permille, default.ratio_permille),
         reader.read("minRetriesPerSecond", _count, default.min_retries_per_second),
         reader.read("ttl", duration_ms, default.ttl_ms),
+        origin=whose,
     )
     return budget if reader.sound else None
 

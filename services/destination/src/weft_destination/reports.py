@@ -1,17 +1,18 @@
 """What users are to be told: statuses as they are and should be, faults of Services. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from weft_destination.conditions import Condition, Json, written
+from weft_destination.faults import profile_fault
 from weft_destination.gateway.model import CONTROLLER, Parent, Route
 from weft_destination.gateway.store import Gateway
-from weft_destination.model import Key, Service
+from weft_destination.model import Key, Profile, Service
 from weft_destination.policy_reports import PolicyReports
 
-POLICY = "AccessPolicy"
-SHADOWED = "Shadowed"
+POLICY, PROFILE = "AccessPolicy", "ServiceProfile"
+ACCEPTED, SHADOWED = "Accepted", "Shadowed"
 LISTED = 5
 
 
@@ -38,9 +39,16 @@ Wanted = Callable[[Key, Seen, str], Json | None]
 class Reports:
     """Statuses as they are, and which of them may be out of date."""
 
-    def __init__(self, gateway: Gateway, services: Mapping[Key, Service], policies: PolicyReports) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        services: Mapping[Key, Service],
+        profiles: Mapping[Key, Profile],
+        policies: PolicyReports,
+    ) -> None:
         self._gateway = gateway
         self._services = services
+        self._profiles = profiles
         self._policies = policies
         self._faulty: dict[Key, None] = {}
         self._seen: dict[Subject, Seen] = {}
@@ -48,7 +56,7 @@ class Reports:
         self._wanted: dict[str, Wanted] = {
             "HTTPRoute": lambda key, seen, now: self._route(self._gateway.http_routes.rows.get(key), seen, now),
             "GRPCRoute": lambda key, seen, now: self._route(self._gateway.grpc_routes.rows.get(key), seen, now),
-            "ServiceProfile": self._profile,
+            PROFILE: self._profile,
             POLICY: lambda key, seen, now: self._policies.wanted(key, seen.status, seen.generation, now),
         }
 
@@ -72,9 +80,12 @@ class Reports:
         self._faulty = {key: None for key, service in self._services.items() if service.faults}
 
     def service_changed(self, before: Service | None, after: Service | None) -> None:
-        """A Service's annotations may have other faults."""
+        """A Service's annotations may have other faults; its profile has it, or has lost it."""
         if after and after.faults and (before is None or before.faults != after.faults):
             self._faulty[after.key] = None
+        for one in (before, after):
+            if one and (before is None or after is None):
+                self._stale[Subject(PROFILE, one.key)] = None
 
     def take_faulty(self) -> list[tuple[Key, tuple[str, ...]]]:
         """The Services whose annotations have faults that were not taken yet."""
@@ -89,7 +100,7 @@ class Reports:
         """Those that may be out of date since the last call."""
         for service, routes in self._gateway.take_restated().items():
             self._stale.update((Subject(route.kind, route.key), None) for route in routes)
-            self._stale[Subject("ServiceProfile", service)] = None
+            self._stale[Subject(PROFILE, service)] = None
         if restated := self._policies.take_restated():
             self._stale.update((one, None) for one in self._seen if one.kind == POLICY and one.key[0] in restated)
         stale, self._stale = self._stale, {}
@@ -115,16 +126,22 @@ class Reports:
         return None if wanted == ours else {"parents": [one for one in held if one not in ours] + wanted}
 
     def _profile(self, key: Key, seen: Seen, now: str) -> Json | None:
-        """Condition Shadowed, once it has been true."""
         listed = seen.status.get("conditions")
         held = listed if isinstance(listed, list) else []
-        before = [one for one in held if one.get("type") == SHADOWED]
-        holders = "; ".join(self._holders(key))
-        if not holders and not before:
-            return None
-        reason = "RouteAttached" if holders else "NoRouteAttached"
-        wanted = written([Condition(SHADOWED, bool(holders), reason, holders)], before, seen.generation, now)
+        before = [one for one in held if one.get("type") in (ACCEPTED, SHADOWED)]
+        conditions = self._of_profile(key, {one["type"] for one in before})
+        wanted = written(conditions, before, seen.generation, now)
         return None if wanted == before else {"conditions": [one for one in held if one not in before] + wanted}
+
+    def _of_profile(self, key: Key, told: Collection[str]) -> Iterator[Condition]:
+        """What is not as usual, and what was told before."""
+        profile = self._profiles.get(key)
+        reason, fault = profile_fault(profile, self._services) if profile else ("", "")
+        if fault or ACCEPTED in told:
+            yield Condition(ACCEPTED, not fault, reason or ACCEPTED, fault)
+        holders = "; ".join(self._holders(key))
+        if holders or SHADOWED in told:
+            yield Condition(SHADOWED, bool(holders), "RouteAttached" if holders else "NoRouteAttached", holders)
 
     def _holders(self, service: Key) -> Iterable[str]:
         """Which routes hold instead of a profile, of which ports, for whom."""

@@ -1,5 +1,6 @@
 """What a proxy does with requests to a Service: routes as discovery/v1 tells them, whatever object they come from."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
@@ -114,6 +115,10 @@ class ResponseClass:
     failure: bool
 
 
+Inherited: TypeAlias = tuple[str, str]
+"""What annotations say of a route ("timeout", "try-timeout", "retry"), and whose they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A class of requests of a Service and what becomes of them; no matches: all, no backends: the Service itself."""
@@ -130,8 +135,7 @@ class Route:
     response_classes: tuple[ResponseClass, ...] = ()
     origin: str = field(default="", compare=False)
     """The object and the rule that say so, for people: "HTTPRoute shop/web rules[0]"."""
-    inherited: tuple[str, ...] = field(default=(), compare=False)
-    """Which of these are annotations': "timeout", "try-timeout", "retry"."""
+    inherited: tuple[Inherited, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,8 @@ class RetryBudget:
     ratio_permille: int = 200
     min_retries_per_second: int = 10
     ttl_ms: int = 10_000
+    origin: str = field(default="default", compare=False)
+    """The object that says so, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +183,15 @@ class Settings:
             self.breaker,
         )
 
-    def unsaid(self, timeout_ms: int | None, backend_timeout_ms: int | None, retry: Retry | None) -> tuple[str, ...]:
-        """What these say and a route does not, by the names of `Route.inherited`."""
-        pairs = {
-            "timeout": (self.timeout_ms, timeout_ms),
-            "try-timeout": (self.backend_timeout_ms, backend_timeout_ms),
-            "retry": (self.retry, retry),
-        }
-        return tuple(name for name, (ours, theirs) in pairs.items() if ours and theirs is None)
+    def adds(self, other: "Settings") -> Iterator[str]:
+        """What these say and the other does not, by the names of `Inherited`."""
+        for name, ours, theirs in (
+            ("timeout", self.timeout_ms, other.timeout_ms),
+            ("try-timeout", self.backend_timeout_ms, other.backend_timeout_ms),
+            ("retry", self.retry, other.retry),
+        ):
+            if ours and theirs is None:
+                yield name
 
 
 NO_SETTINGS = Settings()

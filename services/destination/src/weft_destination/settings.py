@@ -1,6 +1,6 @@
 """Annotations of a Service, or of a route, that say what becomes of all requests to it: one table, and the values.
 
-A faulty annotation holds nothing; the others hold. Its author is told by an Event.
+A faulty annotation holds nothing; the others hold. Its author is told by an Event, a route's by its status.
 """
 
 import difflib
@@ -9,10 +9,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weft_kube.names import CONFIG_PREFIX, OPAQUE_PORTS
+from weft_kube.names import CONFIG_PREFIX, parse_ports
 
 from weft_destination.durations import duration_ms
 from weft_destination.route import NO_SETTINGS, Breaker, Retry, RetryBudget, Settings
+
+ORIGIN = "annotations of the Service"
+"""As people are told where a setting comes from."""
 
 MAX_RETRIES = 10
 MAX_COUNT = 1_000_000
@@ -94,6 +97,7 @@ SETTINGS = {
         Setting("breaker-min-success", _permille, "0.9", "Share of successes below which it opens."),
         Setting("breaker-window", duration_ms, "10s", "Responses of so long are judged."),
         Setting("breaker-min-requests", _count(1, MAX_COUNT), "10", "If there are so many."),
+        Setting("opaque-ports", parse_ports, "25,8000-8010", "Ports whose bytes the proxies never look into."),
     )
 }
 
@@ -111,7 +115,7 @@ def read_settings(
     found: dict[str, Any] = {}
     faults: list[str] = []
     for annotation, text in sorted(annotations.items()):
-        if not annotation.startswith(CONFIG_PREFIX) or annotation == OPAQUE_PORTS:
+        if not annotation.startswith(CONFIG_PREFIX):
             continue
         name = annotation.removeprefix(CONFIG_PREFIX)
         try:
@@ -172,6 +176,7 @@ def _budget(found: Mapping[str, Any]) -> RetryBudget | None:
         found.get("retry-budget-ratio", usual.ratio_permille),
         found.get("retry-budget-min", usual.min_retries_per_second),
         found.get("retry-budget-window", usual.ttl_ms),
+        origin=ORIGIN,
     )
 
 

@@ -109,10 +109,10 @@ class Profiles(Reported[model.Profile]):
 
     def read(self, obj: ServiceProfile) -> model.Profile:
         """The sound parts of a profile."""
-        profile, faults = read_profile(obj.key, obj.spec)
-        if faults and faults != self._told.get(obj.key):
-            log.warning("profile has faults", profile="/".join(obj.key), faults=faults)
-        self._told[obj.key] = faults
+        profile = read_profile(obj.key, obj.spec)
+        if profile.faults and profile.faults != self._told.get(obj.key):
+            log.warning("profile has faults", profile="/".join(obj.key), faults=profile.faults)
+        self._told[obj.key] = profile.faults
         return profile
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from weft_destination.gateway.model import Parent
-from weft_destination.model import Service
+from weft_destination.model import Protocol, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ def attach(parent: Parent, service: Service | None) -> Attachment:
     if service.external or not service.cluster_ips:
         sort = "of type ExternalName" if service.external else "headless"
         return Attachment((), "UnsupportedValue", f"{full} is {sort}: there is no ClusterIP to take requests from")
-    ports = tuple(
-        sorted(
-            port.port for port in service.ports if parent.port in (0, port.port) and parent.section in ("", port.name)
-        )
-    )
-    if not ports:
+    named = [port for port in service.ports if parent.port in (0, port.port) and parent.section in ("", port.name)]
+    if not named:
         wanted = ", ".join(filter(None, (parent.section, str(parent.port or ""))))
         return Attachment((), "NoMatchingParent", f"{full} has no TCP port {wanted or 'at all'}")
+    ports = tuple(sorted(port.port for port in named if port.protocol != Protocol.OPAQUE))
+    if not ports:
+        numbers = ", ".join(str(port.port) for port in named)
+        return Attachment((), "UnsupportedValue", f"port {numbers} of {full} is opaque: no requests are seen there")
     return Attachment(ports)

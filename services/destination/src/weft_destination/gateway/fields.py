@@ -1,10 +1,13 @@
 """Fields of an object that its schema may not have checked: each of the type that it must have, or a fault."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 Json: TypeAlias = Mapping[str, Any]
 MAX_PORT = 65535
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class UnsupportedError(ValueError):
@@ -18,6 +21,14 @@ def text(raw: Json, name: str, default: str = "") -> str:
         return default
     if not isinstance(value, str):
         raise UnsupportedError(f"{name} is no text")
+    return value
+
+
+def token(raw: Json, name: str) -> str:
+    """A text that can be a method or the name of a header (RFC 9110, 5.6.2)."""
+    value = text(raw, name)
+    if not _TOKEN.fullmatch(value):
+        raise UnsupportedError(f"{name} {value!r} is no word of HTTP")
     return value
 
 

@@ -12,7 +12,7 @@ from weft_kube.names import PATH_REGEX_MAX
 from weft_kube.objects import GatewayRoute, ReferenceGrant
 from weft_kube.pattern import PatternError, check_pattern
 
-from weft_destination.gateway.fields import Json, UnsupportedError, known, number, part, parts, text
+from weft_destination.gateway.fields import Json, UnsupportedError, known, number, part, parts, text, token
 from weft_destination.gateway.filters import check_filters, read_filters
 from weft_destination.gateway.model import BackendRef, Grant, Grants, Parent, RankedMatch, Route, Rule
 from weft_destination.route import HeaderChange, Match, Path, Retry, ValueMatch
@@ -102,8 +102,10 @@ def _rule(route: str, namespace: str, at: int, raw: Json, match: ReadMatch) -> R
 
 def _http_match(raw: Json) -> RankedMatch:
     known(raw, {"path", "method", "headers", "queryParams"})
-    kind, value = _path(part(raw, "path") or {})
-    method = text(raw, "method")
+    path = part(raw, "path") or {}
+    known(path, {"type", "value"})
+    kind, value = _path(path)
+    method = token(raw, "method") if raw.get("method") else ""
     headers, queries = _values(raw, "headers", fold=True), _values(raw, "queryParams", fold=False)
     rank = (kind, len(value), bool(method), len(headers), len(queries))
     return _ranked(rank, Match(kind, value, method, headers, queries))
@@ -127,6 +129,7 @@ def _grpc_match(raw: Json) -> RankedMatch:
     """Service and method are the path of gRPC: /service/method. Longer ones are asked first."""
     known(raw, {"method", "headers"})
     method = part(raw, "method") or {}
+    known(method, {"type", "service", "method"})
     service, name = text(method, "service"), text(method, "method")
     headers = _values(raw, "headers", fold=True)
     path, value = _grpc_path(text(method, "type", "Exact"), service, name)
@@ -150,9 +153,12 @@ def _values(raw: Json, field: str, *, fold: bool) -> tuple[ValueMatch, ...]:
     """Of names that are the same, only the first counts."""
     found: dict[str, ValueMatch] = {}
     for one in parts(raw, field):
-        name = text(one, "name").lower() if fold else text(one, "name")
-        regex = text(one, "type", "Exact") == "RegularExpression"
-        found.setdefault(name, ValueMatch(name, text(one, "value"), regex))
+        known(one, {"name", "type", "value"})
+        name = token(one, "name").lower() if fold else text(one, "name")
+        kind = text(one, "type", "Exact")
+        if kind not in ("Exact", "RegularExpression"):
+            raise UnsupportedError(f"{field} type {kind} is unknown")
+        found.setdefault(name, ValueMatch(name, text(one, "value"), kind == "RegularExpression"))
     return tuple(found.values())
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from weft_destination.gateway.model import BackendRef, Route, Rule
-from weft_destination.route import Answer, Backend, Match, Redirect, Settings
+from weft_destination.route import Answer, Backend, Inherited, Match, Redirect, Settings
 from weft_destination.route import Route as ToldRoute
+from weft_destination.settings import ORIGIN
 
 INTERNAL_ERROR = 500
 
@@ -26,7 +27,7 @@ def told(entries: Sequence[Entry], defaults: Settings) -> Iterator[ToldRoute]:
         entries_of_rule = list(same)
         first = entries_of_rule[0]
         matches = tuple(entry.match for entry in entries_of_rule)
-        yield _route(first.route, first.rule, matches, defaults.under(first.route.settings))
+        yield _route(first.route, first.rule, matches, defaults)
 
 
 def dead_end(rule: Rule) -> str:
@@ -41,24 +42,29 @@ def _route(route: Route, rule: Rule, matches: tuple[Match, ...], defaults: Setti
     answer = _answer(rule)
     if answer or any(isinstance(one, Redirect) for one in rule.filters):
         return ToldRoute(rule.name, matches, filters=() if answer else rule.filters, answer=answer, origin=origin)
-    retry = defaults.retry if rule.retry is None else rule.retry
+    held, inherited = _settings(route, rule, defaults)
+    retries = held.retry is not None and held.retry.limit > 0
     return ToldRoute(
         rule.name,
         matches,
-        timeout_ms=_first(rule.request_timeout_ms, defaults.timeout_ms),
-        retryable=bool(retry and retry.limit),
+        timeout_ms=held.timeout_ms or 0,
+        retryable=retries,
         backends=tuple(_backend(one) for one in rule.backends if one.weight),
         filters=rule.filters,
-        backend_timeout_ms=_first(rule.backend_timeout_ms, defaults.backend_timeout_ms),
-        retry=retry if retry and retry.limit else None,
+        backend_timeout_ms=held.backend_timeout_ms or 0,
+        retry=held.retry if retries else None,
         origin=origin,
-        inherited=defaults.unsaid(rule.request_timeout_ms, rule.backend_timeout_ms, rule.retry),
+        inherited=inherited,
     )
 
 
-def _first(*values: int | None) -> int:
-    """The first that says something."""
-    return next((value for value in values if value is not None), 0)
+def _settings(route: Route, rule: Rule, defaults: Settings) -> tuple[Settings, tuple[Inherited, ...]]:
+    """What the rule says, else the route's annotations, else the defaults; and what is not the rule's."""
+    said = Settings(rule.request_timeout_ms, rule.backend_timeout_ms, rule.retry)
+    by_route = route.settings.under(said)
+    whose = f"annotations of {route.kind} {route.namespace}/{route.name}"
+    added = [(name, whose) for name in route.settings.adds(said)] + [(name, ORIGIN) for name in defaults.adds(by_route)]
+    return defaults.under(by_route), tuple(added)
 
 
 def _answer(rule: Rule) -> Answer | None:

@@ -51,6 +51,10 @@ class Gateway:
         for group in self._groups_of.get(service, ()):
             yield group, self._compile(group)
 
+    def naming(self, service: Key) -> list[Route]:
+        """Routes that name the Service as a parent, whether they hold or not."""
+        return [route for group in self._groups_of.get(service, ()) for route in self._members[group].values()]
+
     def conditions(self, route: Route) -> list[tuple[Parent, tuple[Condition, ...]]]:
         """What status says of each parent."""
         return [
@@ -136,7 +140,7 @@ def _seen(service: Service | None) -> tuple[object, ...] | None:
     """What routes look at."""
     if service is None:
         return None
-    return bool(service.cluster_ips), service.external, [(port.port, port.name) for port in service.ports]
+    return bool(service.cluster_ips), service.external, service.ports
 
 
 def _groups(route: Route) -> dict[Group, None]:
