@@ -10,8 +10,10 @@ from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from weft.errors import Failure
+from weft.forward import Connect
 from weft.inject import TEMPLATES, Task, transform
 
+Answers = dict[str, tuple[int, Any]]
 MARK = {"weft.dev/inject": "enabled"}
 DEPLOYMENT = """\
 # the shop's page: é
@@ -180,6 +182,16 @@ def test_command_reads_folders(weft: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not YAML: [")
     result = weft("inject", str(tmp_path))
     assert [obj["kind"] for obj in load(result.stdout)] == ["Deployment", "Service"]
+
+
+def test_command_reads_urls(weft: Any, web: Connect, answers: Answers) -> None:
+    """As kubectl does; what cannot be fetched is one line."""
+    answers["/web.yaml"] = (200, DEPLOYMENT.encode())
+    with web() as connection:
+        base = "http://{}:{}".format(*connection.getpeername())
+    assert weft("inject", f"{base}/web.yaml").stdout == transform(DEPLOYMENT, "").text
+    expected = f"weft: cannot fetch {base}/none: HTTP Error 404: Not Found. Download it, and give the file.\n"
+    assert outcome_of(weft("inject", f"{base}/none")) == (1, "", expected)
 
 
 def test_host_network_is_refused(weft: Any) -> None:

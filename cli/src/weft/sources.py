@@ -40,12 +40,15 @@ def _files(path: Path) -> list[Path]:
 
 
 def _fetch(url: str) -> bytes:
+    from urllib.error import HTTPError
     from urllib.request import urlopen
 
     try:
         with urlopen(url, timeout=URL_SECONDS) as response:  # noqa: S310
             data = bytes(response.read(MAX_BYTES + 1))
     except (OSError, ValueError) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise Failure(f"cannot fetch {url}: {error}", "Download it, and give the file.") from error
     if len(data) > MAX_BYTES:
         raise Failure(f"{url} is larger than {MAX_BYTES >> 20} MiB", "Download it, and give the part that is wanted.")
