@@ -83,9 +83,9 @@ class Reports:
         """A Service's annotations may have other faults; its profile has it, or has lost it."""
         if after and after.faults and (before is None or before.faults != after.faults):
             self._faulty[after.key] = None
-        for one in (before, after):
-            if one and (before is None or after is None):
-                self._stale[Subject(PROFILE, one.key)] = None
+        come_or_gone = after if before is None else before if after is None else None
+        if come_or_gone and (profile := Subject(PROFILE, come_or_gone.key)) in self._seen:
+            self._stale[profile] = None
 
     def take_faulty(self) -> list[tuple[Key, tuple[str, ...]]]:
         """The Services whose annotations have faults that were not taken yet."""
