@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from weft_destination.gateway.compiled import MAX_MESSAGE
 from weft_destination.gateway.model import Route
 from weft_destination.gateway.store import Gateway
 from weft_destination.model import Key, Profile, Service
@@ -62,7 +63,7 @@ class Faults:
 def profile_fault(profile: Profile, services: Mapping[Key, Service]) -> tuple[str, str]:
     """Reason and message of `Accepted: False`; empty when all of the profile holds."""
     if profile.faults:
-        return "Invalid", "; ".join(profile.faults)
+        return "Invalid", "; ".join(profile.faults)[:MAX_MESSAGE]
     if profile.key not in services:
         return "NoService", f"there is no Service {'/'.join(profile.key)}"
     return "", ""
