@@ -174,6 +174,22 @@ def test_a_route_that_never_gets_a_request_is_refused(space: str) -> None:
     assert "spec.routes[1].condition: is never reached: routes[0] takes all its requests" in done.stderr
 
 
+def test_profiles_of_documents_are_taken(space: str) -> None:
+    """What `weft profile` makes of OpenAPI, of protobuf and to fill in is sound."""
+    proto = "package tea; service Menu { rpc Get (A) returns (B) { option idempotency_level = IDEMPOTENT; } }"
+    openapi = {"openapi": "3.1.0", "servers": [{"url": "/v1"}], "paths": {"/teas/{id}": {"get": {}}}}
+    swagger = {"swagger": "2.0", "basePath": "/v1", "paths": {"/teas/{id}.json": {"get": {"x-weft-retryable": True}}}}
+    made = [
+        weft("-n", space, "profile", "page", "--open-api", "-", stdin=json.dumps(openapi)),
+        weft("-n", space, "profile", "page", "--open-api", "-", stdin=json.dumps(swagger)),
+        weft("-n", space, "profile", "page", "--proto", "-", stdin=proto),
+        weft("-n", space, "profile", "page", "--template"),
+    ]
+    names = [route["name"] for text in made for route in yaml.safe_load(text)["spec"]["routes"]]
+    assert names[:3] == ["GET /v1/teas/{id}", "GET /v1/teas/{id}.json", "POST /tea.Menu/Get"]
+    kubectl("apply", "--dry-run=server", "-f", "-", stdin="---\n".join(made))
+
+
 def test_a_learned_profile_names_the_routes(space: str, viz: None) -> None:
     """From live traffic, with ids as one parameter; once it is applied, metrics know the routes."""
     apply(pod("guest", python("guest", GUEST)))
