@@ -96,7 +96,10 @@ PORT: dict[str, Any] = {
             response_classes=[{"min_status": 404, "max_status": 499, "failure": True}],
             retryable=True,
             retry={"statuses": [503], "grpc_codes": [14], "limit": 2, "backoff_ms": 0},
-            backends=[BACKEND, BACKEND | {"name": "none", "weight": 1, "answer": {"status": 500, "message": "none"}}],
+            backends=[
+                BACKEND | {"filters": [HEADERS]},
+                BACKEND | {"name": "none", "weight": 1, "answer": {"status": 500, "message": "none"}},
+            ],
         ),
         told("split/1", "HTTPRoute shop/split rules[1]", matches=[match("exact", "/old")], filters=[{"status": 301}]),
         told(

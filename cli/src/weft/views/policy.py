@@ -89,16 +89,22 @@ def _backend(backend: Json) -> str:
 
 def _also(route: Json) -> Iterator[str]:
     """What filters change, and what counts as a failure."""
-    for one in route["filters"]:
+    yield from _changes(route["filters"])
+    for backend in route["backends"]:
+        yield from (f"{change} at {backend['name']}.{backend['namespace']}" for change in _changes(backend["filters"]))
+    for one in route["response_classes"]:
+        low, high = one["min_status"], one["max_status"]
+        yield f"{low if low == high else f'{low}-{high}'} {'fails' if one['failure'] else 'succeeds'}"
+
+
+def _changes(filters: list[Json]) -> Iterator[str]:
+    for one in filters:
         if "remove" in one:
             names = [name for name, _ in (*one["set"], *one["add"])] + [f"-{name}" for name in one["remove"]]
             yield f"{'response' if one['response'] else 'request'} headers {' '.join(names)}"
         elif "status" not in one:
             yield from (f"host {one['hostname']}",) if one["hostname"] else ()
             yield from (f"path {one['path']['value']}{'/…' if one['path']['prefix'] else ''}",) if one["path"] else ()
-    for one in route["response_classes"]:
-        low, high = one["min_status"], one["max_status"]
-        yield f"{low if low == high else f'{low}-{high}'} {'fails' if one['failure'] else 'succeeds'}"
 
 
 def _shared(ports: list[Json]) -> Iterator[str]:
