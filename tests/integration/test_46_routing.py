@@ -181,8 +181,8 @@ def shop(installed: None) -> Iterator[None]:
 def clean(shop: None) -> Iterator[None]:
     """No routes of the test before."""
     yield
-    kubectl("delete", "httproute,grpcroute,serviceprofile,referencegrant", "--all", "-n", SHOP)
-    kubectl("delete", "httproute", "--all", "-n", GUESTS)
+    kubectl("delete", "httproute,grpcroute,serviceprofile,referencegrant", "--all", "-n", SHOP, "--wait=false")
+    kubectl("delete", "httproute", "--all", "-n", GUESTS, "--wait=false")
 
 
 def python(namespace: str, code: str, *arguments: str, stdin: str | None = None) -> str:
