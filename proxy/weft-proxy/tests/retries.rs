@@ -119,7 +119,7 @@ async fn tries_have_a_timeout() {
 #[tokio::test]
 async fn a_try_may_be_the_only_one() {
     let mesh = Mesh::start();
-    let route = api::Route { name: "all".into(), backend_timeout_ms: 50, ..Default::default() };
+    let route = api::Route { name: "all".into(), backend_timeout_ms: 400, ..Default::default() };
     let (web, _api, hits) = pair(&mesh, route, false, vec![None]).await;
     assert_eq!((504, 1), (ask(&web).await, hits.load(Ordering::Relaxed)));
 }
@@ -132,7 +132,7 @@ async fn a_try_ends_with_its_body() {
         let body = futures_util::stream::pending::<Result<hyper::body::Frame<bytes::Bytes>, _>>();
         Response::new(http_body_util::combinators::BoxBody::new(http_body_util::StreamBody::new(body)))
     };
-    let route = api::Route { name: "all".into(), backend_timeout_ms: 50, ..Default::default() };
+    let route = api::Route { name: "all".into(), backend_timeout_ms: 400, ..Default::default() };
     let (web, _api, _hits) = pair(&mesh, route, false, vec![Some(endless)]).await;
     let response = http1(web.connect().await).await.send_request(get("/")).await.unwrap();
     assert_eq!(200, response.status());
