@@ -507,12 +507,12 @@ def test_annotations_of_services_and_routes() -> None:
     looks is told why: by an Event on the Service, the route's status, the diagnosis, the check."""
     numbers = iter(range(1000))
 
-    def answers() -> tuple[int, int, int]:
-        flaky, slow = request(f"/?status=503&times=2&id=annotated-{next(numbers)}"), request("/?sleep=1")
+    def answers() -> tuple[Any, ...]:
+        flaky, slow = request(f"/?status=503&times=2&id=annotated-{next(numbers)}"), request("/?sleep=2")
         retried, late = ask(flaky, slow)
-        return retried["status"], retried["tries"], late["status"]
+        return retried["status"], retried.get("tries"), late["status"]
 
-    apply(service("web", retry_statuses="503", retry_limit="2", request_timeout="500ms", retrys="x"))
+    apply(service("web", retry_statuses="503", retry_limit="2", request_timeout="1s", retrys="x"))
     eventually(lambda: answers() == (200, 3, 504), 10)
     unknown = "annotation config.weft.dev/retrys: a Service has no such setting"
     eventually(lambda: unknown in events("web"), 10)
@@ -521,7 +521,7 @@ def test_annotations_of_services_and_routes() -> None:
     eventually(lambda: answers() == (503, 2, 200), 10)
     shown = weft("diagnostics", "policy", "svc/web", "-n", SHOP)
     assert ("1x failures**" in shown, "5s**" in shown, unknown in shown) == (True, True, True)
-    checked = run("weft", "check", "--proxy", "--wait", "0s", "-n", SHOP, check=False).stdout
+    checked = run("weft", "check", "--proxy", "--wait", "1m", "-n", SHOP, check=False).stdout
     assert f"Service {SHOP}/web: {unknown}" in checked
     assert "annotation config.weft.dev/breaker-failures: a route has no such setting" in checked
 
@@ -539,7 +539,7 @@ def events(name: str) -> str:
 
 def test_the_circuit_breaker_of_a_service() -> None:
     """Without one, an endpoint that fails gets requests all the same; with one it gets none after so many failures."""
-    failing = [request("/?status=503&only=web-v2", to="both")] * 60
+    failing = [request("/?status=503&only=web-v2", to="both")] * 40
 
     def failures() -> int:
         return Counter(one["status"] for one in ask(*failing))[503]
