@@ -1,6 +1,7 @@
 """What owners of workloads configure: probes, options, Jobs, the whole sidecar by hand, profiles."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,7 @@ OPTIONS = {
     "skip-subnets": "192.0.2.0/24",
     "max-connections": "500",
     "shutdown-grace": "5s",
-    "additional-env": '{"TEA":"green"}',
+    "additional-env": '{"TEA": "green"}',
 }
 PROFILE = """
 apiVersion: weft.dev/v1alpha1
@@ -119,7 +120,7 @@ def test_options_take_effect(space: str) -> None:
     fetch = ["kubectl", "-n", SPACE, "exec", "deaf", "-c", "deaf", "--", "python3", "-c", FETCH]
     eventually(lambda: run(*fetch, check=False).returncode == 0)
 
-    rows = [line.split()[:3] for line in weft("-n", SPACE, "explain", "pod/page").splitlines()]
+    rows = [re.split("  +", line)[:3] for line in weft("-n", SPACE, "explain", "pod/page").splitlines()]
     assert [name for name, value in OPTIONS.items() if [name, value, "pod"] not in rows] == []
 
     def paths() -> list[str]:
