@@ -11,9 +11,11 @@ PASSING = (
     *("Event", "Lease", "Pod", "PodMetrics", "Endpoints", "EndpointSlice", "ReplicaSet", "ControllerRevision"),
     *("ComponentStatus", "IPAddress", "CertificateSigningRequest"),
 )
-KEPT = re.compile(r"^(CustomResourceDefinition|APIService) \S+ \S*(weft\.dev|gateway\.networking\.k8s\.io)$")
+KEPT = re.compile(
+    r"^(CustomResourceDefinition|APIService) \S+ (?!\w+\.tap)\S*(weft\.dev|gateway\.networking\.k8s\.io)$"
+)
 """Kinds of users' objects stay, and with them the objects."""
-OURS = re.compile(r"^(\S+ (<none>|weft|kube-\S+) \S+|\S+ \S+ weft\S*)$")
+OURS = re.compile(r"^(\S+ (<none>|weft) \S+|\S+ \S+ weft\S*)$")
 BEFORE = "before-weft"
 
 
@@ -40,7 +42,7 @@ def remembered() -> set[str]:
 
 
 def left(before: set[str], after: set[str]) -> list[str]:
-    """What has come and is not that of tests: cluster-wide, in namespaces of Kubernetes and of weft, or by its name."""
+    """What has come and is not that of tests: cluster-wide, in weft's namespace, or called weft somewhere."""
     return sorted(line for line in after - before if OURS.match(line) and not line.startswith("Namespace "))
 
 

@@ -2,7 +2,7 @@
 # (shared library found by rpath, /usr/local, no bytecode, no tests), but without its optimizations. WEFT_BASES=source chooses it.
 ARG DEBIAN_IMAGE
 FROM ${DEBIAN_IMAGE} AS build
-RUN --mount=type=cache,id=weft-apt,target=/var/cache/apt --mount=type=cache,id=weft-apt-lists,target=/var/lib/apt/lists \
+RUN --mount=type=cache,id=weft-apt,target=/var/cache/apt,sharing=locked --mount=type=cache,id=weft-apt-lists,target=/var/lib/apt/lists,sharing=locked \
     apt-get update && apt-get install -y --no-install-recommends dpkg-dev gcc libc6-dev make xz-utils \
       libbz2-dev libffi-dev libgdbm-dev liblzma-dev libncursesw5-dev libreadline-dev libsqlite3-dev libssl-dev uuid-dev zlib1g-dev
 WORKDIR /src
@@ -17,7 +17,7 @@ RUN ./configure --enable-loadable-sqlite-extensions --enable-option-checking=fat
     ln -s python3 /usr/local/bin/python
 
 FROM ${DEBIAN_IMAGE}
-RUN --mount=type=cache,id=weft-apt,target=/var/cache/apt --mount=type=cache,id=weft-apt-lists,target=/var/lib/apt/lists \
+RUN --mount=type=cache,id=weft-apt,target=/var/cache/apt,sharing=locked --mount=type=cache,id=weft-apt-lists,target=/var/lib/apt/lists,sharing=locked \
     apt-get update && apt-get install -y --no-install-recommends libbz2-1.0 libffi8 libgdbm6 liblzma5 libncursesw6 libreadline8 \
       libsqlite3-0 libssl3 libuuid1 zlib1g netbase tzdata
 COPY --from=build /usr/local /usr/local
