@@ -140,13 +140,19 @@ def silent(mesh: FakeMesh) -> Iterator[None]:
     mesh.silent = False
 
 
-@pytest.mark.parametrize("path", ["/", "/namespaces/teahouse", "/namespaces/teahouse/deployment/menu", "/identity"])
+WITHOUT = (
+    *("/", "/namespaces/teahouse", "/namespaces/teahouse/deployment/menu", "/namespaces/teahouse/service/kettle"),
+    *("/identity", "/map", "/map/teahouse"),
+)
+
+
+@pytest.mark.parametrize("path", WITHOUT)
 def test_without_prometheus_no_number_is_shown(silent: None, page: Page, path: str) -> None:
     """Each page says what is the matter, and shows no rate that nobody knows."""
     page.wait_for_timeout(1100)  # answers from before are forgotten after a second
     page.goto(path)
     expect(page.get_by_text(re.compile("out of memory")).first).to_be_visible(timeout=15_000)
-    assert re.findall(r"\d/s", page.inner_text("main")) == []
+    assert re.findall(r"\d/s|Nobody|no HTTP requests|No traffic|None in the last", page.inner_text("main")) == []
 
 
 @pytest.mark.parametrize(
