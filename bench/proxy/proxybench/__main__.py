@@ -1,7 +1,8 @@
 """Compares sidecar proxy pairs on this machine: every peer once in each repeat, in turn; medians of all repeats.
 
 Without options: everything, into bench/results/proxy.json and docs/performance.md. A look at few cells:
-`--cells h1-c64,h2 --peers weft,envoy-h2 --repeats 1 --out /tmp/x.json`.
+`--cells h1-c64,h2 --peers weft,envoy-h2 --repeats 1 --out /tmp/x.json`. Cells that are measured anew, as by
+`--cells mem,h1-c256`, take the place of what the file has of them.
 """
 
 import argparse
@@ -42,7 +43,8 @@ def main() -> None:
         for process in plane:
             netns.stop(process)
         netns.down()
-    results = medians(seen)
+    before: report.Results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    results = before | medians(seen)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     if options.out == RESULTS:

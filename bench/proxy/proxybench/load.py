@@ -39,21 +39,21 @@ class Backends:
             netns.stop(process)
 
 
-def measure(pair: Pair, backends: Backends, argv: Sequence[str], read: Reader) -> Figures:
-    """The run of a load that other processes disturbed least, of TRIES at most."""
+def measure(pair: Pair, backends: Backends, argv: Sequence[str], read: Reader, *sides: str) -> Figures:
+    """The run of a load that other processes disturbed least, of TRIES at most. CPU is both proxies', or these."""
     runs: list[Figures] = []
     while len(runs) < TRIES and not any(run["other"] <= MAX_OTHER for run in runs):
-        runs.append(_once(pair, backends, argv, read))
+        runs.append(_once(pair, backends, argv, read, sides))
     return min(runs, key=lambda run: run["other"])
 
 
-def _once(pair: Pair, backends: Backends, argv: Sequence[str], read: Reader) -> Figures:
+def _once(pair: Pair, backends: Backends, argv: Sequence[str], read: Reader, sides: Sequence[str]) -> Figures:
     busy, began = netns.machine_busy_seconds(), time.monotonic()
-    proxies, others = pair.cpu(), _cpu(backends)
+    proxies, counted, others = pair.cpu(), pair.cpu(*sides), _cpu(backends)
     load = netns.spawn(netns.CLIENT, argv)
     figures = read(load.communicate(timeout=TIMEOUT)[0])
-    elapsed, cpu = time.monotonic() - began, pair.cpu() - proxies
-    foreign = netns.machine_busy_seconds() - busy - cpu - (_cpu(backends) - others)
+    elapsed, cpu = time.monotonic() - began, pair.cpu(*sides) - counted
+    foreign = netns.machine_busy_seconds() - busy - (pair.cpu() - proxies) - (_cpu(backends) - others)
     figures["other"] = max(0.0, foreign) / (elapsed * (os.cpu_count() or 1))
     if "total" in figures:
         figures["cpu_us_per_request"] = cpu / figures["total"] * 1e6

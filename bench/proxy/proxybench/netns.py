@@ -32,7 +32,7 @@ DIRECT = {HTTP1: 18080, HTTP2: 18081, OPAQUE: 19000}
 IDENTITY, DESTINATION = 15080, 15086
 PROXY_UID = 2102
 CROWD = "10.80.0.0/16"
-"""Addresses that wbs takes as its own, for Services of many endpoints."""
+"""Addresses of Services of many endpoints: to the client's proxy each is one, and all lead to the same pod."""
 CROWDED = 7000
 """Port 7001, 7002, … of the Service: 10, 100, … endpoints, of the first addresses of CROWD."""
 RULED = 7100
@@ -68,10 +68,11 @@ def up() -> None:
     _sh(f"ip -n {CLIENT} addr add 10.77.0.1/24 dev veth0 && ip -n {CLIENT} link set veth0 up")
     for address in ENDPOINTS:
         _sh(f"ip -n {SERVER} addr add {address}/24 dev veth1")
-    _sh(f"ip -n {SERVER} link set veth1 up && ip -n {SERVER} route add local {CROWD} dev lo")
+    _sh(f"ip -n {SERVER} link set veth1 up")
     _sh(f"ip -n {CLIENT} route add default via {ENDPOINTS[0]} && ip -n {SERVER} route add default via 10.77.0.1")
     past = ",".join(map(str, (*DIRECT.values(), IDENTITY, DESTINATION)))
     out = f"ip netns exec {CLIENT} iptables -w -t nat -A OUTPUT -p tcp"
+    _sh(f"{out} -d {CROWD} -m owner --uid-owner {PROXY_UID} -j DNAT --to-destination {ENDPOINTS[0]}")
     _sh(f"{out} -m owner --uid-owner {PROXY_UID} -j RETURN && {out} -o lo -j RETURN")
     _sh(f"{out} -m multiport --dports {past} -j RETURN && {out} -j REDIRECT --to-ports 4140")
     into = f"ip netns exec {SERVER} iptables -w -t nat -A PREROUTING -p tcp"
@@ -188,16 +189,21 @@ def machine_busy_seconds() -> float:
 
 def get(namespace: str, host: str, port: int, path: str) -> int:
     """Status of an HTTP/1.1 request from inside a namespace; 0 without an answer."""
+    try:
+        return int(fetch(namespace, host, port, path).split(maxsplit=2)[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def fetch(namespace: str, host: str, port: int, path: str) -> str:
+    """The whole answer to a GET by HTTP/1.1 from inside a namespace."""
     with inside(namespace):
         connection = socket.socket()
-    with connection:
+    with connection, connection.makefile("rb") as answer:
         connection.settimeout(1)
-        try:
-            connection.connect((host, port))
-            connection.sendall(f"GET {path} HTTP/1.1\r\nhost: web.shop\r\nconnection: close\r\n\r\n".encode())
-            return int(connection.recv(4096).split()[1])
-        except (OSError, IndexError, ValueError):
-            return 0
+        connection.connect((host, port))
+        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: web.shop\r\nconnection: close\r\n\r\n".encode())
+        return answer.read().decode()
 
 
 def wait_for(namespace: str, host: str, port: int, path: str, seconds: float = 30) -> None:

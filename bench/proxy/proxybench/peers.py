@@ -32,9 +32,9 @@ class Pair:
         """Where a load generator reaches a port of the Service."""
         return f"{netns.SERVICE}:{port}" if self.processes else f"{netns.ENDPOINTS[0]}:{netns.DIRECT[port]}"
 
-    def cpu(self) -> float:
-        """CPU seconds that both have used."""
-        return sum(netns.cpu_seconds(p.pid) for p in self.processes.values())
+    def cpu(self, *sides: str) -> float:
+        """CPU seconds that both have used, or these."""
+        return sum(netns.cpu_seconds(p.pid) for side, p in self.processes.items() if not sides or side in sides)
 
     def rss(self) -> float:
         """MB of the larger of the two."""
@@ -66,7 +66,7 @@ def start(name: str) -> Pair:
 def weft(side: str) -> tuple[list[str], Mapping[str, str]]:
     """A sidecar as the chart sets it up."""
     account = SIDES[side]
-    pod_ips = "10.77.0.1" if side == "client" else ""  # of the server's side too many to name: see netns.CROWD
+    pod_ips = "10.77.0.1" if side == "client" else ",".join(netns.ENDPOINTS)
     return [netns.program(WEFT)], _settings(account, "shop") | {
         "WEFT_OUTBOUND_LISTEN": "127.0.0.1:4140",
         "WEFT_IDENTITY_ADDR": f"{netns.ENDPOINTS[0]}:{netns.IDENTITY}",
