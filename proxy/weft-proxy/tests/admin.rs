@@ -10,15 +10,23 @@ use support::http::{full, http1, text};
 use support::loopback::Mesh;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use weft_proxy::{admin, logs};
+use weft_proxy::config::Config;
+use weft_proxy::discovery::Discovery;
+use weft_proxy::identity::Identity;
+use weft_proxy::identity::testing::spiffe;
+use weft_proxy::worker::Shared;
+use weft_proxy::{admin, logs, socket};
 
 /// The admin port of a proxy, and what ends the process.
 async fn start(shutdown: bool) -> (SocketAddr, Arc<Notify>) {
     let mesh = Mesh::start();
-    let pod = mesh.pod_with(2, "web", |config| config.admin_shutdown = shutdown);
+    serve(mesh.pod_with(2, "web", |config| config.admin_shutdown = shutdown).shared).await
+}
+
+async fn serve(shared: Arc<Shared>) -> (SocketAddr, Arc<Notify>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), Arc::new(Notify::new()));
-    tokio::spawn(admin::serve(listener, pod.shared, stop.clone()));
+    tokio::spawn(admin::serve(listener, shared, stop.clone()));
     (address, stop)
 }
 
@@ -49,4 +57,26 @@ async fn shutdown_is_off_by_default() {
     assert_eq!(405, ask(admin, Method::PUT, "/shutdown", "").await.0);
     assert_eq!(200, ask(admin, Method::POST, "/shutdown", "").await.0);
     stop.notified().await;
+}
+
+/// What `/ready` says of a proxy that no worker serves.
+async fn ready(identity: Arc<Identity>) -> (u16, String) {
+    let config = Config::parse([].into()).unwrap();
+    let shared = Shared::new(config, identity, Discovery::new(vec![]), Arc::new(socket::original_dst));
+    ask(serve(Arc::new(shared)).await.0, Method::GET, "/ready", "").await
+}
+
+/// Ready is who has a certificate and has heard of the control plane, and is not about to leave.
+#[tokio::test]
+async fn ready_means_ready() {
+    let mesh = Mesh::start();
+    let id = spiffe("shop", "web");
+    assert_eq!((503, "no certificate yet\n".into()), ready(Identity::new(&id, "cluster.local")).await);
+    let known = mesh.plane.identity.ca.identity(&id).unwrap();
+    assert_eq!((503, "no word of the destination service yet\n".into()), ready(known).await);
+    let pod = mesh.pod(2, "web");
+    let (admin, _) = serve(pod.shared.clone()).await;
+    pod.settled(async || ask(admin, Method::GET, "/ready", "").await.0 == 200).await;
+    pod.shared.drain.start();
+    assert_eq!((503, "ending\n".into()), ask(admin, Method::GET, "/ready", "").await);
 }

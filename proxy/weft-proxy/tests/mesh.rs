@@ -143,6 +143,29 @@ async fn continue_is_said() {
     assert!(raw(&mut client, "body").await.ends_with("\n\nbody"));
 }
 
+/// Chunks, and the trailers behind them, pass in both directions.
+#[tokio::test]
+async fn chunks_and_trailers_pass() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = app.accept().await.unwrap();
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"2\r\nhi\r\n0\r\nx-sum: 2\r\n\r\n") {
+            heard.push(stream.read_u8().await.unwrap());
+        }
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-took\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        stream.write_all(b"3\r\ntea\r\n0\r\nx-took: 7\r\n\r\n").await.unwrap();
+        stream.read(&mut [0]).await
+    });
+    let head = "POST / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: close\r\ntrailer: x-sum\r\n";
+    let body = "transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-sum: 2\r\n\r\n";
+    let response = raw(&mut web.connect().await, &format!("{head}{body}")).await;
+    assert!(response.ends_with("3\r\ntea\r\n0\r\nx-took: 7\r\n\r\n"), "{response}");
+    drop(server);
+}
+
 /// Large bodies pass whole in both directions, with and without a length.
 #[tokio::test]
 async fn bulk_passes_whole() {
@@ -318,6 +341,34 @@ async fn upgrades_leave_http() {
     web.expect("weft_requests_total", &["status=\"101\"", "result=\"success\""], 1.0).await;
 }
 
+/// CONNECT: once the server agrees, both talk as they like.
+#[tokio::test]
+async fn connect_leaves_http() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = app.accept().await.unwrap();
+        let mut head = vec![0; 4096];
+        let n = stream.read(&mut head).await.unwrap();
+        assert!(head[..n].starts_with(b"CONNECT db.shop:5432 HTTP/1.1\r\n"));
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        let (mut from, mut to) = stream.split();
+        tokio::io::copy(&mut from, &mut to).await.unwrap();
+    });
+    let mut client = web.connect().await;
+    client.write_all(b"CONNECT db.shop:5432 HTTP/1.1\r\nhost: db.shop:5432\r\n\r\n").await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 200"));
+    client.write_all(b"hello").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut echoed = String::new();
+    client.read_to_string(&mut echoed).await.unwrap();
+    assert_eq!("hello", echoed);
+}
+
 /// A server that does not want to leave HTTP is heard all the same.
 #[tokio::test]
 async fn refused_upgrades_are_responses() {
@@ -348,15 +399,16 @@ async fn leaving_is_cancelling() {
     }
 }
 
-/// What the tap shows is what happened.
+/// What only proxies may say is the client's no more; all else passes, as the headers that traces are joined by.
 #[tokio::test]
 async fn nothing_reserved_passes() {
     let mesh = Mesh::start();
     let (web, _api, app) = mesh.pair().await;
     serve(app, false, mirror);
     let mut client = http1(web.connect().await).await;
-    let request =
-        Request::get("/").header("host", "a").header("weft-client-id", "me").header("weft-orig-version", "x");
+    let request = Request::get("/").header("host", "a").header("traceparent", "00-1-2-01");
+    let request = request.header("weft-client-id", "me").header("weft-orig-version", "x");
     let seen = text(client.send_request(request.body(full("")).unwrap()).await.unwrap()).await;
-    assert_eq!("GET / HTTP/1.1\nhost: a\nweft-client-id: spiffe://cluster.local/ns/shop/sa/web\n\n", seen);
+    let id = "weft-client-id: spiffe://cluster.local/ns/shop/sa/web";
+    assert_eq!(format!("GET / HTTP/1.1\nhost: a\ntraceparent: 00-1-2-01\n{id}\n\n"), seen);
 }
