@@ -150,6 +150,7 @@ mod tests {
             peer_identity: Some("spiffe://x".into()),
             method: http::Method::GET,
             uri: path.parse().unwrap(),
+            host: Some(http::HeaderValue::from_static("shop")),
             version: http::Version::HTTP_11,
             status: Some(http::StatusCode::OK),
             grpc_status: None,
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn lines_are_json() {
         assert_eq!(
-            "{\"time\":1.500000,\"direction\":\"inbound\",\"method\":\"GET\",\"path\":\"/a\",\
+            "{\"time\":1.500000,\"direction\":\"inbound\",\"method\":\"GET\",\"authority\":\"shop\",\"path\":\"/a\",\
              \"version\":\"HTTP/1.1\",\"status\":200,\"result\":\"success\",\"latency_seconds\":0.002000,\
              \"duration_seconds\":0.003000,\"request_bytes\":0,\"response_bytes\":5,\
              \"source\":\"10.0.0.1:1000\",\"destination\":\"10.0.0.2:80\",\"tls\":\"true\",\

@@ -84,6 +84,7 @@ impl Denial<'_> {
             peer_identity: self.identity.cloned(),
             method: Method::from_bytes(CONNECTION.as_bytes()).unwrap_or_default(),
             uri: Uri::default(),
+            host: None,
             version: Version::default(),
             status: None,
             grpc_status: None,

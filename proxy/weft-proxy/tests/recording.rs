@@ -26,6 +26,7 @@ async fn exchanges_are_recorded() {
             e.peer_identity.as_deref()
         );
         assert_eq!(("POST", "/orders", Some("x=1")), (e.method.as_str(), e.uri.path(), e.uri.query()));
+        assert_eq!("api.shop", e.authority());
         assert_eq!((http::Version::HTTP_11, Some(StatusCode::OK)), (e.version, e.status));
         assert_eq!((3, answer.len() as u64), (e.request_bytes, e.response_bytes));
         assert!(e.latency <= e.duration);

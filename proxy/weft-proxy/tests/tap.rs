@@ -29,6 +29,7 @@ fn exchange(path: &str) -> Exchange {
         peer_identity: None,
         method: Method::GET,
         uri: path.parse().unwrap(),
+        host: None,
         version: Version::HTTP_11,
         status: Some(StatusCode::OK),
         grpc_status: None,

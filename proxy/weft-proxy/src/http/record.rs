@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -14,7 +15,7 @@ use crate::balance::node::Node;
 use crate::discovery::{DstLabels, ResponseClass};
 use crate::error::{Code, Error};
 use crate::metrics::{PROBE, Requests, Tls};
-use crate::tap::{Direction, Exchange, Outcome};
+use crate::tap::{Direction, Exchange, Outcome, compact};
 use crate::vigil::Busy;
 use crate::worker::Worker;
 
@@ -180,6 +181,9 @@ impl Record {
         let duration = self.started.elapsed();
         let wanted = self.worker.shared.ring.wanted();
         let headers = std::mem::take(&mut self.head.headers);
+        // Copies: what the connection was read into is free for what comes next.
+        let host = headers.get(HOST).filter(|_| self.head.uri.authority().is_none());
+        let host = host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
         Exchange {
             started: SystemTime::now() - duration,
             direction: self.subject.direction,
@@ -188,7 +192,8 @@ impl Record {
             tls: self.subject.tls.as_str(),
             peer_identity: self.subject.identity.clone(),
             method: self.head.method.clone(),
-            uri: std::mem::take(&mut self.head.uri),
+            uri: compact(&self.head.uri),
+            host,
             version: self.head.version,
             status: self.status,
             grpc_status: self.grpc_status,

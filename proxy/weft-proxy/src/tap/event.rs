@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, Version};
 use weft_api::tap::{self as api, Event, Header};
 
 use super::Captured;
@@ -48,9 +48,8 @@ pub fn event(captured: &Captured, skipped: u64) -> Event {
 impl Exchange {
     /// From the request line, else from the Host header.
     pub fn authority(&self) -> String {
-        let host =
-            || self.request_headers.get(header::HOST).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        self.uri.authority().map_or_else(|| host().unwrap_or_default().into_owned(), ToString::to_string)
+        let host = || self.host.as_ref().map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+        self.uri.authority().map_or_else(|| host().unwrap_or_default(), ToString::to_string)
     }
 }
 

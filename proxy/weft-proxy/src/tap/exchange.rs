@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::uri::{Authority, Parts, PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::discovery::DstLabels;
 
@@ -37,6 +38,8 @@ pub struct Exchange {
     pub method: Method,
     /// Path and query; authority and scheme too when the request line had them (HTTP/2).
     pub uri: Uri,
+    /// The Host header, when the request line named no authority.
+    pub host: Option<HeaderValue>,
     /// As the application spoke it.
     pub version: Version,
     /// None: the client went away before there was one.
@@ -66,9 +69,38 @@ impl Exchange {
     /// About what it takes of memory.
     pub fn size(&self) -> usize {
         let uri = self.uri.path().len() + self.uri.query().map_or(0, str::len);
+        let host = self.host.as_ref().map_or(0, HeaderValue::len);
         let error = self.error.as_ref().map_or(0, String::len);
         let headers =
             |map: &HeaderMap| map.iter().map(|(k, v)| k.as_str().len() + v.len() + 64).sum::<usize>();
-        size_of::<Self>() + uri + error + headers(&self.request_headers) + headers(&self.response_headers)
+        size_of::<Self>()
+            + uri
+            + host
+            + error
+            + headers(&self.request_headers)
+            + headers(&self.response_headers)
+    }
+}
+
+/// The same without the memory around it: a request's URI is a part of all that was read with it.
+pub fn compact(uri: &Uri) -> Uri {
+    let mut parts = Parts::default();
+    parts.scheme = uri.scheme().cloned();
+    parts.authority = uri.authority().and_then(|authority| Authority::try_from(authority.as_str()).ok());
+    parts.path_and_query = uri.path_and_query().and_then(|path| PathAndQuery::try_from(path.as_str()).ok());
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever a request line can hold stays as it is.
+    #[test]
+    fn compact_uris_are_the_same() {
+        for uri in ["/a/b?c=d", "*", "http://shop:8080/x?y", "http://shop", "db.shop:5432", "/%ff?"] {
+            let uri: Uri = uri.parse().unwrap();
+            assert_eq!(uri, compact(&uri));
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::broadcast;
 
-pub use exchange::{CONNECTION, Direction, Exchange, Outcome};
+pub use exchange::{CONNECTION, Direction, Exchange, Outcome, compact};
 
 /// Exchanges kept for `replay`, and what they may take of memory.
 const RING_ENTRIES: usize = 256;

@@ -20,6 +20,7 @@ pub fn exchange(path: &str, status: u16) -> Exchange {
         peer_identity: Some("spiffe://cluster.local/ns/shop/sa/api".into()),
         method: Method::GET,
         uri: path.parse().unwrap(),
+        host: Some(HeaderValue::from_static("web.shop")),
         version: Version::HTTP_11,
         status: Some(StatusCode::from_u16(status).unwrap()),
         grpc_status: None,
@@ -98,6 +99,11 @@ fn all_conditions_of_a_match_must_hold() {
     }));
     assert!(holds(Match { authority: "web.shop".into(), min_latency_us: 20_000, ..Match::default() }));
     assert!(holds(Match { header_name: "Host".into(), header_value: "web.shop".into(), ..Match::default() }));
+    let peer = "spiffe://cluster.local/ns/shop/sa/api";
+    assert!(holds(Match { method: "GET".into(), peer_identity: peer.into(), ..Match::default() }));
+    assert!(!holds(Match { method: "get".into(), ..Match::default() }));
+    assert!(!holds(Match { authority: "web".into(), ..Match::default() }));
+    assert!(!holds(Match { peer_identity: format!("{peer}x"), ..Match::default() }));
     assert!(!holds(Match { path_prefix: "/menu".into(), max_status: 499, ..Match::default() }));
     assert!(!holds(Match { min_latency_us: 20_001, ..Match::default() }));
     assert!(!holds(Match { header_name: "host".into(), header_value: "other".into(), ..Match::default() }));
