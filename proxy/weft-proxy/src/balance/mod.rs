@@ -37,6 +37,9 @@ impl Lots {
     }
 }
 
+/// Draws before all endpoints are looked at: as a rule few of them are to be left out.
+const DRAWS: usize = 4;
+
 /// The endpoints of one Service port, as one worker sees them.
 pub struct Balancer {
     updates: RefCell<watch::Receiver<Arc<EndpointSet>>>,
@@ -194,9 +197,8 @@ fn guess(nodes: &[Rc<Node>], now: Instant) -> Duration {
 /// request that may fail than one that surely does.
 pub fn pick(nodes: &[Rc<Node>], lots: &Lots, tried: &[Rc<Node>], now: Instant) -> Option<Rc<Node>> {
     let open = |n: &&Rc<Node>| !tried.iter().any(|t| Rc::ptr_eq(t, n)) && n.endpoint.weight > 0;
-    if tried.is_empty()
-        && let Some(found) = draw(nodes, lots, now).filter(|n| open(n) && !n.is_open(now))
-    {
+    let mut drawn = (0..DRAWS).filter_map(|_| draw(nodes, lots, now));
+    if let Some(found) = drawn.find(|n| open(n) && !n.is_open(now)) {
         return Some(found.clone());
     }
     // The slow way: somebody is to be left out.

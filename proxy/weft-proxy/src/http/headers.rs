@@ -28,8 +28,14 @@ const NEVER_HOP: [HeaderName; 3] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING];
 const NEVER_TRAILERS: [HeaderName; 8] =
     [CONNECTION, CONTENT_LENGTH, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
 
+static HOP: [HeaderName; 6] = [CONNECTION, TRANSFER_ENCODING, TE, KEEP_ALIVE, PROXY_CONNECTION, UPGRADE];
+
 /// Removes what holds for one connection only.
 pub fn strip_hop(headers: &mut HeaderMap) {
+    // As a rule there are few headers and none of these: quicker than to look each of them up.
+    if !headers.keys().any(|name| HOP.contains(name)) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         for name in connection_names(headers) {
             headers.remove(name);
