@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hostile import GET, PATIENCE, POST, SCALE, Http2, unharmed
+from hostile import GET, PATIENCE, POST, SCALE, Bystander, Http2, unharmed
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
@@ -134,3 +134,28 @@ def test_zero_window(mesh: Mesh, dial: Dial) -> None:
         assert all(client.data(stream) == b"" for stream in range(1, 2 * 50, 2))
         assert client.alive()
         client.close()
+
+
+@pytest.mark.long
+def test_unread_responses(seasoned: Mesh) -> None:
+    """What nobody takes fills no memory: at WEFT_MAX_BUFFERED streams are reset, and others are served."""
+    piece = b"x" * 16_000
+    before, most = seasoned.client.memory(), 256 << 20
+    bystander = Bystander(seasoned)
+    bystander.start()
+    clients = [Http2(seasoned.client.namespace.connect((MESHED, HTTP2)), {WINDOW: 0}) for _ in range(3)]
+    for client in clients:
+        client.granted()
+        for stream in range(1, 2 * 500, 2):
+            body = b"".join(DataFrame(stream, piece).serialize() for _ in range(16))
+            end = DataFrame(stream, b"", flags=["END_STREAM"]).serialize()
+            assert client.send(client.headers(stream, POST, end=False) + body + end)
+    eventually("some are reset", lambda: any(client.resets() for client in clients))
+    eventually("all are answered or reset", lambda: sum(len(c.statuses()) for c in clients) > 1000)
+    assert seasoned.client.memory() < before + 1.2 * most
+    assert all(client.alive() for client in clients)
+    for client in clients:
+        client.close()
+    bystander.over.set()
+    bystander.join()
+    assert bystander.faults == []

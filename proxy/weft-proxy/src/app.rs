@@ -16,7 +16,7 @@ use crate::discovery::Discovery;
 use crate::error::{Code, Error};
 use crate::identity::Identity;
 use crate::worker::{Shared, Worker};
-use crate::{access_log, admin, control, inbound, outbound, socket};
+use crate::{access_log, admin, control, held, inbound, outbound, socket};
 
 /// Pause after `accept` failed for want of descriptors: long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -47,6 +47,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             spawn_worker(shared.clone(), n)?;
         }
     }
+    held::limit(shared.config.max_buffered);
     Builder::new_current_thread().enable_all().build()?.block_on(supervise(shared))
 }
 
@@ -115,6 +116,7 @@ fn bind(addrs: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
 
 /// One worker: accepts for ever and serves every connection in a task of its own. Must run in a `LocalRuntime`.
 pub async fn work(shared: Arc<Shared>, listeners: Listeners) {
+    held::limit(shared.config.max_buffered);
     let worker = Worker::new(shared, rand::random());
     for listener in listeners.outbound {
         tokio::task::spawn_local(accept(worker.clone(), listener, "outbound", outbound::serve));

@@ -91,6 +91,8 @@ pub struct Config {
     pub limits: Limits,
     /// Accepted by one worker at once.
     pub max_connections: usize,
+    /// Bytes that one worker holds for slow readers.
+    pub max_buffered: usize,
     pub workers: usize,
 }
 
@@ -154,6 +156,7 @@ impl Config {
                 idle: r.get("WEFT_IDLE_TIMEOUT", "1h", parse_duration),
             },
             max_connections: r.get("WEFT_MAX_CONNECTIONS", "10000", |s| parse(s).and_then(at_least_one)),
+            max_buffered: r.get("WEFT_MAX_BUFFERED", "256Mi", parse_bytes),
             workers: r.get("WEFT_WORKERS", "1", |s| parse(s).and_then(at_least_one)),
         };
         if r.faults.is_empty() { Ok(config) } else { Err(r.faults) }
@@ -261,6 +264,19 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// As Kubernetes spells memory: "256Mi".
+fn parse_bytes(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let n: usize = parse(digits)?;
+    let shift = match text.trim_start_matches(digits) {
+        "Ki" => 10,
+        "Mi" => 20,
+        "Gi" => 30,
+        _ => return Err(format!("{text:?} needs a unit: Ki, Mi or Gi")),
+    };
+    n.checked_mul(1 << shift).ok_or_else(|| format!("{text:?} is too much"))
+}
+
 fn at_least_one(n: usize) -> Result<usize, String> {
     if n >= 1 { Ok(n) } else { Err("at least 1".into()) }
 }
@@ -291,6 +307,13 @@ mod tests {
         let names: Vec<_> =
             faults.unwrap_err().iter().map(|f| f.split(':').next().unwrap().to_owned()).collect();
         assert_eq!(vec!["WEFT_MODE", "WEFT_POD_IPS", "WEFT_WORKERS"], names);
+    }
+
+    /// Memory is given as to Kubernetes, with its unit.
+    #[test]
+    fn bytes_have_units() {
+        assert_eq!((Ok(3 << 10), Ok(2 << 30)), (parse_bytes("3Ki"), parse_bytes("2Gi")));
+        assert!(parse_bytes("100").is_err() && parse_bytes("99999999999999999Gi").is_err());
     }
 
     /// Ports as annotations spell them.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::held::Held;
 use crate::io::Io;
 use crate::vigil::Vigil;
 
@@ -25,6 +26,8 @@ struct Half {
     /// Read, and not yet taken by the writer.
     held: Vec<u8>,
     at: usize,
+    /// Its size, as it counts for the limit.
+    counted: Held,
     /// Written since the last flush; TLS needs one to send its last record.
     dirty: bool,
     /// How reading ended.
@@ -101,6 +104,7 @@ impl Half {
         }
         if self.at > 0 {
             (self.held, self.at) = (Vec::new(), 0);
+            self.counted.set(0)?;
         }
         Poll::Ready(Ok(()))
     }
@@ -128,6 +132,7 @@ impl Half {
                 Poll::Pending => 0,
             };
             self.held.extend_from_slice(bytes.get(n..).unwrap_or_default());
+            self.counted.set(self.held.len())?;
             self.dirty |= n > 0;
             Poll::Ready(Ok(()))
         })
@@ -194,6 +199,16 @@ mod tests {
         let (done, (), ()) = tokio::join!(proxy, near, far);
         done.unwrap();
         assert_eq!((sent.len(), sent.len()), (request.len(), response.len()));
+    }
+
+    /// Bytes that nobody takes end their copy when there is no room for them.
+    #[tokio::test]
+    async fn what_cannot_be_held_ends_the_copy() {
+        crate::held::limit(100);
+        let ((mut client, mut a), (mut b, _server)) = (duplex(1000), duplex(10));
+        client.write_all(&[7; 500]).await.unwrap();
+        assert!(both(&mut a, &mut b).await.is_err());
+        crate::held::limit(usize::MAX);
     }
 
     /// A side that has said all it has to say still hears the other.

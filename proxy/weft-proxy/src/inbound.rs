@@ -1,6 +1,7 @@
 //! What others send: end mesh TLS and learn who they are, detect, pass on to the application.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -193,7 +194,8 @@ impl Conn {
         let guard = self.guard(id);
         let client =
             Rc::new(request::Client::new(self.worker, self.app, self.source, tls, guard, vigil.clone()));
-        vigil.over(server::serve(io, http2, live, move |r| request::answer(client.clone(), r))).await
+        let served = pin!(server::serve(io, http2, live, move |r| request::answer(client.clone(), r)));
+        vigil.over(served).await
     }
 
     async fn serve_tcp(self, stream: TcpStream, buf: BytesMut, tls: Tls) -> Result<(), Error> {

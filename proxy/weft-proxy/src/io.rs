@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
+use crate::held::Held;
 use crate::lookahead::Lookahead;
 use crate::metrics::Meter;
 use crate::socket;
@@ -30,6 +31,9 @@ pub struct Io {
     prefix: Bytes,
     meter: Option<Meter>,
     moves: Option<Arc<Moves>>,
+    /// What waits for a peer that does not read.
+    backlog: usize,
+    held: Held,
 }
 
 enum Kind {
@@ -52,7 +56,7 @@ impl Io {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, prefix: Bytes::new(), meter: None, moves: None }
+        Self { kind, prefix: Bytes::new(), meter: None, moves: None, backlog: 0, held: Held::default() }
     }
 
     /// Puts back what was read already.
@@ -89,13 +93,25 @@ impl Io {
         let _ = socket::reset(socket);
     }
 
-    fn wrote(&self, n: usize) {
+    /// Up to `backlog` bytes wait while the peer does not read: they count as held, or the connection fails.
+    pub fn holding(mut self, backlog: usize) -> Self {
+        self.backlog = backlog;
+        self
+    }
+
+    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let Poll::Ready(n) = written? else {
+            self.held.set(self.backlog)?;
+            return Poll::Pending;
+        };
+        self.held.set(0)?;
         if let Some(meter) = &self.meter {
             meter.written(n);
         }
         if let Some(moves) = &self.moves {
             moves.written();
         }
+        Poll::Ready(Ok(n))
     }
 }
 
@@ -136,9 +152,8 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let n = ready!(each!(&mut self.kind, s => Pin::new(s).poll_write(cx, buf)))?;
-        self.wrote(n);
-        Poll::Ready(Ok(n))
+        let written = each!(&mut self.kind, s => Pin::new(s).poll_write(cx, buf));
+        self.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -154,9 +169,8 @@ impl AsyncWrite for Io {
                 self.poll_write(cx, joined)
             });
         }
-        let n = ready!(each!(&mut self.kind, s => Pin::new(s).poll_write_vectored(cx, bufs)))?;
-        self.wrote(n);
-        Poll::Ready(Ok(n))
+        let written = each!(&mut self.kind, s => Pin::new(s).poll_write_vectored(cx, bufs));
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -16,6 +16,7 @@ pub mod discovery;
 pub mod drain;
 pub mod error;
 pub mod gateway;
+pub mod held;
 pub mod hello;
 pub mod http;
 pub mod identity;

@@ -18,6 +18,8 @@ use crate::detect::{self, Found, Kind, Patience, SILENCE};
 use crate::discovery::Protocol;
 use crate::drain::Drain;
 use crate::error::{Code, Error};
+use crate::held::Held;
+use crate::http::client::STREAM_WINDOW;
 use crate::http::received::Received;
 use crate::http::{respond, server};
 use crate::identity::ALPN_TCP;
@@ -139,7 +141,10 @@ async fn serve_http(
     let io = Io::tcp(stream).prefixed(buf.freeze()).watched(&vigil);
     let live = worker.shared.drain.live();
     let conn = Rc::new(request::Conn { worker, target, source, vigil: vigil.clone() });
-    vigil.over(server::serve(io, kind == Kind::Http2, live, move |r| request::answer(conn.clone(), r))).await
+    // Pinned here: what is moved on leaves its room behind in every connection.
+    let served =
+        pin!(server::serve(io, kind == Kind::Http2, live, move |r| request::answer(conn.clone(), r)));
+    vigil.over(served).await
 }
 
 /// Copies bytes, whatever they mean.
@@ -261,7 +266,10 @@ async fn next_later(
         balancer.changed(pause).await;
         tried.clear();
     }
-    match balancer.wait(worker.shared.config.queue).await {
+    // The request's body waits as well.
+    let mut held = Held::default();
+    let fits = held.fits(STREAM_WINDOW as usize);
+    match if fits { balancer.wait(worker.shared.config.queue).await } else { Waited::Full } {
         Waited::Ready => balancer.pick(&worker.lots, tried).ok_or_else(|| no_endpoints(name)),
         Waited::Empty => Err(no_endpoints(name)),
         Waited::Full => Err(Error::new(Code::Overloaded, format!("too many requests wait for {name}"))),

@@ -18,6 +18,7 @@ use crate::denial::Denials;
 use crate::discovery::{Breaker, Discovery, DstLabels, Endpoint, ServicePort};
 use crate::drain::Drain;
 use crate::error::{Code, Error};
+use crate::held;
 use crate::identity::Identity;
 use crate::metrics::{Metrics, PROBE, Peer, Requests, Tls};
 use crate::ports::PortSet;
@@ -214,8 +215,17 @@ impl Worker {
         }
     }
 
+    /// What was broken off because slow readers let too much pile up.
+    fn tell_refused(&self, count: u64) {
+        if count > 0 {
+            tracing::warn!(count, "broken off: {}", held::TooMuch);
+            (0..count).for_each(|_| self.shared.metrics.error(Code::Overloaded));
+        }
+    }
+
     fn sweep_once(&self, now: Instant) {
         self.vigils.look(self.shared.config.limits, now);
+        self.tell_refused(held::refused());
         let idle =
             |t: &Rc<Target>| Rc::strong_count(t) == 1 && now.saturating_duration_since(t.used.get()) >= KEEP;
         self.targets.borrow_mut().retain(|_, target| !idle(target));

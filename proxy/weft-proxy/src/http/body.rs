@@ -16,6 +16,7 @@ use super::headers::strip_trailers;
 use super::received::Received;
 use super::record::Record;
 use crate::error::{Code, Error};
+use crate::held::Held;
 
 /// Of a request's body so much is kept until the response begins, to send it to another endpoint.
 const MAX_REPLAY: usize = 64 * 1024;
@@ -46,6 +47,7 @@ pub struct Source {
     incoming: RefCell<Received>,
     /// What was read, for the next attempt; none once it is too much, or the response is there.
     kept: RefCell<Option<Vec<Bytes>>>,
+    held: RefCell<Held>,
     size: Cell<usize>,
     limit: usize,
     /// Number of the attempt that may read on.
@@ -62,6 +64,7 @@ impl Source {
         Rc::new(Self {
             incoming: RefCell::new(incoming),
             kept: RefCell::new(Some(Vec::new())),
+            held: RefCell::default(),
             limit,
             size: Cell::new(0),
             attempt: Cell::new(0),
@@ -85,7 +88,8 @@ impl Source {
 
     /// There will be no other attempt.
     pub fn settle(&self) {
-        self.kept.borrow_mut().take();
+        self.kept.take();
+        self.held.take();
     }
 
     /// The client has sent all of it.
@@ -104,12 +108,16 @@ impl Source {
     }
 
     fn keep(&self, data: &Bytes) {
-        let mut kept = self.kept.borrow_mut();
         self.size.set(self.size.get() + data.len());
-        match &mut *kept {
-            Some(chunks) if self.size.get() <= self.limit => chunks.push(data.clone()),
+        match &mut *self.kept.borrow_mut() {
+            Some(chunks) if self.has_room() => return chunks.push(data.clone()),
             other => *other = None,
         }
+        self.held.take();
+    }
+
+    fn has_room(&self) -> bool {
+        self.size.get() <= self.limit && self.held.borrow_mut().fits(self.size.get())
     }
 
     fn kept(&self, at: usize) -> Option<Bytes> {

@@ -23,6 +23,8 @@ pub const MAX_STREAMS: u32 = 1024;
 /// Room for every stream: those that nobody reads must not hold up the others.
 pub const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS;
 pub const MAX_HEADER_BYTES: u32 = 64 * 1024;
+/// What waits at most for a peer of HTTP/1 that does not read: hyper's buffer, and the stream that the body comes from.
+pub const HTTP1_BACKLOG: usize = (2 * MAX_HEADER_BYTES + STREAM_WINDOW) as usize;
 /// A connection from the pool may be closing just now: then another one is taken, but not for ever.
 const MAX_STALE: u32 = 8;
 

@@ -12,7 +12,7 @@ use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
 use super::body::RequestBody;
-use super::client::MAX_HEADER_BYTES;
+use super::client::{HTTP1_BACKLOG, MAX_HEADER_BYTES};
 use super::received::Received;
 use crate::io::Io;
 
@@ -26,7 +26,7 @@ impl Exclusive {
     pub async fn over(io: Io) -> hyper::Result<Box<Self>> {
         let mut builder = Builder::new();
         builder.max_buf_size(2 * MAX_HEADER_BYTES as usize);
-        let (sender, connection) = builder.handshake(TokioIo::new(io)).await?;
+        let (sender, connection) = builder.handshake(TokioIo::new(io.holding(HTTP1_BACKLOG))).await?;
         Ok(Box::new(Self { sender, connection: Some(connection) }))
     }
 

@@ -19,7 +19,9 @@ use tokio::task::AbortHandle;
 
 use super::body::{BoxError, RequestBody};
 use super::client::{CONNECTION_WINDOW, MAX_HEADER_BYTES, MAX_STREAMS, STREAM_WINDOW, chain};
+use super::piece::Piece;
 use super::received::Received;
+use crate::held::Held;
 use crate::io::Io;
 use crate::vigil::Moves;
 
@@ -29,7 +31,7 @@ const FIRST_STREAMS: usize = 100;
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Shared {
-    sender: RefCell<SendRequest<Bytes>>,
+    sender: RefCell<SendRequest<Piece>>,
     active: Cell<usize>,
     used: Cell<Instant>,
     ended: Rc<Cell<bool>>,
@@ -227,7 +229,7 @@ struct Upload(Option<AbortHandle>);
 
 impl Upload {
     /// Sends what there is; a task sends the rest.
-    async fn begin(body: RequestBody, stream: SendStream<Bytes>) -> Option<Self> {
+    async fn begin(body: RequestBody, stream: SendStream<Piece>) -> Option<Self> {
         let mut carried = Box::pin(carry(body, stream));
         let pending = futures_util::poll!(&mut carried).is_pending();
         pending.then(|| Self(Some(tokio::task::spawn_local(carried).abort_handle())))
@@ -250,7 +252,7 @@ impl Drop for Upload {
 /// Sends a body to its end; when it breaks off, so does the stream.
 pub async fn carry<B: Body<Data = Bytes, Error = BoxError> + Unpin>(
     mut body: B,
-    mut stream: SendStream<Bytes>,
+    mut stream: SendStream<Piece>,
 ) {
     if let Err(error) = pipe(&mut body, &mut stream).await {
         tracing::debug!(error = chain(&*error), "a body breaks off");
@@ -258,7 +260,7 @@ pub async fn carry<B: Body<Data = Bytes, Error = BoxError> + Unpin>(
     }
 }
 
-async fn pipe<B>(body: &mut B, stream: &mut SendStream<Bytes>) -> Result<(), BoxError>
+async fn pipe<B>(body: &mut B, stream: &mut SendStream<Piece>) -> Result<(), BoxError>
 where
     B: Body<Data = Bytes, Error = BoxError> + Unpin,
 {
@@ -269,7 +271,7 @@ where
                 if !data.is_empty() {
                     room(stream).await?;
                 }
-                stream.send_data(data, last)?;
+                stream.send_data(Piece::new(data)?, last)?;
                 if last {
                     return Ok(());
                 }
@@ -281,13 +283,13 @@ where
             }
         }
     }
-    Ok(stream.send_data(Bytes::new(), true)?)
+    Ok(stream.send_data(Piece::new(Bytes::new())?, true)?)
 }
 
 /// The next frame; an error when the other side has reset the stream.
 fn poll_next<B>(
     body: &mut B,
-    stream: &mut SendStream<Bytes>,
+    stream: &mut SendStream<Piece>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Option<Frame<Bytes>>, BoxError>>
 where
@@ -300,9 +302,13 @@ where
 }
 
 /// Waits until the other side has room for some of the body. No more than a byte is asked for: who waits with a large
-/// piece would keep the connection's window from the other streams.
-async fn room(stream: &mut SendStream<Bytes>) -> Result<(), BoxError> {
+/// piece would keep the connection's window from the other streams. Meanwhile the body's own stream may fill its window.
+async fn room(stream: &mut SendStream<Piece>) -> Result<(), BoxError> {
     stream.reserve_capacity(1);
+    if stream.capacity() > 0 {
+        return Ok(());
+    }
+    let _held = Held::new(STREAM_WINDOW as usize)?;
     while stream.capacity() == 0 {
         match poll_fn(|cx| stream.poll_capacity(cx)).await {
             Some(granted) => drop(granted?),

@@ -7,6 +7,7 @@ pub mod forward;
 pub mod headers;
 pub mod http1;
 pub mod http2;
+pub mod piece;
 pub mod pool;
 pub mod received;
 pub mod record;

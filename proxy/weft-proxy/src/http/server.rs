@@ -4,7 +4,6 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Builder, SendResponse};
 use http::{Request, Response};
@@ -14,8 +13,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use super::body::{Body, BoxError};
-use super::client::{CONNECTION_WINDOW, MAX_HEADER_BYTES, MAX_STREAMS, STREAM_WINDOW, chain};
+use super::client::{CONNECTION_WINDOW, HTTP1_BACKLOG, MAX_HEADER_BYTES, MAX_STREAMS, STREAM_WINDOW, chain};
 use super::http2::{Streamed, carry};
+use super::piece::Piece;
 use super::received::Received;
 use crate::drain::Live;
 use crate::io::Io;
@@ -40,7 +40,8 @@ where
     let answer = move |request: Request<_>| Box::pin(answer(request.map(Received::Driven)));
     let mut builder = http1::Builder::new();
     builder.auto_date_header(false).max_buf_size(2 * MAX_HEADER_BYTES as usize);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service_fn(answer)).with_upgrades());
+    let io = TokioIo::new(io.holding(HTTP1_BACKLOG));
+    let mut connection = pin!(builder.serve_connection(io, service_fn(answer)).with_upgrades());
     tokio::select! {
         biased;
         done = connection.as_mut() => return Ok(done?),
@@ -81,7 +82,7 @@ where
 }
 
 /// Answers one request of HTTP/2, if its client waits for the answer.
-async fn reply<R>(mut answer: Pin<Box<R>>, mut respond: SendResponse<Bytes>)
+async fn reply<R>(mut answer: Pin<Box<R>>, mut respond: SendResponse<Piece>)
 where
     R: Future<Output = Result<Response<Body>, BoxError>>,
 {
