@@ -13,8 +13,8 @@ BEGIN, END = "<!-- written by make bench-proxy -->\n", "<!-- end -->\n"
 
 TIMES, NONE = "\u00d7", "\u2013"
 SCALE = (
-    "\nCPU µs a request of weft that knows so many services; of the client's proxy alone, with one request after another"
-    " to a service of so many endpoints, a connection to each; of a server with so many rules of who may call:\n\n"
+    "\nCPU µs a request of weft that knows so many services; of the client's proxy alone, with one request after"
+    " another to a service of so many endpoints, a connection to each; of a server with so many rules:\n\n"
 )
 
 Results = dict[str, dict[str, dict[str, float]]]
