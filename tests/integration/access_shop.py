@@ -127,16 +127,7 @@ def objects() -> list[Json]:
     """Namespaces, accounts, pods, three Services of menu, its profile."""
     labels = {"weft.dev/inject": "enabled"}
     found: list[Json] = [
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {
-                "name": one,
-                "labels": labels,
-                "annotations": {"config.weft.dev/proxy-image": "ghcr.io/weft-mesh/proxy:access"},
-            },
-        }
-        for one in (SHOP, DEV)
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one, "labels": labels}} for one in (SHOP, DEV)
     ]
     for name, space in {"menu": SHOP, **ACCOUNTS}.items():
         found.append({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": space}})
