@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use support::http::{full, get, http1, http2, mirror, serve, text, with_trailers};
-use support::loopback::Mesh;
+use support::loopback::{Mesh, Pod};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 const TRUE: &str = "tls=\"true\"";
 const WEB: &str = "peer_identity=\"spiffe://cluster.local/ns/shop/sa/web\"";
@@ -309,35 +309,45 @@ async fn slow_clients_are_still_http() {
     web.expect("weft_requests_total", &["result=\"success\""], 1.0).await;
 }
 
+/// The application reads a head, which it returns, agrees, and then sends back what it gets.
+async fn agree(app: TcpListener, answer: &'static str) -> String {
+    let (mut stream, _) = app.accept().await.unwrap();
+    let mut head = vec![0; 4096];
+    let n = stream.read(&mut head).await.unwrap();
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    let (mut from, mut to) = stream.split();
+    tokio::io::copy(&mut from, &mut to).await.unwrap();
+    String::from_utf8_lossy(&head[..n]).into_owned()
+}
+
+/// A client that leaves HTTP: what it reads up to `end`, and what comes back of what it says then.
+async fn leave(web: &Pod, request: &str, end: &str, said: &str) -> (String, String) {
+    let mut client = web.connect().await;
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(end.as_bytes()) {
+        head.push(client.read_u8().await.unwrap());
+    }
+    client.write_all(said.as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut echoed = String::new();
+    client.read_to_string(&mut echoed).await.unwrap();
+    (String::from_utf8(head).unwrap(), echoed)
+}
+
 /// WebSocket and the like: the server answers 101, then both talk as they like.
 #[tokio::test]
 async fn upgrades_leave_http() {
     let mesh = Mesh::start();
     let (web, _api, app) = mesh.pair().await;
-    tokio::spawn(async move {
-        let (mut stream, _) = app.accept().await.unwrap();
-        let mut head = vec![0; 4096];
-        let n = stream.read(&mut head).await.unwrap();
-        let head = String::from_utf8_lossy(&head[..n]).to_lowercase();
-        assert!(head.contains("upgrade: echo\r\n") && head.contains("connection: upgrade\r\n"), "{head}");
-        let switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\nhello ";
-        stream.write_all(switch.as_bytes()).await.unwrap();
-        let (mut from, mut to) = stream.split();
-        tokio::io::copy(&mut from, &mut to).await.unwrap();
-    });
-    let mut client = web.connect().await;
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\nhello ";
+    let server = tokio::spawn(agree(app, switch));
     let request = "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n";
-    client.write_all(request.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\nhello ") {
-        head.push(client.read_u8().await.unwrap());
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101"));
-    client.write_all(b"world").await.unwrap();
-    client.shutdown().await.unwrap();
-    let mut echoed = String::new();
-    client.read_to_string(&mut echoed).await.unwrap();
+    let (head, echoed) = leave(&web, request, "\r\n\r\nhello ", "world").await;
+    assert!(head.starts_with("HTTP/1.1 101"));
     assert_eq!("world", echoed);
+    let head = server.await.unwrap().to_lowercase();
+    assert!(head.contains("upgrade: echo\r\n") && head.contains("connection: upgrade\r\n"), "{head}");
     web.expect("weft_requests_total", &["status=\"101\"", "result=\"success\""], 1.0).await;
 }
 
@@ -346,27 +356,12 @@ async fn upgrades_leave_http() {
 async fn connect_leaves_http() {
     let mesh = Mesh::start();
     let (web, _api, app) = mesh.pair().await;
-    tokio::spawn(async move {
-        let (mut stream, _) = app.accept().await.unwrap();
-        let mut head = vec![0; 4096];
-        let n = stream.read(&mut head).await.unwrap();
-        assert!(head[..n].starts_with(b"CONNECT db.shop:5432 HTTP/1.1\r\n"));
-        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-        let (mut from, mut to) = stream.split();
-        tokio::io::copy(&mut from, &mut to).await.unwrap();
-    });
-    let mut client = web.connect().await;
-    client.write_all(b"CONNECT db.shop:5432 HTTP/1.1\r\nhost: db.shop:5432\r\n\r\n").await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(client.read_u8().await.unwrap());
-    }
-    assert!(head.starts_with(b"HTTP/1.1 200"));
-    client.write_all(b"hello").await.unwrap();
-    client.shutdown().await.unwrap();
-    let mut echoed = String::new();
-    client.read_to_string(&mut echoed).await.unwrap();
+    let server = tokio::spawn(agree(app, "HTTP/1.1 200 OK\r\n\r\n"));
+    let request = "CONNECT db.shop:5432 HTTP/1.1\r\nhost: db.shop:5432\r\n\r\n";
+    let (head, echoed) = leave(&web, request, "\r\n\r\n", "hello").await;
+    assert!(head.starts_with("HTTP/1.1 200"));
     assert_eq!("hello", echoed);
+    assert!(server.await.unwrap().starts_with("CONNECT db.shop:5432 HTTP/1.1\r\n"));
 }
 
 /// A server that does not want to leave HTTP is heard all the same.
