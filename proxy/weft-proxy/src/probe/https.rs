@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,8 +70,7 @@ fn headers(config: &Config, asked: &HeaderMap) -> HeaderMap {
 
 async fn ask(app: SocketAddr, path: &str, headers: HeaderMap) -> anyhow::Result<StatusCode> {
     let stream = socket::connect(app, LIMIT).await?;
-    let connector = TlsConnector::from(Arc::new(client_config()?));
-    let tls = connector.connect(ServerName::IpAddress(app.ip().into()), stream).await?;
+    let tls = TlsConnector::from(client_config()?).connect(ServerName::IpAddress(app.ip().into()), stream).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
     let mut request = Request::get(path).body(Empty::<Bytes>::new())?;
     *request.headers_mut() = headers;
@@ -87,15 +86,20 @@ async fn ask(app: SocketAddr, path: &str, headers: HeaderMap) -> anyhow::Result<
     Ok(response?.status())
 }
 
-/// As the kubelet asks: any certificate will do, by TLS 1.2 as well.
-fn client_config() -> Result<ClientConfig, Error> {
+/// As the kubelet asks: any certificate will do, by TLS 1.2 as well. Made with the first probe, for all of them.
+fn client_config() -> Result<Arc<ClientConfig>, Error> {
+    static MADE: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(made) = MADE.get() {
+        return Ok(Arc::clone(made));
+    }
     let provider = aws_lc_rs::default_provider();
     let anybody = Anybody(provider.signature_verification_algorithms);
-    Ok(ClientConfig::builder_with_provider(Arc::new(provider))
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(anybody))
-        .with_no_client_auth())
+        .with_no_client_auth();
+    Ok(Arc::clone(MADE.get_or_init(|| Arc::new(config))))
 }
 
 /// The application is the pod's own, on the pod's own address.

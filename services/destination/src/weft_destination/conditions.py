@@ -6,6 +6,9 @@ from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
+ACCEPTED, SHADOWED = "Accepted", "Shadowed"
+"""Types that routes, profiles and policies have in common."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 
-from weft_destination.conditions import Condition, Json, written
+from weft_destination.conditions import ACCEPTED, SHADOWED, Condition, Json, written
 from weft_destination.model import Key, Service
 from weft_destination.policy.model import Policy
 from weft_destination.policy.state import Policies
 from weft_destination.policy.status import Status
-
-SHADOWED = "Shadowed"
 
 
 class PolicyReports:
@@ -38,11 +36,11 @@ class PolicyReports:
 def conditions(found: Status) -> list[Condition]:
     """Accepted, Resolved, Shadowed."""
     if found.fault:
-        return [Condition("Accepted", False, "Invalid", f"in force nowhere: {found.fault}")]
+        return [Condition(ACCEPTED, False, "Invalid", f"in force nowhere: {found.fault}")]
     reason, message = found.unresolved
     shadowed = f"decided before by {found.shadowed}" if found.shadowed else ""
     return [
-        Condition("Accepted", True, "Accepted"),
+        Condition(ACCEPTED, True, ACCEPTED),
         Condition("Resolved", not reason, reason or "Resolved", message),
         Condition(SHADOWED, bool(shadowed), "DecidedBefore" if shadowed else "NotShadowed", shadowed),
     ]

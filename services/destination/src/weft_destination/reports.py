@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from weft_destination.conditions import Condition, Json, written
+from weft_destination.conditions import ACCEPTED, SHADOWED, Condition, Json, written
 from weft_destination.faults import profile_fault
 from weft_destination.gateway.model import CONTROLLER, Parent, Route
 from weft_destination.gateway.store import Gateway
@@ -12,7 +12,6 @@ from weft_destination.model import Key, Profile, Service
 from weft_destination.policy_reports import PolicyReports
 
 POLICY, PROFILE = "AccessPolicy", "ServiceProfile"
-ACCEPTED, SHADOWED = "Accepted", "Shadowed"
 LISTED = 5
 
 
@@ -67,12 +66,14 @@ class Reports:
         if before is None or (before.generation, before.status) != (seen.generation, seen.status):
             self._stale[subject] = None
 
-    def forget(self, kind: str, left: Iterable[Key] = (), *, gone: Key | None = None) -> None:
-        """One object of a kind is gone, or all but those that are left."""
-        kept = set(left)
-        for subject in [one for one in self._seen if one.kind == kind]:
-            if subject.key == gone or (gone is None and subject.key not in kept):
-                del self._seen[subject]
+    def gone(self, subject: Subject) -> None:
+        """The object is no more."""
+        self._seen.pop(subject, None)
+
+    def keep(self, kind: str, left: Collection[Subject]) -> None:
+        """Of this kind there are only these."""
+        for subject in [one for one in self._seen if one.kind == kind and one not in left]:
+            del self._seen[subject]
 
     def all(self) -> None:
         """Each may be out of date: nobody looked until now."""

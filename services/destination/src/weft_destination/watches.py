@@ -70,12 +70,12 @@ class Reported(Feed[F]):
 
     def delete(self, key: tuple[str, str]) -> None:
         """The object is gone."""
-        self._reports.forget(self._kind, gone=key)
+        self._reports.gone(Subject(self._kind, key))
         super().delete(key)
 
     def reset(self, facts: Sequence[F]) -> None:
         """These are all."""
-        self._reports.forget(self._kind, [fact.key for fact in facts])
+        self._reports.keep(self._kind, {Subject(self._kind, fact.key) for fact in facts})
         super().reset(facts)
 
     def noting(self, translate: Callable[[O], F]) -> Callable[[O], F]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
-from weft_destination.conditions import Condition
+from weft_destination.conditions import ACCEPTED, Condition
 from weft_destination.gateway.attach import Attachment, attach
 from weft_destination.gateway.model import BackendRef, Parent, Route, Rule
 from weft_destination.gateway.routes import Entry, dead_end, told
@@ -176,17 +176,17 @@ def _dropped(rule: Rule) -> str:
 
 def _accepted(route: Route, attachment: Attachment, refused: list[int], ports: Mapping[int, _Port]) -> Condition:
     if not attachment.ports:
-        return Condition("Accepted", False, attachment.reason, attachment.message)
+        return Condition(ACCEPTED, False, attachment.reason, attachment.message)
     if _broken(route):
         faults = "; ".join(rule.fault for rule in route.rules)
-        return Condition("Accepted", False, "UnsupportedValue", faults[:MAX_MESSAGE])
+        return Condition(ACCEPTED, False, "UnsupportedValue", faults[:MAX_MESSAGE])
     if not refused:
-        return Condition("Accepted", True, "Accepted", "; ".join(_ignored(route))[:MAX_MESSAGE])
+        return Condition(ACCEPTED, True, ACCEPTED, "; ".join(_ignored(route))[:MAX_MESSAGE])
     reason, message = _refusal(route, refused, ports)
     if len(refused) < len(attachment.ports):
         found = (f"not everywhere: {message}", *_ignored(route))
-        return Condition("Accepted", True, "Accepted", "; ".join(found)[:MAX_MESSAGE])
-    return Condition("Accepted", False, reason, message)
+        return Condition(ACCEPTED, True, ACCEPTED, "; ".join(found)[:MAX_MESSAGE])
+    return Condition(ACCEPTED, False, reason, message)
 
 
 def _ignored(route: Route) -> Iterator[str]:
