@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ by `helm … --set KEY=VALUE` or `--values FILE`, and `weft install` takes the s
 """
 
 Json = Mapping[str, Any]
+Read = Callable[[Path], str]
+"""What gives a file's text: a release asks for pages of files that are not written yet."""
 
 
 class Value(NamedTuple):
@@ -30,21 +32,26 @@ class Value(NamedTuple):
     meaning: str
 
 
-def page() -> str:
-    """The whole page."""
-    viz = [value._replace(key=f"viz.{value.key}") for value in values(CHART / "charts/viz")]
-    return f"{INTRODUCTION}\n{_table(values(CHART))}\n\n## Subchart viz\n\n{_table(viz)}\n"
+def pages(read: Read = Path.read_text) -> dict[Path, str]:
+    """All that is made of the values, by path."""
+    return {PAGE: page(read), **{chart / DEFAULTS: defaults(chart, read) for chart in CHARTS}}
 
 
-def defaults(chart: Path) -> str:
+def page(read: Read = Path.read_text) -> str:
+    """The whole page of values."""
+    viz = [value._replace(key=f"viz.{value.key}") for value in values(CHART / "charts/viz", read)]
+    return f"{INTRODUCTION}\n{_table(values(CHART, read))}\n\n## Subchart viz\n\n{_table(viz)}\n"
+
+
+def defaults(chart: Path, read: Read = Path.read_text) -> str:
     """The values as templates can read them, which values.yaml itself they cannot."""
-    given = yaml.safe_load((chart / "values.yaml").read_text())
+    given = yaml.safe_load(read(chart / "values.yaml"))
     return "# values.yaml without its comments, made by `make gen`.\n" + yaml.safe_dump(given, sort_keys=False)
 
 
-def values(chart: Path) -> list[Value]:
+def values(chart: Path, read: Read = Path.read_text) -> list[Value]:
     """Every value of one chart, in the file's order."""
-    text, schema = (chart / "values.yaml").read_text(), json.loads((chart / "values.schema.json").read_text())
+    text, schema = read(chart / "values.yaml"), json.loads(read(chart / "values.schema.json"))
     told = comments(text)
     return [
         Value(key, default, _allowed(node), told.get(key) or node.get("description", ""))
@@ -97,6 +104,5 @@ def _text(comment: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
-    for one in CHARTS:
-        (one / DEFAULTS).write_text(defaults(one), "utf-8")
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")

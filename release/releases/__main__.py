@@ -1,8 +1,10 @@
 """`make release`, `make changed-units`, and what `make gen` writes of them."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
+from subprocess import CalledProcessError
 
 from releases.changelog import section
 from releases.release import COMPATIBILITY, ReleaseError, compatibility, release
@@ -33,6 +35,8 @@ def main() -> None:
         _run(repository, options)
     except (ReleaseError, VersionError, ValueError) as wrong:
         sys.exit(f"error: {wrong}")
+    except CalledProcessError as failed:
+        sys.exit(f"error: {shlex.join(failed.cmd)}: {failed.stderr.strip()}")
 
 
 def _run(repository: Repository, options: argparse.Namespace) -> None:

@@ -2,20 +2,20 @@
 
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from releases import changelog, versions
 from releases.compatibility import Pinned, page
 from releases.contracts import breaks
-from releases.repository import RELEASED, Repository
+from releases.repository import RELEASED, Draft, Repository
 from releases.units import CHART, UNITS, Unit
 
-CHARTS = Path("release/charts.json")
-COMPATIBILITY = Path("docs/compatibility.md")
+CHARTS = "release/charts.json"
+COMPATIBILITY = "docs/compatibility.md"
 CONTRACT = re.compile(r"\bweft_api(?:\.|::)(discovery|identity|tap)\b")
 
 
@@ -26,15 +26,13 @@ class ReleaseError(Exception):
 def release(repository: Repository, unit: Unit, version: str, check: str, say: Callable[[str], None]) -> None:
     """Check, set, commit, tag. `check` is a command that must succeed in the checkout; empty: the unit's own tests."""
     require(repository, unit, version)
+    draft = drafted(repository, unit, version)
     check = check or tests_of(repository, unit)
     say(f"checked: {unit.name} {version} is new and newer, nothing uncommitted, released contracts hold")
     say(f"checking: {check}")
     if subprocess.run(shlex.split(check), cwd=repository.root, check=False).returncode:
         raise ReleaseError(f"`{check}` failed: correct that first")
-    write(repository, unit, version)
-    if repository.git("status", "--porcelain"):
-        repository.git("add", "--all")
-        repository.git("commit", "--quiet", "--message", f"{unit.name} {version}")
+    draft.commit(f"{unit.name} {version}")
     told = changelog.section(repository.text(unit.changelog), version)
     repository.git(
         "tag", "--annotate", unit.tag(version), "--cleanup=verbatim", "--message", f"{unit.name} {version}\n\n{told}"
@@ -63,33 +61,36 @@ def require(repository: Repository, unit: Unit, version: str) -> None:
         raise ReleaseError(f"{last} is released: choose a newer version")
     if unit.name == "cli" and version != (chart := repository.version(UNITS["chart"])):
         raise ReleaseError(f"the CLI carries chart {chart}: release it as {chart}, or a newer chart first")
+    if unit.name == "chart" and (missing := unreleased(repository)):
+        raise ReleaseError(f"the chart pins what has no tag: release first {', '.join(missing)}")
     if broken := breaks(repository.released_contracts(), repository.contracts()):
         raise ReleaseError("released contracts are broken:\n" + "\n".join(broken))
 
 
-def write(repository: Repository, unit: Unit, version: str) -> None:
-    """Every file that names the unit's version, its CHANGELOG, and what follows from them."""
-    root = repository.root
-    _set_version(repository, unit, version)
-    fragments = sorted((root / "changes" / unit.name).glob("*.md"))
-    told = changelog.released(
-        repository.text(unit.changelog), version, {path.name: path.read_text() for path in fragments}
-    )
-    (root / unit.changelog).write_text(told)
-    for path in fragments:
-        path.unlink()
-    if contracts_of(repository, unit):
-        (root / RELEASED).write_bytes(repository.contracts().SerializeToString(deterministic=True))
+def unreleased(repository: Repository) -> list[str]:
+    """Units of the chart whose pinned version no tag before this checkout has."""
+    pins = ((unit, repository.version(unit)) for unit in UNITS.values() if unit.pin)
+    return [f"{unit.name} {version}" for unit, version in pins if not repository.is_released(unit, version)]
+
+
+def drafted(repository: Repository, unit: Unit, version: str) -> Draft:
+    """Every file that names the unit's version, its CHANGELOG, and what is made of them; nothing is written."""
+    draft = Draft(repository.root)
+    _set_version(draft, unit, version)
+    _tell(draft, unit, version)
+    if contracts_of(draft, unit):
+        draft.put(RELEASED, draft.contracts().SerializeToString(deterministic=True))
     if unit.name == "chart":
-        charts = json.loads(repository.text(str(CHARTS)))
-        charts[version] = {one.name: one.version for one in pinned(repository)}
-        (root / CHARTS).write_text(json.dumps(charts, indent=2) + "\n")
-    (root / COMPATIBILITY).write_text(compatibility(repository))
+        charts = json.loads(draft.text(CHARTS)) | {version: {one.name: one.version for one in pinned(draft)}}
+        draft.put(CHARTS, json.dumps(charts, indent=2) + "\n")
+    draft.put(COMPATIBILITY, compatibility(draft))
+    _show_values(draft)
+    return draft
 
 
-def _set_version(repository: Repository, unit: Unit, version: str) -> None:
+def _set_version(draft: Draft, unit: Unit, version: str) -> None:
     def edit(path: str, change: Callable[[str], str]) -> None:
-        (repository.root / path).write_text(change(repository.text(path)))
+        draft.put(path, change(draft.text(path)))
 
     if unit.name == "chart":
         for path in (unit.manifest, f"{CHART}/charts/viz/Chart.yaml"):
@@ -101,6 +102,22 @@ def _set_version(repository: Repository, unit: Unit, version: str) -> None:
     if unit.pin:
         values, key = unit.pin
         edit(values, lambda text: versions.set_value(text, key, version))
+
+
+def _tell(draft: Draft, unit: Unit, version: str) -> None:
+    """The CHANGELOG, of fragments that go."""
+    folder = f"changes/{unit.name}"
+    fragments = {path.name: path.read_text() for path in (draft.root / folder).glob("*.md")}
+    draft.put(unit.changelog, changelog.released(draft.text(unit.changelog), version, fragments))
+    for name in fragments:
+        draft.remove(f"{folder}/{name}")
+
+
+def _show_values(draft: Draft) -> None:
+    """What `make gen` makes of the chart's values, which pin the units."""
+    pages = runpy.run_path(str(draft.root / "charts/values_page.py"))["pages"]
+    for path, text in pages(lambda path: draft.text(str(path.relative_to(draft.root)))).items():
+        draft.put(str(path.relative_to(draft.root)), text)
 
 
 def pinned(repository: Repository) -> list[Pinned]:
@@ -128,6 +145,6 @@ def compatibility(repository: Repository) -> str:
     tested = re.search(r"K8S_VERSION=v(\d+\.\d+)", repository.text("tests/cluster/lib.sh"))
     if needed is None or tested is None:
         raise ReleaseError("Chart.yaml has no kubeVersion, or tests/cluster/lib.sh no K8S_VERSION")
-    charts = json.loads(repository.text(str(CHARTS)))
+    charts = json.loads(repository.text(CHARTS))
     kubernetes = f"{needed[1]} or newer"
     return page(versions.in_manifest(manifest), kubernetes, tested[1], pinned(repository), charts)

@@ -1,4 +1,4 @@
-"""The repository: git, files, and the contracts as protoc reads them."""
+"""The repository: git, files, and the contracts as protoc reads them; and a draft of what a release changes."""
 
 import subprocess
 import tempfile
@@ -12,7 +12,7 @@ from releases import versions
 from releases.touched import Built, built, reasons
 from releases.units import Unit
 
-RELEASED = Path("proto/released.binpb")
+RELEASED = "proto/released.binpb"
 CRATES = ("proxy/weft-proxy", "proxy/init", "proxy/api")
 
 
@@ -38,6 +38,10 @@ class Repository:
     def last_tag(self, unit: Unit) -> str:
         """The tag of the unit's newest release that this checkout comes after; empty before the first."""
         return max(ages := self._ages(unit), key=ages.__getitem__, default="")
+
+    def is_released(self, unit: Unit, version: str) -> bool:
+        """Has a commit that this checkout comes after the tag of this version?"""
+        return unit.tag(version) in self._ages(unit)
 
     def previous(self, unit: Unit) -> str:
         """The tag of the release that peers may still have: the newest of another minor than the checkout's.
@@ -84,3 +88,41 @@ class Repository:
     def released_contracts(self) -> FileDescriptorSet:
         """Those of the last release of any unit that speaks them."""
         return FileDescriptorSet.FromString((self.root / RELEASED).read_bytes())
+
+
+class Draft(Repository):
+    """A checkout with changes that are not written yet: whoever reads its texts sees them."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._changes: dict[str, bytes | None] = {}
+
+    def text(self, path: str, commit: str = "") -> str:
+        """The changed text of a file; of a commit, as it was."""
+        changed = None if commit else self._changes.get(path)
+        return super().text(path, commit) if changed is None else changed.decode()
+
+    def put(self, path: str, content: str | bytes) -> None:
+        """Another content for a file that git knows."""
+        self._changes[path] = content.encode() if isinstance(content, str) else content
+
+    def remove(self, path: str) -> None:
+        """A file that shall go."""
+        self._changes[path] = None
+
+    def commit(self, message: str) -> None:
+        """Writes and commits the changes, if they change anything; when that fails, the files are as they were."""
+        try:
+            self._write()
+            if self.git("status", "--porcelain", "--", *self._changes):
+                self.git("commit", "--quiet", "--message", message, "--", *self._changes)
+        except BaseException:
+            self.git("checkout", "--quiet", "HEAD", "--", *self._changes)
+            raise
+
+    def _write(self) -> None:
+        for path, content in self._changes.items():
+            if content is None:
+                (self.root / path).unlink()
+            else:
+                (self.root / path).write_bytes(content)

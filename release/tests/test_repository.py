@@ -53,7 +53,7 @@ def test_fragments_are_about_units() -> None:
 
 def test_the_page_of_compatibility_is_made_of_this_tree() -> None:
     """`make gen` writes it."""
-    assert compatibility(HERE) == HERE.text(str(COMPATIBILITY))
+    assert compatibility(HERE) == HERE.text(COMPATIBILITY)
 
 
 @pytest.fixture
@@ -82,10 +82,25 @@ def make(clone: Repository, target: str, *variables: str) -> subprocess.Complete
     return subprocess.run(command, cwd=clone.root, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_one_unit_is_released_alone(clone: Repository) -> None:
-    """Version, lock, pin, CHANGELOG and tag are its own; then only chart and CLI, which carry the pin, differ."""
+def tag_all(clone: Repository) -> None:
+    """Every unit is released as it is."""
     for unit in UNITS.values():
         clone.git("tag", unit.tag(clone.version(unit)))
+
+
+def generated(clone: Repository) -> str:
+    """What git says of files once all that names versions is generated anew: nothing, when they were right."""
+    for command in (["-m", "releases", "gen"], ["charts/values_page.py"]):
+        environment = {"PYTHONPATH": "release", "PATH": os.environ["PATH"]}
+        subprocess.run([sys.executable, *command], cwd=clone.root, env=environment, check=True)
+    return clone.git("status", "--porcelain")
+
+
+def test_one_unit_is_released_alone(clone: Repository) -> None:
+    """Version, lock, pin, CHANGELOG and tag are its own; pages that name them are made anew; then only chart and CLI,
+    which carry the pin, differ.
+    """
+    tag_all(clone)
     before = clone.git("rev-parse", "HEAD")
 
     done = make(clone, "release", "UNIT=sp-validator", "VERSION=9.4.0", "CHECK=true")
@@ -94,11 +109,14 @@ def test_one_unit_is_released_alone(clone: Repository) -> None:
     assert set(clone.git("diff", "--name-only", before).splitlines()) == {
         "changes/sp-validator/a.md",
         VALUES,
+        "charts/mesh/files/defaults.yaml",
         "docs/compatibility.md",
+        "docs/values.md",
         "services/sp-validator/CHANGELOG.md",
         "services/sp-validator/pyproject.toml",
         "uv.lock",
     }
+    assert generated(clone) == ""
     assert clone.git("tag", "--points-at", "HEAD") == "sp-validator/v9.4.0"
     assert make(clone, "release-notes", "TAG=sp-validator/v9.4.0").stdout.rstrip().endswith("Says it more kindly.")
     touched = [line.split()[0] for line in make(clone, "changed-units").stdout.splitlines()[1:]]
@@ -126,12 +144,50 @@ def test_peers_have_the_release_before(clone: Repository, tags: list[str], expec
 
 def test_the_chart_tells_which_units_it_pinned(clone: Repository) -> None:
     """Its release is a line of the page of compatibility, and subchart and chart have one version."""
+    tag_all(clone)
+
     done = make(clone, "release", "UNIT=chart", "VERSION=9.4.0", "CHECK=true")
 
     assert done.returncode == 0, done.stderr
+    assert generated(clone) == ""
     assert json.loads(clone.text("release/charts.json"))["9.4.0"]["web"] == clone.version(UNITS["web"])
     assert "| 9.4.0 |" in clone.text("docs/compatibility.md")
     assert "version: 9.4.0" in clone.text("charts/mesh/charts/viz/Chart.yaml")
+
+
+def test_a_chart_pins_what_is_released(clone: Repository) -> None:
+    """Else it would name images that nobody can pull; what is missing is named."""
+    tag_all(clone)
+    for name in ("web", "proxy-init"):
+        clone.git("tag", "--delete", UNITS[name].tag(clone.version(UNITS[name])))
+
+    done = make(clone, "release", "UNIT=chart", "VERSION=9.4.0", "CHECK=true")
+
+    missing = [f"{name} {clone.version(UNITS[name])}" for name in ("web", "proxy-init")]
+    assert done.stderr.splitlines()[0].endswith(f"release first {', '.join(missing)}")
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_a_release_that_git_refuses_leaves_nothing_and_is_run_again(clone: Repository) -> None:
+    """A commit that a hook refuses, then a tag that cannot be signed: each is one line, and the next run goes on."""
+    release = ("release", "UNIT=sp-validator", "VERSION=9.4.0", "CHECK=true")
+    before, hook = clone.git("rev-parse", "HEAD"), clone.root / ".git/hooks/commit-msg"
+    hook.write_text("#!/bin/sh\necho not today >&2\nexit 1\n")
+    hook.chmod(0o755)
+
+    done = make(clone, *release)
+    assert (done.stderr.splitlines()[0][:7], "not today" in done.stderr) == ("error: ", True)
+    assert (clone.git("rev-parse", "HEAD"), clone.git("status", "--porcelain")) == (before, "")
+
+    hook.unlink()
+    clone.git("config", "tag.gpgSign", "true")
+    clone.git("config", "gpg.program", "false")
+    assert make(clone, *release).stderr.startswith("error: git ")
+    committed = clone.git("rev-parse", "HEAD")
+
+    clone.git("config", "tag.gpgSign", "false")
+    assert make(clone, *release).returncode == 0
+    assert clone.git("rev-parse", "sp-validator/v9.4.0^{}") == clone.git("rev-parse", "HEAD") == committed != before
 
 
 def test_the_cli_has_the_version_of_the_chart_that_it_carries(clone: Repository) -> None:
@@ -141,6 +197,14 @@ def test_the_cli_has_the_version_of_the_chart_that_it_carries(clone: Repository)
     assert f"release it as {clone.version(UNITS['chart'])}" in done.stderr
 
 
+def told_already(root: Path) -> None:
+    """Nothing about web is left to tell."""
+    here, name = Repository(root), UNITS["web"].changelog
+    here.git("rm", "-rq", "changes/web")
+    (root / name).write_text("# Changelog\n\n## 0.0.9\n\n- Old.\n")
+    here.git("commit", "-q", "-a", "-m", "All told")
+
+
 @pytest.mark.parametrize(
     ("spoil", "variables", "said"),
     [
@@ -148,15 +212,16 @@ def test_the_cli_has_the_version_of_the_chart_that_it_carries(clone: Repository)
         (lambda _: None, ["VERSION=9.4", "CHECK=true"], "MAJOR.MINOR.PATCH"),
         (lambda _: None, ["VERSION=0.0.1", "CHECK=true"], "choose a newer version"),
         (lambda _: None, ["VERSION=9.4.0", "CHECK=false"], "`false` failed"),
+        (told_already, ["VERSION=9.4.0", "CHECK=true"], "no fragment"),
     ],
 )
 def test_what_must_not_be_released_is_refused(clone: Repository, spoil: Any, variables: list[str], said: str) -> None:
     """Before a file is touched, in one line that names the cause."""
-    clone.git("tag", "web/v0.1.0")
+    clone.git("tag", tag := UNITS["web"].tag(clone.version(UNITS["web"])))
     spoil(clone.root)
     before = clone.git("status", "--porcelain")
 
     done = make(clone, "release", "UNIT=web", *variables)
 
     assert said in done.stderr
-    assert (done.returncode, clone.git("status", "--porcelain"), clone.git("tag")) == (2, before, "web/v0.1.0")
+    assert (done.returncode, clone.git("status", "--porcelain"), clone.git("tag")) == (2, before, tag)
