@@ -9,20 +9,25 @@ from hypothesis import strategies as st
 from weft.views import causes as views
 from weft.why import parse
 from weft.why.failing import joined, path
-from weft.why.model import Call, Container, Event, Evidence, Pod, Policy, Port, Ref, Service, Workload
+from weft.why.model import Call, Container, Declared, Event, Evidence, Pod, Policy, Port, Ref, Service, Workload
 from weft.why.rank import causes
+from weft_testkit.objects import endpoint, endpoint_slice, service
 
 NOW = 10_000.0
 WEB, DB, CROWD = (Ref("shop", "deployment", name) for name in ("web", "db", "crowd"))
 PROXY = Container("weft-proxy")
-WEB_POD = Pod("shop", "web-1", WEB, {"app": "web"}, containers=(PROXY, Container("app")), ports=(8080,))
+WEB_POD = Pod(
+    "shop", "web-1", WEB, {"app": "web"}, containers=(PROXY, Container("app")), ports=(Declared(8080, "http"),)
+)
 DB_PODS = tuple(
-    Pod("shop", f"db-{n}", DB, {"app": "db"}, containers=(PROXY, Container("app")), ports=(5000,)) for n in (1, 2)
+    Pod("shop", f"db-{n}", DB, {"app": "db"}, containers=(PROXY, Container("app")), ports=(Declared(5000, "pg"),))
+    for n in (1, 2)
 )
 SERVICES = (
     Service("shop", "web", {"app": "web"}, (Port(80, "8080"),)),
     Service("shop", "db", {"app": "db"}, (Port(80, "5000"),), ready=2),
 )
+MADE = (Workload(WEB, labels={"app": "web"}), Workload(DB, 2, {"app": "db"}))
 
 
 def asked(path: str = "/", **changes: Any) -> Call:
@@ -48,7 +53,7 @@ HEALTHY = Evidence(
     calls=tuple([got()] * 20 + [asked(pod=f"db-{n % 2 + 1}", path=f"/{n % 3}") for n in range(20)]),
     pods=(WEB_POD, *DB_PODS),
     services=SERVICES,
-    workloads=(Workload(WEB), Workload(DB, 2)),
+    workloads=MADE,
     expiry={("shop", "web-1"): NOW + 3600},
 )
 
@@ -101,7 +106,7 @@ FAULTS = {
         services=db_service(ready=0),
     ),
     "scaled-to-zero": with_calls(
-        *NO_ENDPOINTS, pods=(WEB_POD,), services=db_service(ready=0), workloads=(Workload(WEB), Workload(DB, 0))
+        *NO_ENDPOINTS, pods=(WEB_POD,), services=db_service(ready=0), workloads=(MADE[0], replace(MADE[1], replicas=0))
     ),
     "pods-refused": replace(
         HEALTHY,
@@ -130,7 +135,7 @@ FAULTS = {
     "rollout": replace(
         HEALTHY,
         calls=tuple([asked(at=NOW - 90)] * 9 + [failed(status=500, at=NOW - 30)] * 9),
-        workloads=(Workload(WEB), Workload(DB, 2, rolled_out=NOW - 60)),
+        workloads=(MADE[0], replace(MADE[1], rolled_out=NOW - 60)),
     ),
     "application-error": replace(HEALTHY, calls=tuple([failed(status=500), asked()] * 5)),
     "certificate": with_calls(
@@ -176,6 +181,98 @@ def test_what_is_long_past_is_no_cause(ago: float, expected: list[str]) -> None:
     app = Container("app", restarts=1, ended="OOMKilled", ended_at=NOW - ago)
     found = causes(replace(HEALTHY, pods=(replace(WEB_POD, containers=(PROXY, app)), *DB_PODS)))
     assert expected == [cause.id for cause in found]
+
+
+REFUSAL = Event(Ref("shop", "replicaset", "web-5d4"), "FailedCreate", "exceeded quota", NOW - 9)
+NEIGHBOURS = (
+    Ref("shop", "replicaset", "web-admin-5d4"),
+    Ref("shop", "statefulset", "web-admin"),
+    Ref("shop", "statefulset", "web"),
+    Ref("payments", "replicaset", "web-5d4"),
+)
+
+
+@pytest.mark.parametrize(("target", "expected"), [("pg", "connection-refused"), ("gp", "wrong-target-port")])
+def test_a_target_port_may_be_a_name(target: str, expected: str) -> None:
+    """It leads to the container's port of that name: only a name that no pod has is wrong."""
+    assert causes(with_calls(*REFUSED, services=db_service(ports=(Port(80, target),))))[0].id == expected
+
+
+def test_a_namesake_whose_port_is_wrong_is_not_the_cause() -> None:
+    """The db of another namespace is refused; this one leads to where it should not, and nobody calls it."""
+    other = replace(SERVICES[1], namespace="payments")
+    calls = [replace(call, dst=Ref("payments", "deployment", "db"), pod="") for call in REFUSED]
+    wrong = replace(SERVICES[1], ports=(Port(80, "5001"),))
+    asked_about = replace(HEALTHY, subject=DB, calls=tuple(calls), services=(wrong, other))
+    assert "wrong-target-port" not in {cause.id for cause in causes(asked_about)}
+
+
+@pytest.mark.parametrize("about", NEIGHBOURS, ids=lambda ref: f"{ref.namespace}/{ref}")
+@pytest.mark.parametrize("reason", ["FailedCreate", "InjectionSkipped"])
+def test_what_befalls_a_neighbour_is_no_cause(about: Ref, reason: str) -> None:
+    """A name that begins alike, another kind, another namespace: its events are not the web's."""
+    bare = (replace(WEB_POD, meshed=reason == "FailedCreate"), *DB_PODS)
+    found = causes(replace(HEALTHY, calls=(), pods=bare, events=(replace(REFUSAL, about=about, reason=reason),)))
+    assert [cause.id for cause in found] == ([] if reason == "FailedCreate" else ["not-injected"])
+
+
+def test_refused_pods_of_a_service_are_those_that_it_selects() -> None:
+    """Whatever the workload is called."""
+    made = (replace(MADE[0], ref=Ref("shop", "deployment", "shop-front")),)
+    refused = replace(REFUSAL, about=Ref("shop", "replicaset", "shop-front-5d4"))
+    asked_about = Evidence(Ref("shop", "service", "web"), NOW, services=(replace(SERVICES[0], ready=0),))
+    found = causes(replace(asked_about, workloads=made, events=(refused,)))
+    assert [cause.id for cause in found] == ["pods-refused", "no-ready-endpoints"]
+
+
+NEW_POD = replace(DB_PODS[1], name="db-3", created=NOW - 40)
+STARTING = replace(
+    NEW_POD, name="db-4", created=NOW - 5, ready=False, containers=(PROXY, Container("app", ready=False))
+)
+ROLLING = replace(
+    HEALTHY,
+    pods=(WEB_POD, *DB_PODS, NEW_POD, STARTING),
+    workloads=(MADE[0], replace(MADE[1], rolled_out=NOW - 60)),
+)
+
+
+@pytest.mark.parametrize("age", [5, 600])
+def test_a_bad_version_that_is_still_rolled_out(age: float) -> None:
+    """The first pod of it fails, the next one is not ready yet: the version is the cause, not one of its pods."""
+    bad = [failed(status=500, pod="db-3", at=NOW - 30)] * 9
+    pods = (*ROLLING.pods[:-1], replace(STARTING, created=NOW - age))
+    before = [asked(pod=f"db-{n % 2 + 1}", at=NOW - 90 + 30 * (n % 3)) for n in range(9)]
+    assert causes(replace(ROLLING, calls=(*before, *bad), pods=pods))[0].id == "rollout"
+
+
+def test_a_rollout_that_goes_well_is_no_trouble() -> None:
+    """A pod that starts beside others that are ready fails nobody; one that never gets ready is told."""
+    assert causes(replace(ROLLING, subject=DB)) == []
+    stuck = (*ROLLING.pods[:-1], replace(STARTING, created=NOW - 600))
+    assert [cause.id for cause in causes(replace(ROLLING, subject=DB, pods=stuck))] == ["readiness"]
+
+
+def test_a_pod_that_nobody_misses_comes_after_what_fails_calls() -> None:
+    """Calls to its sister fail on one route; calls to itself would name it."""
+    crashes = replace(APP, waiting="CrashLoopBackOff", ended="Error", exit_code=3, restarts=4)
+    pods = (WEB_POD, DB_PODS[0], replace(DB_PODS[1], ready=False, containers=(PROXY, crashes)))
+    calls = [asked(), failed(status=500, path="/brew")] * 9
+    assert next(cause.id for cause in causes(replace(HEALTHY, calls=tuple(calls), pods=pods))) == "one-route"
+    hit = [asked(), failed(status=502, pod="db-2")] * 9
+    assert next(cause.id for cause in causes(replace(HEALTHY, calls=tuple(hit), pods=pods))) == "crash-loop"
+
+
+def test_what_a_namesake_in_another_namespace_has_is_not_its_own() -> None:
+    """Endpoints and revisions."""
+    slices = [endpoint_slice("shop", "db-1", "db", [endpoint("10.1.2.3")])]
+    made = {"metadata": {"namespace": "payments", "name": "db"}, "spec": {"template": {"metadata": {"labels": {}}}}}
+    owned = {"ownerReferences": [{"name": "db"}], "creationTimestamp": "2026-01-01T00:00:00Z"}
+    revisions = [{"metadata": {"namespace": space, **owned}} for space in ("shop", "shop", "payments")]
+    assert parse.service(service("payments", "db"), slices).ready == 0
+    assert parse.service(service("shop", "db"), slices).ready == 1
+    assert parse.workload("deployment", made, revisions).rolled_out == 0
+    made["metadata"]["namespace"] = "shop"
+    assert parse.workload("deployment", made, revisions).rolled_out > 0
 
 
 def test_the_trouble_is_followed_to_where_it_begins() -> None:

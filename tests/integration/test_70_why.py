@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 import why_lab
 from lab import eventually, kubectl, rolled_out, weft
-from why_lab import SPACE
+from why_lab import NEXT, SPACE
 
 FAULTS = (
     "crash-loop", "oom-killed", "image-pull", "container-config", "readiness", "unschedulable", "scaled-to-zero",
     "pods-refused", "selector-matches-no-pod", "service-without-selector", "wrong-target-port", "connection-refused",
     "timeout-too-small", "slow-server", "one-pod", "one-route", "application-error", "protocol", "connection-lost",
-    "dns-name", "denied",
+    "dns-name", "denied", "rate-limited",
 )  # fmt: skip
 HEALTHY = "healthy"
+NEIGHBOUR = "pods"
+"""Well, though pods are refused to one whose name begins alike."""
+
+NAMESAKE = "denied"
 NEW_VERSION = "rollout"
 LATE = "not-injected"
 SKIPPED = "injection-skipped"
@@ -35,30 +39,31 @@ except OSError as error:
 @pytest.fixture(scope="module")
 def lab(viz: None) -> Iterator[None]:
     """All servers and their caller; what is to be older than the namespace's mark is made before it."""
-    names = [*FAULTS, HEALTHY, NEW_VERSION]
-    apply = why_lab.apply
-    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}})
+    names = [*FAULTS, HEALTHY, NEIGHBOUR, NEW_VERSION]
+    apply, make = why_lab.apply, why_lab.deployment
+    apply(*({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}} for space in (SPACE, NEXT)))
     try:
-        apply(why_lab.deployment(LATE))
+        apply(make(LATE))
         rolled_out(SPACE, LATE)
-        kubectl("label", "namespace", SPACE, "weft.dev/inject=enabled")
+        kubectl("label", "namespace", SPACE, NEXT, "weft.dev/inject=enabled")
         kinds = {name: "StatefulSet" if name == "one-pod" else "Deployment" for name in names}
-        apply(*map(why_lab.service, names), *map(why_lab.profile, why_lab.TIMEOUTS), why_lab.policy("denied"))
-        apply(why_lab.deployment(SKIPPED), *(why_lab.deployment(name, kind) for name, kind in kinds.items()))
-        rolled_out(SPACE, HEALTHY, NEW_VERSION, "one-route", "application-error")
-        apply(why_lab.caller(names))
+        apply(*map(why_lab.service, names), *map(why_lab.profile, why_lab.TIMEOUTS))
+        apply(*map(why_lab.policy, ("denied", "rate-limited")))
+        apply(*map(why_lab.elsewhere, (why_lab.service(NAMESAKE), make(NAMESAKE))))
+        apply(make(SKIPPED), *(make(name, kind) for name, kind in kinds.items()))
+        rolled_out(SPACE, HEALTHY, NEIGHBOUR, NEW_VERSION, "one-route", "application-error")
+        rolled_out(NEXT, NAMESAKE)
+        apply(why_lab.caller([*names, f"{NAMESAKE}.{NEXT}"]))
         rolled_out(SPACE, "caller")
         yield
     finally:
-        kubectl("delete", "namespace", SPACE, "--wait=false")
+        kubectl("delete", "namespace", SPACE, NEXT, "--wait=false")
 
 
-def causes(subject: str) -> list[dict[str, Any]]:
+def causes(subject: str, space: str = SPACE) -> list[dict[str, Any]]:
     """The causes that why names."""
-    found: list[dict[str, Any]] = json.loads(weft("-n", SPACE, "why", subject, "--since", "60s", "-o", "json"))[
-        "causes"
-    ]
-    return found
+    asked = weft("-n", space, "why", subject, "--since", "60s", "-o", "json")
+    return list(json.loads(asked)["causes"])
 
 
 def first(subject: str) -> str:
@@ -97,10 +102,13 @@ def test_a_workload_without_proxy(lab: None, name: str) -> None:
     assert first(f"deploy/{name}") == name
 
 
-def test_nothing_is_wrong_with_a_healthy_service(lab: None) -> None:
-    """Although everything around it is broken."""
-    assert causes(f"svc/{HEALTHY}") == []
-    assert causes(f"deploy/{HEALTHY}") == []
+def test_nothing_is_wrong_with_what_is_healthy(lab: None) -> None:
+    """Although everything around is broken, and so are one whose name begins alike and a namesake elsewhere."""
+    well = ((HEALTHY, SPACE), (NEIGHBOUR, SPACE), (NEW_VERSION, SPACE), (NAMESAKE, NEXT))
+    asked = [(f"{kind}/{name}", space) for name, space in well for kind in ("svc", "deploy")]
+    with ThreadPoolExecutor(ASKED_AT_A_TIME) as pool:
+        found = dict(zip(asked, pool.map(lambda one: causes(*one), asked), strict=True))
+    assert found == {one: [] for one in asked}
 
 
 def test_a_new_version_that_fails(lab: None) -> None:

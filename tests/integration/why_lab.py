@@ -6,6 +6,9 @@ from typing import Any
 from lab import IMAGE, kubectl
 
 SPACE = "why-lab"
+NEXT = "why-lab-next"
+"""Where a workload is well whose namesake in SPACE is not."""
+
 SERVER = """
 import asyncio, os, sys
 from aiohttp import ClientSession, web
@@ -154,9 +157,10 @@ def profile(fault: str) -> dict[str, Any]:
 
 
 def policy(fault: str) -> dict[str, Any]:
-    """An AccessPolicy that lets nobody call but an account that there is not."""
-    rules = [{"from": [{"serviceAccount": {"name": "somebody-else"}}]}]
-    spec = {"target": {"service": {"name": fault}}, "rules": rules}
+    """An AccessPolicy that lets nobody call but an account that there is not, or too seldom."""
+    rules = {"rules": [{"from": [{"serviceAccount": {"name": "somebody-else"}}]}]}
+    limit = {"rateLimit": {"requestsPerSecond": 1, "burst": 1}}
+    spec = {"target": {"service": {"name": fault}}, **(limit if fault == "rate-limited" else rules)}
     meta = {"name": fault, "namespace": SPACE}
     return {"apiVersion": "weft.dev/v1alpha1", "kind": "AccessPolicy", "metadata": meta, "spec": spec}
 
@@ -167,6 +171,11 @@ def caller(names: list[str]) -> dict[str, Any]:
     container = made["spec"]["template"]["spec"]["containers"][0]
     container |= {"command": ["python3", "-c", CALLER], "env": [{"name": "NAMES", "value": ",".join(names)}]}
     return made
+
+
+def elsewhere(made: dict[str, Any]) -> dict[str, Any]:
+    """The same in the other namespace."""
+    return made | {"metadata": made["metadata"] | {"namespace": NEXT}}
 
 
 def apply(*objects: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from weft.why.model import Call, Evidence, Pod, Ref, Service
+from weft.why.model import Call, Evidence, Pod, Ref, Service, Workload
 
 NEAR_SECONDS = 5.0
 """An exchange is seen by both sides within this time."""
@@ -85,8 +85,8 @@ def is_subject(evidence: Evidence, pod: Pod) -> bool:
         return False
     if subject.kind == "service":
         service = find(evidence, subject.namespace, subject.name)
-        return service is not None and selects(service.selector, pod)
-    return subject in (pod.owner, Ref(pod.namespace, "pod", pod.name))
+        return service is not None and serves(service, pod)
+    return subject in (pod.owner, pod.ref)
 
 
 def behind(evidence: Evidence, call: Call) -> list[Pod]:
@@ -94,7 +94,7 @@ def behind(evidence: Evidence, call: Call) -> list[Pod]:
     service = find(evidence, call.dst.namespace, call.service) if call.service else None
     if service is None:
         return []
-    return [pod for pod in evidence.pods if pod.namespace == service.namespace and selects(service.selector, pod)]
+    return pods_of(evidence, service)
 
 
 def called(evidence: Evidence) -> list[Service]:
@@ -110,14 +110,30 @@ def called(evidence: Evidence) -> list[Service]:
     ]
 
 
+def makers(evidence: Evidence) -> set[Ref]:
+    """The culprits, and what should make pods for a failing Service that has no endpoints."""
+    empty = [service for service in called(evidence) if not service.ready]
+    return culprits(evidence) | {one.ref for one in evidence.workloads if any(wants(service, one) for service in empty)}
+
+
+def pods_of(evidence: Evidence, service: Service) -> list[Pod]:
+    """The pods that a Service selects."""
+    return [pod for pod in evidence.pods if serves(service, pod)]
+
+
 def serves(service: Service, pod: Pod) -> bool:
     """Whether the Service leads to the pod."""
-    return service.namespace == pod.namespace and selects(service.selector, pod)
+    return service.namespace == pod.namespace and _selects(service.selector, pod.labels)
 
 
-def selects(selector: Mapping[str, str], pod: Pod) -> bool:
-    """Whether labels match; an empty selector of a Service selects nothing."""
-    return bool(selector) and all(pod.labels.get(name) == value for name, value in selector.items())
+def wants(service: Service, workload: Workload) -> bool:
+    """Whether the Service leads to the pods that the workload makes."""
+    return service.namespace == workload.ref.namespace and _selects(service.selector, workload.labels)
+
+
+def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """An empty selector of a Service selects nothing."""
+    return bool(selector) and all(labels.get(name) == value for name, value in selector.items())
 
 
 def find(evidence: Evidence, namespace: str, name: str) -> Service | None:

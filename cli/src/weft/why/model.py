@@ -1,8 +1,15 @@
 """Evidence and causes as plain values. Times are seconds since the epoch; durations are seconds."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+REVISION = re.compile(r"(.+)-[bcdfghjklmnpqrstvwxz2456789]{1,10}")
+"""Name of a ReplicaSet that a Deployment made: the hash has no vowels."""
+
+RUN = re.compile(r"(.+)-\d{8,}")
+"""Name of a Job that a CronJob made."""
 
 
 class Ref(NamedTuple):
@@ -14,6 +21,15 @@ class Ref(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}"
+
+    @property
+    def maker(self) -> "Ref":
+        """The Deployment or CronJob that its name tells of; itself if there is none."""
+        if self.kind == "replicaset" and (made := REVISION.fullmatch(self.name)):
+            return Ref(self.namespace, "deployment", made[1])
+        if self.kind == "job" and (made := RUN.fullmatch(self.name)):
+            return Ref(self.namespace, "cronjob", made[1])
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +48,16 @@ class Container:
     exit_code: int = 0
 
 
+class Declared(NamedTuple):
+    """A port that a container declares; its name may be empty."""
+
+    number: int
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.number})" if self.name else str(self.number)
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A pod; `owner` is the workload that it belongs to."""
@@ -48,8 +74,12 @@ class Pod:
     unschedulable: str = ""
     """Why no node takes it."""
     containers: tuple[Container, ...] = ()
-    ports: tuple[int, ...] = ()
-    """What its containers declare."""
+    ports: tuple[Declared, ...] = ()
+
+    @property
+    def ref(self) -> Ref:
+        """The pod as an object."""
+        return Ref(self.namespace, "pod", self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +104,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What makes pods; `rolled_out`: when its newest version began, 0 if it never had another."""
+    """What makes pods with `labels`; `rolled_out`: when its newest version began, 0 if it never had another."""
 
     ref: Ref
     replicas: int = 1
+    labels: Mapping[str, str] = field(default_factory=dict)
     rolled_out: float = 0.0
 
 

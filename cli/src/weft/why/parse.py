@@ -7,7 +7,7 @@ from typing import Any
 
 from weft.names import INJECT, NAMESPACE, PROXY_VERSION
 from weft.views.exchange import Exchange
-from weft.why.model import Call, Container, Event, Pod, Policy, Port, Ref, Service, Workload
+from weft.why.model import Call, Container, Declared, Event, Pod, Policy, Port, Ref, Service, Workload
 
 Json = dict[str, Any]
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -41,7 +41,11 @@ def pod(found: Json, marked: frozenset[str]) -> Pod:
         created=seconds(metadata.get("creationTimestamp")),
         unschedulable=_unschedulable(conditions.get("PodScheduled", {})),
         containers=tuple(_container(one) for one in statuses if _lasting(one, spec)),
-        ports=tuple(port["containerPort"] for one in spec.get("containers") or [] for port in one.get("ports") or []),
+        ports=tuple(
+            Declared(port["containerPort"], port.get("name", ""))
+            for one in spec.get("containers") or []
+            for port in one.get("ports") or []
+        ),
     )
 
 
@@ -54,17 +58,14 @@ def owner(metadata: Json) -> Ref:
     revision = labels.get("pod-template-hash", "")
     if found["kind"] == "ReplicaSet" and revision:
         return Ref(namespace, "deployment", found["name"].removesuffix(f"-{revision}"))
-    if found["kind"] == "Job" and (made := re.fullmatch(r"(.+)-\d{8,}", found["name"])):
-        return Ref(namespace, "cronjob", made[1])
-    return Ref(namespace, found["kind"].lower(), found["name"])
+    made = Ref(namespace, found["kind"].lower(), found["name"])
+    return made.maker if made.kind == "job" else made
 
 
 def service(found: Json, slices: Iterable[Json]) -> Service:
     """A Service; `slices` may be those of other Services and namespaces, too."""
     metadata, spec = found["metadata"], found.get("spec") or {}
-    mine = [
-        s for s in slices if (s["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == metadata["name"]
-    ]
+    mine = [one for one in slices if _leads_from(one["metadata"], metadata)]
     endpoints = [one for s in mine if s.get("ports") for one in s.get("endpoints") or []]
     return Service(
         namespace=metadata["namespace"],
@@ -82,14 +83,16 @@ def _leads_from(slice_: Json, service: Json) -> bool:
 
 
 def workload(kind: str, found: Json, revisions: Iterable[Json]) -> Workload:
-    """A workload; of a Deployment with its ReplicaSets."""
-    metadata = found["metadata"]
-    mine = [
-        r for r in revisions if any(o["name"] == metadata["name"] for o in r["metadata"].get("ownerReferences") or [])
-    ]
-    began = [seconds(revision["metadata"].get("creationTimestamp")) for revision in mine]
-    replicas = (found.get("spec") or {}).get("replicas", 1)
-    return Workload(Ref(metadata["namespace"], kind, metadata["name"]), replicas, max(began) if len(began) > 1 else 0.0)
+    """A workload; of a Deployment with its ReplicaSets, which may be those of others and other namespaces, too."""
+    metadata, spec = found["metadata"], found.get("spec") or {}
+    mine = [one["metadata"] for one in revisions if _owned(one["metadata"], metadata)]
+    began = [seconds(revision.get("creationTimestamp")) for revision in mine]
+    return Workload(
+        Ref(metadata["namespace"], kind, metadata["name"]),
+        replicas=spec.get("replicas", 1),
+        labels=((spec.get("template") or {}).get("metadata") or {}).get("labels") or {},
+        rolled_out=max(began) if len(began) > 1 else 0.0,
+    )
 
 
 def _owned(found: Json, maker: Json) -> bool:

@@ -66,7 +66,8 @@ def one_pod(evidence: Evidence) -> Iterator[Cause]:
     for dst, calls in _answered(evidence).items():
         shares = _shares(calls, lambda call: call.pod)
         bad = [pod for pod, share in shares.items() if share >= MOST]
-        if len(bad) == 1 and len(shares) > 1 and all(s <= FEW for pod, s in shares.items() if pod != bad[0]):
+        others = [share for pod, share in shares.items() if pod != bad[0]] if len(bad) == 1 else []
+        if others and max(others) <= FEW and not _alone_new(evidence, dst, bad[0]):
             yield Cause(
                 "one-pod",
                 81,
@@ -107,6 +108,13 @@ def rollout(evidence: Evidence) -> Iterator[Cause]:
                 f"Go back if it is the cause: kubectl -n {workload.ref.namespace} rollout undo {workload.ref}",
                 (*(["all calls before it were answered well"] if well else []), *told(failed)),
             )
+
+
+def _alone_new(evidence: Evidence, dst: Ref, pod: str) -> bool:
+    """Whether the pod is the first of a new version: then it is no different from those that come."""
+    began = max((one.rolled_out for one in evidence.workloads if one.ref == dst), default=0.0)
+    new = [one.name for one in evidence.pods if one.owner == dst and one.ready and one.created >= began]
+    return began > evidence.now - RECENT_SECONDS and new == [pod]
 
 
 def application(evidence: Evidence) -> Iterator[Cause]:

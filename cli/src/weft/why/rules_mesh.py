@@ -103,8 +103,8 @@ def not_injected(evidence: Evidence) -> Iterator[Cause]:
     """The subject has no proxy although it is marked."""
     bare = [pod for pod in suspects(evidence) if pod.wants_proxy and not pod.meshed]
     for pod in bare[:1]:
-        owners = (pod.owner.name, pod.name)
-        skipped = [e for e in evidence.events if e.reason == "InjectionSkipped" and e.about.name.startswith(owners)]
+        told_of = (pod.owner, pod.ref)
+        skipped = [e for e in evidence.events if e.reason == "InjectionSkipped" and e.about.maker in told_of]
         if skipped:
             yield Cause(
                 "injection-skipped",

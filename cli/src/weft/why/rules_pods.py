@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 
-from weft.why.failing import called, culprits, is_subject, suspects
+from weft.why.failing import failures, is_subject, makers, suspects
 from weft.why.model import Cause, Container, Evidence, Pod
 
 IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 PROXY = "weft-proxy"
+START_SECONDS = 60.0
+"""A pod that is younger may still be starting, while others do its work."""
+
 RECENT_SECONDS = 15 * 60
 """What a container that runs well again died of before is no trouble of today."""
 
@@ -18,7 +21,7 @@ def unschedulable(evidence: Evidence) -> Iterator[Cause]:
         if pod.unschedulable:
             yield Cause(
                 "unschedulable",
-                90,
+                _weight(evidence, pod, 90),
                 f"no node takes the pods of {pod.owner}",
                 f"Free resources, add a node, or lower what the pod asks for: {_describe(pod)}",
                 (f"{pod.name}: {pod.unschedulable}",),
@@ -31,7 +34,7 @@ def image(evidence: Evidence) -> Iterator[Cause]:
         if container.waiting in IMAGE:
             yield Cause(
                 "image-pull",
-                92,
+                _weight(evidence, pod, 92),
                 f"the image of container {container.name} of {pod.owner} cannot be pulled",
                 f"Correct the image's name or its pull secret: {_describe(pod)}",
                 _waits(pod, container),
@@ -44,7 +47,7 @@ def configuration(evidence: Evidence) -> Iterator[Cause]:
         if container.waiting in CONFIG:
             yield Cause(
                 "container-config",
-                92,
+                _weight(evidence, pod, 92),
                 f"container {container.name} of {pod.owner} cannot be created",
                 f"Make what its specification names: {_describe(pod)}",
                 _waits(pod, container),
@@ -58,7 +61,7 @@ def out_of_memory(evidence: Evidence) -> Iterator[Cause]:
         if container.ended == "OOMKilled" and lately:
             yield Cause(
                 "oom-killed",
-                95,
+                _weight(evidence, pod, 95),
                 f"container {container.name} of {pod.owner} is killed because it is out of memory",
                 "Raise its memory limit (resources.limits.memory), or find what grows.",
                 (f"{pod.name}: OOMKilled, {container.restarts} restarts",),
@@ -73,7 +76,7 @@ def crash_loop(evidence: Evidence) -> Iterator[Cause]:
         if looping and container.ended != "OOMKilled":
             yield Cause(
                 "crash-loop",
-                91,
+                _weight(evidence, pod, 91),
                 f"container {container.name} of {pod.owner} crashes again and again",
                 f"Read why: kubectl -n {pod.namespace} logs {pod.name} -c {container.name} --previous",
                 (f"{pod.name}: exit code {container.exit_code}, {container.restarts} restarts",),
@@ -83,10 +86,10 @@ def crash_loop(evidence: Evidence) -> Iterator[Cause]:
 def proxy_not_ready(evidence: Evidence) -> Iterator[Cause]:
     """The pod waits for its proxy, and the proxy for the control plane."""
     for pod, container in _containers(evidence):
-        if container.name == PROXY and not container.ready and container.running:
+        if container.name == PROXY and not container.ready and container.running and not _starts(evidence, pod):
             yield Cause(
                 "proxy-not-ready",
-                80,
+                _weight(evidence, pod, 80),
                 f"the proxy of {pod.owner} is not ready, so its application has not started",
                 f"Read what it waits for: kubectl -n {pod.namespace} logs {pod.name} -c {PROXY}; then `weft check`",
                 (pod.name,),
@@ -96,11 +99,12 @@ def proxy_not_ready(evidence: Evidence) -> Iterator[Cause]:
 def not_ready(evidence: Evidence) -> Iterator[Cause]:
     """It runs, and says that it is not ready."""
     for pod, container in _containers(evidence):
-        if container.running and not container.ready and container.name != PROXY and not container.ended:
-            said = [e.message for e in evidence.events if e.about.name == pod.name and e.reason == "Unhealthy"]
+        waits = container.running and not container.ready and not container.ended
+        if waits and container.name != PROXY and not _starts(evidence, pod):
+            said = [e.message for e in evidence.events if e.about == pod.ref and e.reason == "Unhealthy"]
             yield Cause(
                 "readiness",
-                85,
+                _weight(evidence, pod, 85),
                 f"container {container.name} of {pod.owner} runs and is not ready",
                 f"See what its readiness probe asks: {_describe(pod)}",
                 (f"{pod.name}: {said[-1] if said else 'its readiness probe does not succeed'}",),
@@ -110,8 +114,7 @@ def not_ready(evidence: Evidence) -> Iterator[Cause]:
 def scaled_to_zero(evidence: Evidence) -> Iterator[Cause]:
     """Nobody wants it to run."""
     for workload in evidence.workloads:
-        concerned = workload.ref in culprits(evidence) or _selected(evidence, workload.ref.name)
-        if concerned and workload.replicas == 0:
+        if workload.replicas == 0 and workload.ref in makers(evidence):
             where = f"-n {workload.ref.namespace} {workload.ref}"
             yield Cause(
                 "scaled-to-zero",
@@ -124,11 +127,11 @@ def scaled_to_zero(evidence: Evidence) -> Iterator[Cause]:
 
 def not_created(evidence: Evidence) -> Iterator[Cause]:
     """The API server refuses its pods: quota, Pod Security, or a webhook."""
-    names = {ref.name for ref in culprits(evidence)}
+    wanted = makers(evidence)
     for event in evidence.events:
-        owned = any(event.about.name == name or event.about.name.startswith(f"{name}-") for name in names)
-        running = any(pod.owner.name in names and pod.created > event.at for pod in evidence.pods)
-        if event.reason == "FailedCreate" and owned and not running:
+        of = event.about.maker
+        since = any(pod.owner == of and pod.created > event.at for pod in evidence.pods)
+        if event.reason == "FailedCreate" and of in wanted and not since:
             yield Cause(
                 "pods-refused",
                 90,
@@ -138,9 +141,19 @@ def not_created(evidence: Evidence) -> Iterator[Cause]:
             )
 
 
-def _selected(evidence: Evidence, name: str) -> bool:
-    """Whether a workload is the one that a failing Service without pods is called after."""
-    return any(service.name == name and not service.ready for service in called(evidence))
+def _weight(evidence: Evidence, pod: Pod, full: int) -> int:
+    """Half while others do its work and no failing call went to the pod: what fails then, fails elsewhere."""
+    hit = any(call.pod == pod.name and call.dst.namespace == pod.namespace for call in failures(evidence))
+    return full if hit or not _sisters(evidence, pod) else full // 2
+
+
+def _starts(evidence: Evidence, pod: Pod) -> bool:
+    return pod.created > evidence.now - START_SECONDS and _sisters(evidence, pod)
+
+
+def _sisters(evidence: Evidence, pod: Pod) -> bool:
+    """Whether other pods of its workload are ready."""
+    return any(other.ready for other in evidence.pods if other.owner == pod.owner and other != pod)
 
 
 def _containers(evidence: Evidence) -> Iterator[tuple[Pod, Container]]:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator
 
-from weft.why.failing import behind, called, failures, selects, told
+from weft.why.failing import behind, called, failures, pods_of, told, wants
 from weft.why.model import Call, Cause, Evidence, Pod, Policy, Service
 
 DROPPED = ("timed out", "deadline has elapsed", "took longer", "No route to host", "did not answer")
@@ -25,7 +25,8 @@ def no_selector(evidence: Evidence) -> Iterator[Cause]:
 def selects_nothing(evidence: Evidence) -> Iterator[Cause]:
     """A Service whose selector is no pod's."""
     for service in called(evidence):
-        if service.selector and not _pods(evidence, service) and not _scaled_down(evidence, service):
+        made = pods_of(evidence, service) or any(wants(service, workload) for workload in evidence.workloads)
+        if service.selector and not made:
             labels = ",".join(f"{name}={value}" for name, value in service.selector.items())
             yield Cause(
                 "selector-matches-no-pod",
@@ -38,13 +39,13 @@ def selects_nothing(evidence: Evidence) -> Iterator[Cause]:
 
 def wrong_target_port(evidence: Evidence) -> Iterator[Cause]:
     """A Service that leads to a port on which nobody listens, though the pods declare others."""
-    refused = {call.service for call in failures(evidence) if _refused(call)}
+    refused = {(call.dst.namespace, call.service) for call in failures(evidence) if _refused(call)}
     for service in called(evidence):
-        pods = [pod for pod in _pods(evidence, service) if pod.ready and pod.ports]
+        pods = [pod for pod in pods_of(evidence, service) if pod.ready and pod.ports]
         for port in service.ports:
-            lost = service.name in refused or not service.ready
+            lost = (service.namespace, service.name) in refused or not service.ready
             if lost and pods and not any(_has_port(pod, port.target) for pod in pods):
-                declared = ", ".join(str(number) for number in pods[0].ports)
+                declared = ", ".join(str(declared) for declared in pods[0].ports)
                 yield Cause(
                     "wrong-target-port",
                     88,
@@ -152,21 +153,14 @@ def _refused(call: Call) -> bool:
     return call.code == "E103" and not any(words in call.error for words in DROPPED)
 
 
-def _pods(evidence: Evidence, service: Service) -> list[Pod]:
-    return [p for p in evidence.pods if p.namespace == service.namespace and selects(service.selector, p)]
-
-
 def _to(evidence: Evidence, service: Service) -> list[Call]:
-    return [call for call in failures(evidence) if call.service == service.name]
+    wanted = (service.namespace, service.name)
+    return [call for call in failures(evidence) if (call.dst.namespace, call.service) == wanted]
 
 
 def _has_port(pod: Pod, target: str) -> bool:
-    """A named port is one that its pods resolve themselves; the name is known when endpoints exist."""
-    return target.isdigit() and int(target) in pod.ports
-
-
-def _scaled_down(evidence: Evidence, service: Service) -> bool:
-    return any(w.ref.name == service.name and w.replicas == 0 for w in evidence.workloads)
+    """A target port is a number, or a name that each pod gives to a number of its own."""
+    return any(target in (str(port.number), port.name) for port in pod.ports)
 
 
 def _policy(evidence: Evidence, call: Call) -> Policy | None:
