@@ -16,7 +16,7 @@ from weft_identity.events import Events
 from weft_identity.issuer import IssuerExpiredError, make_anchor, make_issuer
 from weft_identity.ledger import Ledger
 from weft_identity.metrics import Metrics
-from weft_identity.rotation import FRESH_SECONDS, SETTLE_SECONDS, Phase
+from weft_identity.rotation import BORN_SECONDS, FRESH_SECONDS, SETTLE_SECONDS, Phase
 from weft_identity.rotator import Rotator
 from weft_identity.secrets import Secrets
 from weft_identity.server import BundleOldError, Identity
@@ -41,11 +41,13 @@ def secret(name: str, data: dict[str, bytes]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": encoded}
 
 
-def pod(name: str, *, node: str = "n1", phase: str = "Running") -> dict[str, Any]:
-    """A meshed pod, older than the rotation; its uid is its name."""
+def pod(name: str, *, node: str = "n1", phase: str = "Running", proxy: str = "running") -> dict[str, Any]:
+    """A meshed pod, older than the rotation, and the state of its proxy's container; its uid is its name."""
     meta = {"name": name, "namespace": "teahouse", "uid": name, "creationTimestamp": "2026-05-01T00:00:00Z"}
     spec = {"containers": [{"name": "app"}], "initContainers": [{"name": "weft-proxy"}], "nodeName": node}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": {"phase": phase}}
+    states = [{"name": "weft-proxy", "state": {proxy: {}}, "restartCount": 0}]
+    status = {"phase": phase, "initContainerStatuses": states}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status}
 
 
 def token_review(request: Recorded) -> dict[str, Any]:
@@ -163,6 +165,30 @@ async def test_a_rotation_from_wish_to_end() -> None:
         assert leader.ledger.state.note == "finished"
         assert parse_certificates(leader.bundle()) == parse_certificates(both)[1:]
         assert await leader.ask("p1", leader.bundle()) == "spiffe://cluster.local/ns/teahouse/sa/shop"
+
+
+async def test_a_proxy_that_does_not_run_keeps_nobody_waiting() -> None:
+    """Its image cannot be pulled, say; once no replica can still be unaware of the rotation, it has no leaf."""
+    async with replicas(pod("stuck", proxy="waiting")) as (leader, _):
+        leader.wish()
+        assert await leader.until_it_waits() is Phase.TRUSTING
+        leader.now += timedelta(seconds=BORN_SECONDS - 1)
+        assert await leader.until_it_waits() is Phase.TRUSTING
+        await leader.later()
+        assert await leader.until_it_waits() is Phase.LEAVING
+        leader.now += timedelta(seconds=BORN_SECONDS)
+        assert await leader.until_it_waits() is Phase.IDLE
+
+
+async def test_a_pod_that_is_gone_is_missed_at_the_next_look() -> None:
+    """As long as one page of a list holds all pods."""
+    async with replicas(pod("p1")) as (leader, _):
+        leader.wish()
+        await leader.until_it_waits()
+        await leader.later()
+        assert await leader.until_it_waits() is Phase.TRUSTING
+        leader.kube.delete(pod("p1"))
+        assert await leader.until_it_waits() is Phase.LEAVING
 
 
 async def test_what_one_replica_knows_all_do() -> None:

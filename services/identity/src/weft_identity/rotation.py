@@ -8,7 +8,8 @@ A proxy takes a new bundle and a new leaf at times of its own. From anchor A to 
 - closing: the bundle becomes B.
 
 Who is live: every pod with a proxy. What its leaf is: what was recorded when it was signed. Without a record, a pod
-is waited for until no leaf from before the rotation can be left.
+is waited for until no leaf from before the rotation can be left. Keys never leave a proxy's process: one that does
+not run has no leaf.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +22,21 @@ from msgspec.structs import replace
 FRESH_SECONDS = 60
 """A replica that has not seen Secrets and phase for longer than this signs nothing: it may have missed a step."""
 
-SETTLE_SECONDS = 90
-"""No phase is shorter, and no proof younger when it is believed: the answer that carried a leaf may be lost, and the
-proxy asks again within 20 s; a replica may be late by `FRESH_SECONDS`."""
+_CLOCKS_SECONDS = 40
+"""Clocks of replicas differ by less."""
+
+SETTLE_SECONDS = FRESH_SECONDS + _CLOCKS_SECONDS
+"""No phase is shorter: a replica may know of it so late."""
+
+PROVED_SECONDS = 20 + _CLOCKS_SECONDS
+"""No proof that a leaf was signed is believed younger: the answer may be lost, and the proxy asks again within 20 s."""
+
+BORN_SECONDS = FRESH_SECONDS + 30 + 60
+"""Whoever is born so long after a phase began was never given a leaf by a replica that did not know of it: such a
+replica may be late by the first, the write that began the phase by 30 s, and the API server's clock by 60 s."""
 
 MARGIN_SECONDS = 600
-"""Clocks of pods, replicas and API server differ by less."""
+"""A leaf ended so long ago has ended for everybody, whatever the clock of a pod says."""
 
 
 class Phase(StrEnum):
@@ -104,7 +114,8 @@ class Pod:
     uid: str
     name: str
     """namespace/name"""
-    created: int
+    born: int
+    """The proxy has no leaf from before: when the pod was created, or, while the proxy does not run, looked at."""
 
 
 _NEEDED = {Phase.TRUSTING: Proof.HOLDS_NEW, Phase.LEAVING: Proof.RESTS_ON_NEW}
@@ -141,14 +152,14 @@ class Sight:
         leaf = self.leaves.get(pod.uid)
         if leaf is None:
             unrecorded_end = state.started + self.longest + MARGIN_SECONDS
-            return self.now >= unrecorded_end or pod.created >= state.started + MARGIN_SECONDS
+            return self.now >= unrecorded_end or pod.born >= state.started + BORN_SECONDS
         if self.now >= leaf.not_after + MARGIN_SECONDS:
             return True
         if leaf.proof < _NEEDED.get(state.phase, Proof.NOTHING):
             return False
         # That a bundle is held is certain once its hash was sent; that a leaf arrived is not. Young pods had no other.
-        certain = state.phase is not Phase.LEAVING or pod.created >= state.since + MARGIN_SECONDS
-        return certain or self.now >= leaf.proved + SETTLE_SECONDS
+        certain = state.phase is not Phase.LEAVING or pod.born >= state.since + BORN_SECONDS
+        return certain or self.now >= leaf.proved + PROVED_SECONDS
 
 
 def next_step(state: State, facts: Facts, sight: Sight, *, wanted: bool) -> Step | State | None:

@@ -25,7 +25,8 @@ IDLE_SECONDS = 60.0
 """Between two looks at the anchor's age."""
 
 LIST_SECONDS = 60.0
-"""While pods that were seen are waited for, all pods are listed this often: to leave out those that are gone."""
+"""While pods that were seen are waited for, all pods are listed this often, to leave out those that are gone; at every
+look when one page holds them."""
 
 LONGEST_LEAF = timedelta(hours=24)
 """Leaves of an earlier setting may have been given this long, even if the present one is shorter."""
@@ -57,7 +58,7 @@ class Rotator:
         self._longest = int(max(issuance_lifetime, LONGEST_LEAF).total_seconds())
         self._now = now
         self._pods: list[Pod] = []
-        self._listed = 0
+        self._list_at = 0.0
         self._log = structlog.get_logger()
 
     async def run(self, wished: asyncio.Event) -> None:
@@ -102,8 +103,9 @@ class Rotator:
         state, now = self._ledger.state, int(self._now().timestamp())
         if state.phase is Phase.IDLE and not wanted:
             return []
-        if now >= self._listed + LIST_SECONDS or not self._sight(self._pods).waiting(state):
-            self._pods, self._listed = await live_pods(self._api), now
+        if now >= self._list_at or not self._sight(self._pods).waiting(state):
+            self._pods, pages = await live_pods(self._api, now)
+            self._list_at = now + (LIST_SECONDS if pages > 1 else 0)
         return self._pods
 
     def _next(self, facts: Facts, pods: list[Pod], *, wanted: bool) -> Step | State | None:
