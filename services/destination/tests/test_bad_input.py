@@ -12,6 +12,7 @@ from weft_destination import encode, model, translate
 from weft_destination.hub import Hub
 from weft_destination.index import Index
 from weft_destination.metrics import Metrics
+from weft_destination.shares import Share
 from weft_destination.stream import RefusedError, Stream
 from weft_kube import names, objects
 
@@ -23,14 +24,53 @@ def target(name: str = "web") -> model.Target:
     return model.EndpointsTarget("ns", name, 80)
 
 
-def test_endless_targets() -> None:
-    """A stream that watches ever more is refused; what it watches already it may ask for again."""
-    stream = Stream(HI, Hub(Index()), Metrics({}), max_targets=1)
-    stream.take(encode.Watch(target(), ""))
-    stream.take(encode.Watch(target(), "other"))
-    with pytest.raises(RefusedError) as refusal:
-        stream.take(encode.Watch(target("other"), ""))
-    assert refusal.value.outcome.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+def test_endless_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who watches ever more is refused, by however many streams; what a stream watches already it may ask for again,
+    and what is watched no more makes room."""
+    monkeypatch.setattr("weft_destination.stream.TARGETS_EACH", 2)
+    hub, share = Hub(Index()), Share()
+    one, two = (Stream(HI, hub, Metrics({}), share) for _ in range(2))
+    one.take(encode.Watch(target(), ""))
+    two.take(encode.Watch(target(), ""))
+    two.take(encode.Watch(target(), "other"))
+    assert refusal(two, "other") == grpc.StatusCode.RESOURCE_EXHAUSTED
+    one.take(encode.Unwatch(target()))
+    two.take(encode.Watch(target("other"), ""))
+    two.close()
+    assert (share.targets, len(hub)) == (0, 0)
+
+
+def test_endless_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica that tells as much as it can sends away who asks for more; what it tells already it tells everybody."""
+    monkeypatch.setattr("weft_destination.stream.MAX_TOPICS", 1)
+    hub = Hub(Index())
+    one, two = (Stream(HI, hub, Metrics({}), Share()) for _ in range(2))
+    one.take(encode.Watch(target(), ""))
+    two.take(encode.Watch(target(), ""))
+    assert refusal(two, "other") == grpc.StatusCode.UNAVAILABLE
+
+
+def refusal(stream: Stream, name: str) -> grpc.StatusCode:
+    """Why a stream may not watch a Service."""
+    with pytest.raises(RefusedError) as refused:
+        stream.take(encode.Watch(target(name), ""))
+    return refused.value.outcome.code
+
+
+LONG = "x" * (encode.MAX_NAME + 1)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pb.Request(watch=pb.Watch(target=pb.Target(endpoints=pb.ServicePort(namespace="ns", name=LONG, port=80)))),
+        pb.Request(watch=pb.Watch(target=pb.Target(inbound=1), held_version=LONG)),
+    ],
+)
+def test_endless_names(request_: pb.Request) -> None:
+    """What would be kept as long as the stream lives is as short as names are."""
+    with pytest.raises(encode.MalformedError, match="254 characters"):
+        encode.decode(request_.SerializeToString(), HI)
 
 
 TARGETS = [

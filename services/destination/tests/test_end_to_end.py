@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -86,6 +87,7 @@ class Mesh:
         self.stop = stop
         self._server = server
         self._kube = kube
+        self._addresses = itertools.count(1)
         self._subscribe: Any = channel.stream_stream("/weft.discovery.v1.Discovery/Subscribe")
 
     def put(self, *objects: Json) -> None:
@@ -112,8 +114,10 @@ class Mesh:
         labels = {"code": code.name}
         return self._server.metrics.registry.get_sample_value("weft_destination_refusals_total", labels)
 
-    async def proxy(self, hello: pb.Request = HELLO, identity: str = ID) -> Proxy:
-        proxy = Proxy(self._subscribe(metadata=(("weft-client-id", identity),)))
+    async def proxy(self, hello: pb.Request = HELLO, identity: str = ID, address: str = "") -> Proxy:
+        """A stream from this address, or from one of its own."""
+        address = address or f"10.1.0.{next(self._addresses)}"
+        proxy = Proxy(self._subscribe(metadata=(("weft-client-id", identity), ("weft-client-address", address))))
         await proxy.ask(hello)
         return proxy
 
@@ -369,6 +373,23 @@ async def test_one_proxy_too_many_goes_elsewhere() -> None:
         first.call.cancel()
         await until(lambda: m.figures() == (0, 0))
         await (await m.proxy()).answer(endpoints("web", 80))
+
+
+async def test_one_pod_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream too many of one identity and address: RESOURCE_EXHAUSTED and a count, before its Hello too; others of
+    the identity, and others at the address, are served, and room is given again."""
+    monkeypatch.setattr("weft_destination.shares.STREAMS_EACH", 1)
+    guest = pb.Request(hello=pb.Hello(namespace="guests", pod="g-1", version="0.1.0"))
+    async with mesh(*web(1)) as m:
+        first = await m.proxy(address="10.0.0.1")
+        await first.answer(endpoints("web", 80))
+        assert (await (await m.proxy(address="10.0.0.1")).end())[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert m.refusals(grpc.StatusCode.RESOURCE_EXHAUSTED) == 1
+        for other in (m.proxy(), m.proxy(guest, ID.replace("/ns/ns/", "/ns/guests/"), "10.0.0.1")):
+            await (await other).answer(endpoints("web", 80))
+        first.call.cancel()
+        await until(lambda: m.figures()[0] == 2)
+        await (await m.proxy(address="10.0.0.1")).answer(endpoints("web", 80))
 
 
 async def test_a_proxy_that_leaves_is_forgotten() -> None:

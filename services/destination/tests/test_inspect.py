@@ -12,6 +12,7 @@ from weft_destination.model import Protocol
 from weft_destination.policy import model as policy
 from weft_destination.policy.read import read_policy
 from weft_destination.route import Route, Settings
+from weft_destination.shares import Share
 from weft_destination.stream import Stream
 from weft_http.message import Headers, Refused, Request
 from weft_http.routes import Routes
@@ -47,7 +48,7 @@ async def get(path: str, hub: Hub, *streams: Stream) -> tuple[int, Any]:
 async def test_endpoints_are_those_that_proxies_get() -> None:
     """State and version are the ones on the streams, and each watcher tells the version that it has."""
     hub = Hub(index())
-    stream = Stream(encode.Hello("shop", "cart-1", "0.1.0"), hub, Metrics({}))
+    stream = Stream(encode.Hello("shop", "cart-1", "0.1.0"), hub, Metrics({}), Share())
     stream.take(encode.Watch(WEB, "old"))
     version, _ = encode.snapshot(WEB, hub.answer(WEB))
     status, body = await get("/debug/endpoints/ns/web/80", hub, stream)
@@ -91,7 +92,7 @@ async def test_the_policy_of_a_service_names_who_says_what() -> None:
 async def test_streams_are_listed() -> None:
     """Each with what it watches and what it waits for."""
     hub = Hub(index())
-    stream = Stream(encode.Hello("shop", "cart-1", "0.1.0"), hub, Metrics({}))
+    stream = Stream(encode.Hello("shop", "cart-1", "0.1.0"), hub, Metrics({}), Share())
     stream.take(encode.Watch(WEB, ""))
     _, body = await get("/debug/streams", hub, stream)
     [row] = body["streams"]

@@ -5,13 +5,14 @@ from weft_destination.hub import Hub
 from weft_destination.index import Index
 from weft_destination.metrics import Metrics
 from weft_destination.server import MAX_AGE_SECONDS, REBALANCE_SECONDS, aged
+from weft_destination.shares import Share
 from weft_destination.stream import Stream
 
 
 def streams(*ages: float) -> list[Stream]:
     """Streams of these ages at time 0."""
     hub, metrics = Hub(Index()), Metrics({})
-    made = [Stream(encode.Hello("ns", "p", ""), hub, metrics) for _ in ages]
+    made = [Stream(encode.Hello("ns", "p", ""), hub, metrics, Share()) for _ in ages]
     for stream, age in zip(made, ages, strict=True):
         stream.began = -age
     return made

@@ -9,6 +9,7 @@ from weft_destination.hub import Hub
 from weft_destination.index import Index
 from weft_destination.metrics import Metrics
 from weft_destination.model import Protocol
+from weft_destination.shares import Share
 from weft_destination.stream import Outcome, Stream
 from weft_testkit.wait import until
 
@@ -56,7 +57,7 @@ async def test_a_stalled_reader_costs_one_snapshot() -> None:
     index.services.apply(model.Service(KEY, (), (model.ServicePort(80, "http", Protocol.DETECT),)))
     hub = Hub(index)
     change(index, hub, 0)
-    stream, reader = Stream(encode.Hello("ns", "p", ""), hub, Metrics({})), Reader()
+    stream, reader = Stream(encode.Hello("ns", "p", ""), hub, Metrics({}), Share()), Reader()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(stream.write(reader.write))
         stream.take(encode.Watch(WEB, ""))

@@ -87,7 +87,7 @@ func (p *Proxy) stream() error {
 	framer.SetReuseFrames()
 	out.WriteString(http2.ClientPreface)
 	framer.WriteSettings()
-	framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headers, EndHeaders: true})
+	framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.headers(), EndHeaders: true})
 	framer.WriteData(1, false, p.requests())
 	if err := out.Flush(); err != nil {
 		return err
@@ -95,18 +95,20 @@ func (p *Proxy) stream() error {
 	return p.read(framer, out)
 }
 
-var headers = func() []byte {
+// headers are those that destination's own proxy sends on: each proxy has an address of its own.
+func (p *Proxy) headers() []byte {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
 	for _, field := range [][2]string{
 		{":method", "POST"}, {":scheme", "http"}, {":path", "/weft.discovery.v1.Discovery/Subscribe"},
 		{":authority", "destination"}, {"te", "trailers"}, {"content-type", "application/grpc"},
 		{"weft-client-id", "spiffe://cluster.local/ns/load/sa/load"},
+		{"weft-client-address", fmt.Sprintf("198.19.%d.%d", p.number>>8, p.number&255)},
 	} {
 		encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
 	}
 	return block.Bytes()
-}()
+}
 
 func (p *Proxy) requests() []byte {
 	hello := field(nil, 1, "load")

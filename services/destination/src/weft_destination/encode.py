@@ -1,6 +1,7 @@
 """Model values as discovery/v1 messages, encoded once for all who get them, and requests as model values."""
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias, cast
@@ -18,6 +19,10 @@ _VERSION_FIELD = bytes([pb.Update.VERSION_FIELD_NUMBER << 3 | 2])
 HEARTBEAT_SECONDS = 15.0
 HEARTBEAT = pb.Update(heartbeat=pb.Heartbeat(interval_ms=round(HEARTBEAT_SECONDS * 1000))).SerializeToString()
 """Proxies go elsewhere when none came for three intervals."""
+
+
+MAX_NAME = 253
+"""Characters of a name in Kubernetes; a version has fewer. What is longer would be kept as long as its stream lives."""
 
 
 class MalformedError(Exception):
@@ -62,11 +67,12 @@ def decode(data: bytes, hello: Hello | None) -> Request:
     if kind == "hello":
         if hello:
             raise MalformedError("a second Hello")
-        return Hello(message.hello.namespace, message.hello.pod, message.hello.version, message.hello.heartbeats)
+        of = message.hello
+        return Hello(_shared(of.namespace), _name(of.pod), _shared(of.version), of.heartbeats)
     if not hello:
         raise MalformedError("the first message must be a Hello")
     if kind == "watch":
-        return Watch(_target(message.watch.target, hello), message.watch.held_version)
+        return Watch(_target(message.watch.target, hello), _name(message.watch.held_version))
     if kind == "unwatch":
         return Unwatch(_target(message.unwatch, hello))
     raise MalformedError("a request of no known kind")
@@ -82,10 +88,21 @@ def _target(target: pb.Target, hello: Hello) -> model.Target:
         of = target.endpoints
         if not of.namespace or not of.name:
             raise MalformedError("endpoints of a service without namespace or name")
-        return model.EndpointsTarget(of.namespace, of.name, _port(of.port))
+        return model.EndpointsTarget(_name(of.namespace), _name(of.name), _port(of.port))
     if kind == "inbound":
         return model.InboundTarget(hello.namespace, hello.pod, _port(target.inbound))
     raise MalformedError("a target of no known kind")
+
+
+def _name(text: str) -> str:
+    if len(text) > MAX_NAME:
+        raise MalformedError(f"a name of {len(text)} characters: {MAX_NAME} are the most")
+    return text
+
+
+def _shared(text: str) -> str:
+    """What thousands of proxies say alike is held once."""
+    return sys.intern(_name(text))
 
 
 def _port(number: int) -> int:

@@ -13,13 +13,14 @@ from weft_runtime.config import Address
 from weft_destination import encode
 from weft_destination.hub import Hub
 from weft_destination.metrics import Metrics
+from weft_destination.shares import STREAMS_EACH, Shares
 from weft_destination.stream import MAX_REQUEST, Outcome, RefusedError, Stream
 
 log = structlog.get_logger()
 
 SERVICE = "weft.discovery.v1.Discovery"
-CLIENT_ID = "weft-client-id"
-"""Metadata that this pod's proxy sets, always: the SPIFFE ID of who called."""
+CLIENT_ID, CLIENT_ADDRESS = "weft-client-id", "weft-client-address"
+"""Metadata that this pod's proxy sets, always: SPIFFE ID and IP address of who called."""
 
 MAX_STREAMS = 10_000
 """More proxies than this are sent to another replica: about 45 KB each."""
@@ -56,6 +57,9 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 DRAINING = Outcome(grpc.StatusCode.UNAVAILABLE, "destination is stopping: connect again")
 AGED = Outcome(grpc.StatusCode.UNAVAILABLE, "the stream is old: connect again, to whichever replica")
 FULL = Outcome(grpc.StatusCode.UNAVAILABLE, "this replica serves as many proxies as it can: connect again")
+TOO_MANY = Outcome(
+    grpc.StatusCode.RESOURCE_EXHAUSTED, f"{STREAMS_EACH} streams of this identity and address are open: close one"
+)
 
 
 class Server:
@@ -75,6 +79,7 @@ class Server:
         self._identities = f"spiffe://{trust_domain}/ns/"
         self._allow_anonymous = allow_anonymous
         self._max_streams = max_streams
+        self._shares = Shares()
         self.streams: set[Stream] = set()
         """The proxies connected now."""
         metrics.streams.set_function(lambda: len(self.streams))
@@ -126,21 +131,28 @@ class Server:
                 await asyncio.sleep(DRAIN_SECONDS * 100 / len(streams))
 
     async def _subscribe(self, _: AsyncIterator[bytes], context: Context) -> None:
-        if len(self.streams) >= self._max_streams:
+        if len(self._shares) >= self._max_streams:
             return await self._finish(context, FULL)
-        try:
-            stream = Stream(await self._greet(context), self._hub, self.metrics)
-        except RefusedError as error:
-            return await self._finish(context, error.outcome)
-        self.streams.add(stream)
+        caller = hash(_caller(context))
+        share = self._shares.enter(caller)
+        if share is None:
+            log.warning("stream refused", caller=_caller(context), reason=TOO_MANY.message)
+            return await self._finish(context, TOO_MANY)
         outcome = Outcome(grpc.StatusCode.CANCELLED, "by the proxy")
-        # Neither a TaskGroup nor coroutines for parts: each takes up to 1 KB for as long as the stream lives.
-        reading = asyncio.create_task(stream.read(context.read))  # noqa: TID251
         try:
-            outcome = await stream.write(context.write)
+            stream = Stream(await self._greet(context), self._hub, self.metrics, share)
+            self.streams.add(stream)
+            # Neither a TaskGroup nor coroutines for parts: each takes up to 1 KB for as long as the stream lives.
+            reading = asyncio.create_task(stream.read(context.read))  # noqa: TID251
+            try:
+                outcome = await stream.write(context.write)
+            finally:
+                reading.cancel()
+                self._ended(stream, outcome)
+        except RefusedError as error:
+            outcome = error.outcome
         finally:
-            reading.cancel()
-            self._ended(stream, outcome)
+            self._shares.leave(caller)
         return await self._finish(context, outcome)
 
     def _ended(self, stream: Stream, outcome: Outcome) -> None:
@@ -176,14 +188,19 @@ class Server:
 
     def _namespace(self, context: Context) -> str | None:
         """The namespace in the caller's SPIFFE ID; None when anybody is believed."""
-        metadata = dict(context.invocation_metadata() or ())
-        identity = str(metadata.get(CLIENT_ID, ""))
+        identity, _ = _caller(context)
         namespace, slash, account = identity.removeprefix(self._identities).partition("/sa/")
         if identity.startswith(self._identities) and slash and namespace and account:
             return namespace
         if self._allow_anonymous and not identity:
             return None
         raise RefusedError(grpc.StatusCode.PERMISSION_DENIED, "the caller has no identity in this mesh")
+
+
+def _caller(context: Context) -> tuple[str, str]:
+    """Identity and address of who called; each empty when not told."""
+    metadata = dict(context.invocation_metadata() or ())
+    return str(metadata.get(CLIENT_ID, "")), str(metadata.get(CLIENT_ADDRESS, ""))
 
 
 def aged(streams: Collection[Stream], now: float) -> list[Stream]:

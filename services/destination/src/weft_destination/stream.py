@@ -11,8 +11,11 @@ from weft_destination import encode
 from weft_destination.hub import Hub, Topic
 from weft_destination.metrics import Metrics
 from weft_destination.model import Target
+from weft_destination.shares import TARGETS_EACH, Share
 
-MAX_TARGETS = 10_000
+MAX_TOPICS = 200_000
+"""Different targets that one replica tells, of all proxies: 1.3 KB each, and what is said of it."""
+
 MAX_REQUEST = 64 * 1024
 """Longest request taken, in bytes."""
 
@@ -40,22 +43,22 @@ class Stream:
         "_beats",
         "_held",
         "_hub",
-        "_max_targets",
         "_metrics",
         "_outcome",
         "_pending",
+        "_share",
         "_waiter",
         "_woken",
         "began",
         "hello",
     )
 
-    def __init__(self, hello: encode.Hello, hub: Hub, metrics: Metrics, max_targets: int = MAX_TARGETS) -> None:
+    def __init__(self, hello: encode.Hello, hub: Hub, metrics: Metrics, share: Share) -> None:
         self.hello = hello
         self.began = time.monotonic()
         self._hub = hub
         self._metrics = metrics
-        self._max_targets = max_targets
+        self._share = share
         self._held: dict[Topic, str] = {}
         self._pending: dict[Topic, None] = {}
         # No asyncio.Event: its queue takes 760 bytes, and only `write` ever waits.
@@ -104,6 +107,7 @@ class Stream:
 
     def close(self) -> None:
         """Leaves every topic."""
+        self._share.targets -= len(self._held)
         for topic in self._held:
             self._hub.leave(topic, self)
         self._held.clear()
@@ -134,16 +138,27 @@ class Stream:
                 self._unwatch(target)
 
     def _watch(self, target: Target, held_version: str) -> None:
-        if len(self._held) >= self._max_targets and self.held(target) is None:
-            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {self._max_targets} targets")
+        known = self._hub.find(target)
+        if known not in self._held:
+            self._take_room(known)
         topic = self._hub.join(target, self)
         # The common case is the newest version, of which one string is enough for all.
         self._held[topic] = topic.version if held_version == topic.version else held_version
         self.wake(topic)
 
+    def _take_room(self, known: Topic | None) -> None:
+        """For a target more; `known`: others watch it too."""
+        if self._share.targets >= TARGETS_EACH:
+            message = f"{TARGETS_EACH} targets are watched from this identity and address: no more are"
+            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+        if known is None and len(self._hub) >= MAX_TOPICS:
+            raise RefusedError(grpc.StatusCode.UNAVAILABLE, f"this replica tells {MAX_TOPICS} targets: connect again")
+        self._share.targets += 1
+
     def _unwatch(self, target: Target) -> None:
         topic = self._hub.find(target)
         if topic and self._held.pop(topic, None) is not None:
+            self._share.targets -= 1
             self._hub.leave(topic, self)
             self._pending.pop(topic, None)
 
