@@ -85,7 +85,7 @@ test-proxy: tools proxy-tools ## The proxy: units, pairs in network namespaces w
 chart-test: manifests ## The chart, as helm renders it, and Prometheus' rules by promtool
 	@command -v promtool >/dev/null || tests/cluster/tools/debs.sh prometheus
 	@cd charts/mesh/tests/score && go build -o $(cache)/chart-tools/ github.com/zegl/kube-score/cmd/kube-score
-	PATH="$(cache)/chart-tools:$$(tests/cluster/cluster tools):$$PATH" $(run) --group chart pytest charts
+	PATH="$(cache)/chart-tools:$$(tests/cluster/cluster tools):$$PATH" $(run) --group chart pytest charts "release/tests/test_next_release.py::test_suites_hold_no_version[chart]"
 
 manifests: ## Render the chart for the CLI's wheel (weft install)
 	@tests/cluster/tools/build client

@@ -353,10 +353,19 @@ def test_apply_without_kubectl(weft: Any, kube: FakeKube, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("installed", "expected"),
-    [("0.2.0", "the control plane is 0.2.0, newer than this CLI (0.1.0)"), ("0.1.9", ""), ("0.0.1", ""), ("x", "")],
+    [
+        ("1.5.0", "the control plane is 1.5.0, newer than this CLI (1.4.2)"),
+        ("1.4.9", ""),
+        ("1.3.0", ""),
+        ("1.2.9", "Upgrade to 1.3 first"),
+        ("x", ""),
+    ],
 )
-def test_upgrade_goes_one_minor_version_up(weft: Any, kube: FakeKube, installed: str, expected: str) -> None:
+def test_upgrade_goes_one_minor_version_up(
+    weft: Any, kube: FakeKube, monkeypatch: pytest.MonkeyPatch, installed: str, expected: str
+) -> None:
     """And never back."""
+    monkeypatch.setattr("weft.version", lambda: "1.4.2")
     apply(kube, CORE)
     config = kube.get("/api/v1/namespaces/weft/configmaps/weft-config")
     kube.put({**config, "apiVersion": "v1", "kind": "ConfigMap", "data": {"version": installed}})

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,25 +53,6 @@ def test_fragments_are_about_units() -> None:
 def test_the_page_of_compatibility_is_made_of_this_tree() -> None:
     """`make gen` writes it."""
     assert compatibility(HERE) == HERE.text(COMPATIBILITY)
-
-
-@pytest.fixture
-def clone(tmp_path: Path) -> Repository:
-    """A clone with what is not committed yet, and a change of sp-validator to tell."""
-    subprocess.run(["git", "clone", "-q", "--shared", str(ROOT), str(tmp_path)], check=True)
-    here = Repository(tmp_path)
-    here.git("config", "user.name", "test")
-    here.git("config", "user.email", "test@example.org")
-    files = HERE.git("ls-files", "--modified", "--others", "--exclude-standard").split()
-    for name in (name for name in files if (ROOT / name).is_file()):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    shutil.rmtree(tmp_path / "changes/sp-validator", ignore_errors=True)
-    (tmp_path / "changes/sp-validator").mkdir(parents=True)
-    (tmp_path / "changes/sp-validator/a.md").write_text("Says it more kindly.\n")
-    here.git("add", "--all")
-    here.git("commit", "-q", "-m", "A change")
-    return here
 
 
 def make(clone: Repository, target: str, *variables: str) -> subprocess.CompletedProcess[str]:
@@ -132,14 +112,17 @@ def test_one_unit_is_released_alone(clone: Repository) -> None:
         (["0.7.0", "0.8.0", "0.8.10", "0.8.9"], "0.8.10"),
     ],
 )
-def test_peers_have_the_release_before(clone: Repository, tags: list[str], expected: str) -> None:
+def test_peers_have_the_release_before(tmp_path: Path, tags: list[str], expected: str) -> None:
     """What a skew test takes: the newest of the minor before, of the same where there is no other, or nothing yet."""
-    unit = UNITS["proxy"]
-    (clone.root / unit.manifest).write_text('version = "0.9.1"\n')
+    here, unit = Repository(tmp_path), UNITS["proxy"]
+    here.git("init", "--quiet")
+    here.git("-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "--allow-empty", "-m", "First")
+    (tmp_path / unit.manifest).parent.mkdir(parents=True)
+    (tmp_path / unit.manifest).write_text('version = "0.9.1"\n')
     for tag in tags:
-        clone.git("tag", unit.tag(tag))
+        here.git("tag", unit.tag(tag))
 
-    assert clone.previous(unit) == (unit.tag(expected) if expected else "")
+    assert here.previous(unit) == (unit.tag(expected) if expected else "")
 
 
 def test_the_chart_tells_which_units_it_pinned(clone: Repository) -> None:

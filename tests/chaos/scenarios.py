@@ -25,7 +25,6 @@ from weft_webhook.issue import new_pair
 from weft_webhook.pair import LIFETIME
 
 CONTROL_PLANE = ("destination", "identity", "injector", "sp-validator")
-INIT_IMAGE = "ghcr.io/weft-mesh/proxy-init:0.1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +114,12 @@ def cut_off(addresses: list[str], server: str) -> Iterator[None]:
 def _on_nodes(action: str, rules: list[list[str]]) -> None:
     """Makes or deletes rules of every node's own network, a container each: the image has no shell."""
     root = {"runAsUser": 0, "capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}}
+    injected = get("pods", "-n", NAMESPACE, "-l", f"app={SERVER}")["items"][0]["spec"]["initContainers"]
+    (image,) = (container["image"] for container in injected if container["name"] == "weft-init")
     *first, last = (
         {
             "name": f"rule-{number}",
-            "image": INIT_IMAGE,
+            "image": image,
             "command": ["iptables-nft", "-t", "raw", action, *rule],
             "securityContext": root,
         }

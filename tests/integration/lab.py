@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 TEAHOUSE = ROOT / "demo" / "teahouse.yaml"
-IMAGE = "ghcr.io/weft-mesh/teahouse:0.1.0"
+IMAGE = re.findall(r"image: (\S+/teahouse:\S+)", TEAHOUSE.read_text())[0]
 
 
 class CommandError(AssertionError):

@@ -2,7 +2,9 @@
 
 import json
 
-from lab import eventually, get, kubectl, one_line_error, run, weft
+from lab import IMAGE, ROOT, eventually, get, kubectl, one_line_error, run, weft
+from releases.repository import Repository
+from releases.units import UNITS
 
 
 def test_check_is_one_json_document_that_says_success(viz: None) -> None:
@@ -43,8 +45,10 @@ def test_the_trust_bundle_is_in_every_namespace(installed: None) -> None:
 
 
 def test_version_tells_client_and_control_plane(installed: None) -> None:
-    """`weft version` names both sides."""
-    assert weft("version").count("0.1.0") >= 2
+    """`weft version` names both sides, and the proxy that is injected."""
+    client, server, proxy = (Repository(ROOT).version(UNITS[name]) for name in ("cli", "chart", "proxy"))
+    said = weft("version").splitlines()
+    assert said == [f"Client version: {client}", f"Server version: {server}", f"Proxy version: {proxy}"]
 
 
 def test_a_host_network_pod_is_skipped_with_an_event(installed: None) -> None:
@@ -54,7 +58,7 @@ def test_a_host_network_pod_is_skipped_with_an_event(installed: None) -> None:
         kubectl("label", "namespace", "skips", "weft.dev/inject=enabled")
         pod = {
             "hostNetwork": True,
-            "containers": [{"name": "c", "image": "ghcr.io/weft-mesh/teahouse:0.1.0", "args": ["greeter"]}],
+            "containers": [{"name": "c", "image": IMAGE, "args": ["greeter"]}],
         }
         deployment = {
             "apiVersion": "apps/v1",

@@ -1,9 +1,12 @@
 """Where weft's pods run, from which registry, and who may reach them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+VALUES = Path(__file__).parents[1] / "values.yaml"
 UNITS = ("destination", "identity", "injector", "spValidator", "viz.tap")
 DIGEST = "sha256:" + "a" * 64
 
@@ -49,13 +52,14 @@ def test_replicas_are_spread_over_zones_and_nodes(helm: Any, unit: str) -> None:
 
 def test_a_digest_pins_an_image_wherever_it_is_named(helm: Any) -> None:
     """The proxy's in the control plane and in what is injected; the version that pods tell stays the tag."""
+    tag = yaml.safe_load(VALUES.read_text())["global"]["proxy"]["tag"]
     objects = helm.render("viz.enabled=true", f"global.proxy.digest={DIGEST}")
     pinned = {c["image"] for _, c in objects.containers() if c["name"] == "weft-proxy"}
     template = objects.one("ConfigMap", "weft-proxy-template")["data"]["template.json"]
 
-    assert pinned == {f"ghcr.io/weft-mesh/proxy:0.1.0@{DIGEST}"}
-    assert template.count(f"proxy:0.1.0@{DIGEST}") == 1
-    assert '"version": "0.1.0"' in template
+    assert pinned == {f"ghcr.io/weft-mesh/proxy:{tag}@{DIGEST}"}
+    assert template.count(f"proxy:{tag}@{DIGEST}") == 1
+    assert f'"version": "{tag}"' in template
 
 
 def test_network_policies_are_off_unless_asked_for(mesh: Any) -> None:
