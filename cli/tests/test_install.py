@@ -170,11 +170,16 @@ def test_upgrade_includes_viz_when_it_is_there(weft: Any, kube: FakeKube) -> Non
 
 @pytest.fixture
 def helm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A helm that writes its arguments to this file, and renders what is in `rendered` beside it: CORE."""
+    """A helm that writes its arguments to this file; beside it, `rendered` is what it renders, CORE.
+
+    `kept` becomes what it was given of the installation.
+    """
     log, folder = tmp_path / "arguments", tmp_path / "bin"
     folder.mkdir()
     (tmp_path / "rendered").write_text(CORE)
-    (folder / "helm").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {log}\ncat {tmp_path}/rendered\n')
+    keep = f"for one; do case $one in --values=*/kept.json) cp ${{one#--values=}} {tmp_path}/kept; esac; done"
+    script = f'printf "%s\\n" "$@" > {log}\n{keep}\ncat {tmp_path}/rendered'
+    (folder / "helm").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "helm").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=":")
     (render.HERE / "chart").mkdir()
@@ -198,10 +203,7 @@ def test_upgrade_keeps_what_was_set(weft: Any, kube: FakeKube, helm: Path) -> No
 
     kept = '{"destination": {"replicas": 3}, "viz": {"grafana": {"enabled": false}}}'
     assert told(result)[::2] == (0, f"as the installation has it: {kept}\n")
-    assert [line for line in helm.read_text().splitlines() if line.startswith("--set-json")] == [
-        '--set-json=destination={"replicas": 3}',
-        '--set-json=viz={"grafana": {"enabled": false}}',
-    ]
+    assert kept == helm.with_name("kept").read_text()
 
 
 def test_upgrade_takes_what_is_set_now(weft: Any, kube: FakeKube, helm: Path) -> None:
@@ -211,7 +213,7 @@ def test_upgrade_takes_what_is_set_now(weft: Any, kube: FakeKube, helm: Path) ->
 
     assert weft("upgrade", "--set", "identity.replicas=2").exit_code == 0
     assert helm.read_text().splitlines()[-1] == "--set=identity.replicas=2"
-    assert "--set-json" not in helm.read_text()
+    assert not helm.with_name("kept").exists()
 
 
 def test_upgrade_needs_an_installation(weft: Any, kube: FakeKube) -> None:
@@ -228,6 +230,21 @@ def test_viz_install(weft: Any, kube: FakeKube) -> None:
     apply(kube, VIZ)
     expected = "weft: viz is already installed. To update it: `weft upgrade | kubectl apply -f -`.\n"
     assert (1, "", expected) == told(weft("viz", "install"))
+
+
+@pytest.mark.parametrize("more", [[], ["--set=viz.grafana.enabled=false"]], ids=["as it is", "with more"])
+def test_viz_install_fits_the_installation(weft: Any, kube: FakeKube, helm: Path, more: list[str]) -> None:
+    """Registry, trust domain and whatever else is set of the mesh hold for viz; what is set now comes on top."""
+    apply(kube, CORE)
+    set_on(kube, "weft-config", "global: {trustDomain: corp}")
+    helm.with_name("rendered").write_text(CORE + VIZ.replace("---", "---\n# Source: weft/charts/viz/templates/x.yaml"))
+
+    result = weft("viz", "install", *more)
+
+    kept = '{"global": {"trustDomain": "corp"}}'
+    assert (0, f"as the installation has it: {kept}\n") == (result.exit_code, result.stderr)
+    assert names(VIZ) == names(result.stdout)
+    assert (kept, more) == (helm.with_name("kept").read_text(), helm.read_text().splitlines()[8:])
 
 
 def test_uninstall_deletes_callers_first(weft: Any, kube: FakeKube, same: Any) -> None:

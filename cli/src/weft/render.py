@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,14 +54,14 @@ def packaged() -> Manifests:
         raise Failure("the rendered manifests are missing from this checkout", "Run `make manifests`.") from None
 
 
-def rendered(arguments: Sequence[str]) -> Manifests:
-    """What `helm` makes of the packaged chart with these --set and --values."""
-    return split(helm_template(chart(), arguments))
-
-
-def options(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Values of the chart as options of helm."""
-    return tuple(f"--set-json={key}={json.dumps(value)}" for key, value in settings.items())
+def rendered(arguments: Sequence[str], kept: Mapping[str, Any]) -> Manifests:
+    """The packaged chart with what an installation has set, and upon that these --set and --values; by helm if any."""
+    if not kept:
+        return split(helm_template(chart(), arguments)) if arguments else packaged()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "kept.json")
+        file.write_text(json.dumps(kept), "utf-8")
+        return split(helm_template(chart(), [f"--values={file}", *arguments]))
 
 
 def chart() -> Path:

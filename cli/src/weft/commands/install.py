@@ -87,7 +87,8 @@ def upgrade(target: Target, /, ignore_cluster: bool, **options: Any) -> None:
     config = _config(kube)
     _refuse_helm([config], "helm upgrade")
     _refuse_version(config)
-    manifests = _manifests(**options, kept=_kept(kube, **options))
+    kept = {} if options["settings"] or options["values"] else _kept(kube)
+    manifests = _manifests(**options, kept=kept)
     _deliver(manifests.core + (manifests.viz if installed.tap_service(kube) else ""), target, **options)
 
 
@@ -120,16 +121,18 @@ def viz_install(target: Target, /, ignore_cluster: bool, **options: Any) -> None
     """Print the manifests of viz.
 
     `weft viz install | kubectl apply -f -`: web, tap, Prometheus and Grafana.
+    What is set of the installation holds for viz, too; --values and --set come on top of it.
     """
     from weft import installed
 
-    manifests = _manifests(**options)
-    if not ignore_cluster:
-        kube = _able_cluster(target)
-        _refuse_helm([_config(kube)], "helm upgrade --set viz.enabled=true")
-        if installed.tap_service(kube):
-            raise Failure("viz is already installed", "To update it: `weft upgrade | kubectl apply -f -`.")
-    _deliver(manifests.viz, target, **options)
+    if ignore_cluster:
+        _deliver(_manifests(**options).viz, target, **options)
+        return
+    kube = _able_cluster(target)
+    _refuse_helm([_config(kube)], "helm upgrade --set viz.enabled=true")
+    if installed.tap_service(kube):
+        raise Failure("viz is already installed", "To update it: `weft upgrade | kubectl apply -f -`.")
+    _deliver(_manifests(**options, kept=_kept(kube)).viz, target, **options)
 
 
 @click.command("uninstall", cls=Command)
@@ -168,26 +171,25 @@ def _gateway_api(target: Target, ignore_cluster: bool, **options: Any) -> None:
         apply.apply(text, target, "--server-side")
 
 
-def _kept(kube: "Kube", settings: tuple[str, ...], values: tuple[str, ...], **_: Any) -> tuple[str, ...]:
-    """What was set when weft was installed, as options of helm; nothing where something is set now."""
-    from weft import installed, render
+def _kept(kube: "Kube") -> "Object":
+    """What is set of the installation; says so."""
+    from weft import installed
 
-    kept = {} if settings or values else installed.settings(kube)
+    kept = installed.settings(kube)
     if kept:
         click.echo(f"as the installation has it: {json.dumps(kept)}", err=True)
-    return render.options(kept)
+    return kept
 
 
 def _manifests(
-    settings: tuple[str, ...], values: tuple[str, ...], applied: bool, wait: float | None, kept: tuple[str, ...] = ()
+    settings: tuple[str, ...], values: tuple[str, ...], applied: bool, wait: float | None, kept: "Object | None" = None
 ) -> "Manifests":
     from weft import render
 
     if wait is not None and not applied:
         raise Failure("--wait goes with --apply", "What is only printed does not become ready.")
-
-    arguments = [*kept, *(f"--values={file}" for file in values), *(f"--set={setting}" for setting in settings)]
-    return render.rendered(arguments) if arguments else render.packaged()
+    arguments = [*(f"--values={file}" for file in values), *(f"--set={setting}" for setting in settings)]
+    return render.rendered(arguments, kept or {})
 
 
 def _able_cluster(target: Target) -> "Kube":

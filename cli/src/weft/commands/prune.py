@@ -22,8 +22,7 @@ def prune(target: Target) -> None:
         raise Failure("weft is not installed in this cluster", "There is nothing to prune.")
     if release := installed.helm_release(config):
         raise Failure(f"this installation belongs to the Helm release {release!r}", "`helm upgrade` prunes by itself.")
-    kept, packaged = render.options(installed.settings(kube)), render.packaged()
-    manifests = render.rendered(kept) if kept else packaged
+    packaged, manifests = render.packaged(), render.rendered((), installed.settings(kube))
     text = manifests.core + (manifests.viz if installed.tap_service(kube) else "")
     left = installed.left_over(kube, render.parse(packaged.core + packaged.viz), render.parse(text))
     if left:
