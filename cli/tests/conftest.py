@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from weft import forward
+from weft.cluster import Kube
 from weft.forward import Connect
 from weft.main import cli
 from weft_testkit import golden
@@ -109,6 +111,28 @@ def asked() -> list[Any]:
 @pytest.fixture
 def web(answers: Answers, asked: list[Any]) -> Iterator[Connect]:
     """A server in the place of web; gives connections to it."""
+    with serving(answers, asked) as connect:
+        yield connect
+
+
+@pytest.fixture
+def pods(kube: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Answers]]:
+    """What each pod answers that a port-forward leads to, by "namespace/name:port"; nobody listens at others."""
+    answers: dict[str, Answers] = {}
+    with ExitStack() as servers:
+
+        def forwarded(_: Kube, namespace: str, pod: str, port: int) -> Any:
+            if (where := f"{namespace}/{pod}:{port}") not in answers:
+                raise OSError(f"nobody listens at {where}")
+            return servers.enter_context(serving(answers[where], []))()
+
+        monkeypatch.setattr(Kube, "forward", forwarded)
+        yield answers
+
+
+@contextmanager
+def serving(answers: Answers, asked: list[Any]) -> Iterator[Connect]:
+    """A server that answers so, and keeps what is posted."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -131,10 +155,12 @@ def web(answers: Answers, asked: list[Any]) -> Iterator[Connect]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield lambda: socket.create_connection(server.server_address[:2])
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield lambda: socket.create_connection(server.server_address[:2])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.fixture

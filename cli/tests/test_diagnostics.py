@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from weft.cluster import Kube
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.objects import pod, service
 
@@ -18,31 +17,56 @@ ENDPOINT = {
     "workload_kind": "deployment",
     "workload": "kettle",
 }
+WATCHERS = [
+    {"namespace": "teahouse", "pod": "counter-1", "held_version": "9f3a"},
+    {"namespace": "shop", "pod": "cart-1", "held_version": "11aa"},
+    {"namespace": "shop", "pod": "cart-2", "held_version": ""},
+]
 ANSWER: dict[str, Any] = {
     "version": "9f3a",
     "kind": "endpoints",
     "state": {"exists": True, "endpoints": [ENDPOINT, ENDPOINT | {"ip": "10.1.2.4", "pod": "", "identity": ""}]},
-    "watchers": [
-        {"namespace": "teahouse", "pod": "counter-1", "held_version": "9f3a"},
-        {"namespace": "shop", "pod": "cart-1", "held_version": "11aa"},
-        {"namespace": "shop", "pod": "cart-2", "held_version": ""},
-    ],
+    "watchers": WATCHERS,
 }
+WEDGED = {"namespace": "guests", "pod": "g-1", "held_version": "9f3a"}
 
 
-@pytest.mark.usefixtures("forwarded")
+@pytest.fixture
+def replicas(kube: FakeKube, pods: Any) -> tuple[Any, Any]:
+    """What two replicas of destination answer."""
+    for name in ("destination-a", "destination-b"):
+        replica = pod("weft", name, labels={"weft.dev/component": "destination"})
+        replica["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+        kube.put(replica)
+        pods[f"weft/{name}:9990"] = {}
+    return pods["weft/destination-a:9990"], pods["weft/destination-b:9990"]
+
+
 @pytest.mark.parametrize("output", ["table", "wide", "json"])
-def test_endpoints(weft: Any, answers: Any, same: Callable[[str, str], None], output: str) -> None:
-    """Where requests may go; wide: which proxies know, and what is behind is told."""
-    answers["/debug/endpoints/teahouse/kettle/9090"] = (200, ANSWER)
+def test_endpoints(weft: Any, replicas: Any, pods: Any, same: Callable[[str, str], None], output: str) -> None:
+    """Where requests may go; wide: what each proxy was told, by whichever replica, and what it says that it holds."""
+    for answers, watchers in zip(replicas, (WATCHERS, [WEDGED]), strict=True):
+        answers["/debug/endpoints/teahouse/kettle/9090"] = (200, ANSWER | {"watchers": watchers})
+    pods["teahouse/counter-1:4191"] = {"/held": (200, b"9f3a svc/kettle.teahouse:9090\n11 svc/kettle.teahouse:90\n")}
+    pods["guests/g-1:4191"] = {"/held": (200, b"77cc svc/kettle.teahouse:9090\n- svc/kettle.guests:9090\n")}
+    pods["shop/cart-1:4191"] = {"/held": (404, b"/live /ready\n")}
     result = weft("diagnostics", "endpoints", "kettle:9090", "-o", output)
     assert result.exit_code == 0
     same(f"diagnostics-endpoints-{output}.txt", result.stdout)
-    behind = "" if output == "json" else "2 of 3 proxies have not been told the newest state\n"
-    assert behind == result.stderr
+    behind = {"json": "", "table": "2 of 4", "wide": "3 of 4"}[output]
+    assert (behind and f"{behind} proxies do not have the newest state\n") == result.stderr
 
 
-@pytest.mark.usefixtures("forwarded")
+def test_replicas_that_differ_are_named(weft: Any, replicas: Any) -> None:
+    """One that has fallen behind is not believed in silence."""
+    for answers, version in zip(replicas, ("9f3a", "11aa"), strict=True):
+        answers["/debug/endpoints/teahouse/kettle/9090"] = (200, ANSWER | {"watchers": [], "version": version})
+    assert weft("diagnostics", "endpoints", "kettle:9090").stderr == (
+        "replicas of destination differ: destination-a has 9f3a, destination-b has 11aa; if it stays so, compare "
+        "their watches: `weft diagnostics controller-metrics`\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("state", "code", "expected"),
     [
@@ -50,9 +74,10 @@ def test_endpoints(weft: Any, answers: Any, same: Callable[[str, str], None], ou
         ({"exists": False, "endpoints": []}, 1, "weft: there is no port 80 of service web in namespace shop."),
     ],
 )
-def test_no_endpoints(weft: Any, answers: Any, state: Any, code: int, expected: str) -> None:
+def test_no_endpoints(weft: Any, replicas: Any, state: Any, code: int, expected: str) -> None:
     """Why, and what to do."""
-    answers["/debug/endpoints/shop/web/80"] = (200, ANSWER | {"state": state, "watchers": []})
+    for answers in replicas:
+        answers["/debug/endpoints/shop/web/80"] = (200, ANSWER | {"state": state, "watchers": []})
     result = weft("diagnostics", "endpoints", "web.shop.svc.cluster.local:80")
     assert (result.exit_code, result.stderr[: len(expected)]) == (code, expected)
 
@@ -142,28 +167,23 @@ def test_endpoints_of_nonsense(weft: Any, text: str) -> None:
     )
 
 
-@pytest.mark.usefixtures("forwarded")
-def test_proxies(weft: Any, answers: Any, same: Callable[[str, str], None]) -> None:
-    """Of one namespace, or of all."""
+def test_proxies(weft: Any, replicas: Any, same: Callable[[str, str], None]) -> None:
+    """Of one namespace, or of all, whichever replica serves them."""
     row = {"namespace": "teahouse", "pod": "counter-1", "proxy_version": "0.1.0", "targets": 3, "waiting": 0}
     streams = [row | {"seconds": 7384.4}, row | {"namespace": "shop", "pod": "cart-1", "seconds": 12.5}]
-    answers["/debug/streams"] = (200, {"streams": streams})
+    for answers, stream in zip(replicas, streams, strict=True):
+        answers["/debug/streams"] = (200, {"streams": [stream]})
     for output in ("table", "json"):
         same(f"diagnostics-proxies-{output}.txt", weft("diagnostics", "proxies", "-o", output).stdout)
     assert len(weft("diagnostics", "proxies", "-n", "shop").stdout.splitlines()) == 2
 
 
-@pytest.fixture
-def forwarded_pods(web: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes every pod's port lead to web."""
-    monkeypatch.setattr(Kube, "forward", lambda *_: web())
-
-
 def test_metrics_of_proxies_and_services(
-    weft: Any, kube: FakeKube, forwarded_pods: None, answers: Any, same: Callable[[str, str], None]
+    weft: Any, kube: FakeKube, pods: Any, same: Callable[[str, str], None]
 ) -> None:
     """Each pod under its name; what has no proxy is left out."""
-    answers["/metrics"] = (200, b"weft_proxy_info 1\n")
+    for where in ("teahouse/web-1:4191", "weft/destination-1:9990"):
+        pods[where] = {"/metrics": (200, b"weft_proxy_info 1\n")}
     deployment = {
         "metadata": {"name": "web", "namespace": "teahouse"},
         "spec": {"selector": {"matchLabels": {"a": "b"}}},

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,22 +42,39 @@ def to_component(kube: "Kube", component: str, port: int) -> Connect:
     def connect() -> Any:
         pod = ready_pod(kube, component)
         if pod is None:
-            raise Failure(
-                f"no pod of {component} is ready in namespace {NAMESPACE}",
-                "See `weft check`; if viz is not installed, run `weft viz install | kubectl apply -f -`.",
-            )
+            raise _none_ready(component)
         return kube.forward(NAMESPACE, pod, port)
 
     return connect
 
 
+def to_each(kube: "Kube", component: str, port: int) -> dict[str, Connect]:
+    """Connections to each ready pod of a component, by the pod's name."""
+    pods = ready_pods(kube, component)
+    if not pods:
+        raise _none_ready(component)
+    return {pod: partial(kube.forward, NAMESPACE, pod, port) for pod in sorted(pods)}
+
+
+def _none_ready(component: str) -> Failure:
+    return Failure(
+        f"no pod of {component} is ready in namespace {NAMESPACE}",
+        "See `weft check`; if viz is not installed, run `weft viz install | kubectl apply -f -`.",
+    )
+
+
 def ready_pod(kube: "Kube", component: str) -> str | None:
     """The name of a pod of the component that is ready and stays."""
+    return next(iter(ready_pods(kube, component)), None)
+
+
+def ready_pods(kube: "Kube", component: str) -> list[str]:
+    """The names of all of them."""
     from weft.cluster import is_ready
 
     pods = kube.list(f"/api/v1/namespaces/{NAMESPACE}/pods", labelSelector=f"{COMPONENT}={component}")
     ready = (pod["metadata"] for pod in pods if is_ready(pod))
-    return next((metadata["name"] for metadata in ready if "deletionTimestamp" not in metadata), None)
+    return [metadata["name"] for metadata in ready if "deletionTimestamp" not in metadata]
 
 
 def get_json(open_socket: Connect, path: str, name: str) -> tuple[int, Any]:

@@ -1,5 +1,5 @@
-//! `/live`, `/ready`, `/probe/…` and `/metrics`, for the kubelet and Prometheus; `/log-level` and `/shutdown`,
-//! to be changed from the pod itself only.
+//! `/live`, `/ready`, `/probe/…` and `/metrics`, for the kubelet and Prometheus; from the pod itself only: what is held
+//! of each target (`/held`), and changes by `/log-level` and `/shutdown`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: Arc<Notify>
             let admin = admin.clone();
             async move {
                 Ok::<_, Infallible>(match *request.method() {
-                    Method::GET | Method::HEAD => admin.answer(&request.into_parts().0).await,
+                    Method::GET | Method::HEAD => admin.answer(&request.into_parts().0, client).await,
                     _ => admin.change(request, client).await,
                 })
             }
@@ -78,8 +78,8 @@ impl Admin {
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             return refused;
         }
-        if !client.ip().to_canonical().is_loopback() {
-            return text(StatusCode::FORBIDDEN, "from the pod itself only: 127.0.0.1:4191\n".into());
+        if !is_own(client) {
+            return strange();
         }
         if path == "/shutdown" {
             return self.shut_down();
@@ -107,7 +107,7 @@ impl Admin {
         text(StatusCode::OK, "ending\n".into())
     }
 
-    async fn answer(&self, asked: &Parts) -> Response<Full<Bytes>> {
+    async fn answer(&self, asked: &Parts, client: SocketAddr) -> Response<Full<Bytes>> {
         let path = asked.uri.path();
         if path.starts_with(probe::https::PATH) {
             let (status, why) = probe::https::https(&self.shared.config, asked).await;
@@ -125,7 +125,9 @@ impl Admin {
             },
             "/metrics" => self.metrics(),
             "/log-level" => text(StatusCode::OK, format!("{}\n", logs::filter())),
-            _ => text(StatusCode::NOT_FOUND, "/live /ready /metrics /log-level\n".into()),
+            "/held" if is_own(client) => text(StatusCode::OK, self.shared.discovery.held()),
+            "/held" => strange(),
+            _ => text(StatusCode::NOT_FOUND, "/live /ready /metrics /log-level /held\n".into()),
         }
     }
 
@@ -157,6 +159,15 @@ impl Admin {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS));
         response
     }
+}
+
+/// In the pod, as `kubectl port-forward` is.
+fn is_own(client: SocketAddr) -> bool {
+    client.ip().to_canonical().is_loopback()
+}
+
+fn strange() -> Response<Full<Bytes>> {
+    text(StatusCode::FORBIDDEN, "from the pod itself only: 127.0.0.1:4191\n".into())
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

@@ -80,3 +80,17 @@ async fn ready_means_ready() {
     pod.shared.drain.start();
     assert_eq!((503, "ending\n".into()), ask(admin, Method::GET, "/ready", "").await);
 }
+
+/// What is held of each target is told with its version; "-" before the control plane has spoken of it.
+#[tokio::test]
+async fn what_is_held_is_told() {
+    assert_eq!("- 0.0.0.0:1\n", Discovery::new(vec![]).held());
+    let mesh = Mesh::start();
+    let pod = mesh.pod(2, "web");
+    let (admin, _) = serve(pod.shared.clone()).await;
+    pod.settled(async || {
+        let (status, held) = ask(admin, Method::GET, "/held", "").await;
+        status == 200 && held.lines().any(|line| line.ends_with(" 0.0.0.0:1") && !line.starts_with('-'))
+    })
+    .await;
+}

@@ -1,6 +1,8 @@
 """A stream holds the newest state of what it watches, and no queue."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import grpc
 from weft_api.discovery.v1 import discovery_pb2 as pb
@@ -51,8 +53,9 @@ def told(hub: Hub) -> bool:
     return topic is not None and topic.version == encode.snapshot(WEB, hub.answer(WEB))[0]
 
 
-async def test_a_stalled_reader_costs_one_snapshot() -> None:
-    """However much changes while it does not read, it then gets the newest state and nothing else."""
+@asynccontextmanager
+async def serving() -> AsyncIterator[tuple[Index, Hub, Stream, Reader]]:
+    """A stream that watches web, and a proxy that has not read of it yet."""
     index = Index()
     index.services.apply(model.Service(KEY, (), (model.ServicePort(80, "http", Protocol.DETECT),)))
     hub = Hub(index)
@@ -62,6 +65,15 @@ async def test_a_stalled_reader_costs_one_snapshot() -> None:
         tasks.create_task(stream.write(reader.write))
         stream.take(encode.Watch(WEB, ""))
         await until(lambda: reader.waiting == 1)
+        yield index, hub, stream, reader
+        stream.end(END)
+        for _ in range(10):
+            reader.may.release()
+
+
+async def test_a_stalled_reader_costs_one_snapshot() -> None:
+    """However much changes while it does not read, it then gets the newest state and nothing else."""
+    async with serving() as (index, hub, stream, reader):
         for number in range(1, 11):
             change(index, hub, number)
             await until(lambda: told(hub))
@@ -69,6 +81,26 @@ async def test_a_stalled_reader_costs_one_snapshot() -> None:
         reader.may.release()
         reader.may.release()
         await until(lambda: len(reader.read) == 2)
-        stream.end(END)
     assert reader.zones() == ["z0", "z10"]
     assert stream.waiting == 0
+
+
+async def test_what_a_proxy_does_not_take_it_does_not_hold() -> None:
+    """A version counts as held when it is written, not before: who does not read is seen to be behind."""
+    async with serving() as (_, hub, stream, reader):
+        assert (stream.held(WEB), stream.waiting) == ("", 1)
+        reader.may.release()
+        await until(lambda: stream.waiting == 0)
+        assert stream.held(WEB) == encode.snapshot(WEB, hub.answer(WEB))[0]
+
+
+async def test_what_is_asked_for_again_is_told_again() -> None:
+    """What was on its way when a proxy forgot a target, and asked anew, is not taken for the answer."""
+    async with serving() as (_, hub, stream, reader):
+        Stream(encode.Hello("ns", "q", ""), hub, Metrics({}), Share()).take(encode.Watch(WEB, ""))
+        stream.take(encode.Unwatch(WEB))
+        stream.take(encode.Watch(WEB, ""))
+        reader.may.release()
+        reader.may.release()
+        await until(lambda: len(reader.read) == 2)
+    assert reader.zones() == ["z0", "z0"]

@@ -10,8 +10,12 @@ from weft.options import Group, Target, output_option, pass_target
 
 if TYPE_CHECKING:
     from weft.cluster import Kube, Object
+    from weft.forward import Connect
 
 AUTHORITY = re.compile(r"(?P<name>[a-z0-9-]+)(\.(?P<namespace>[a-z0-9-]+)(\.svc(\.[a-z0-9.-]+)?)?)?:(?P<port>\d{1,5})")
+
+AT_ONCE = 8
+"""Proxies asked at once."""
 
 
 @click.group(cls=Group)
@@ -27,14 +31,17 @@ def endpoints(target: Target, service: str, output: str) -> None:
     """Show where the control plane sends requests of a Service.
 
     `weft diagnostics endpoints web:80`, or web.shop:80. IDENTITY: what the endpoint must prove; "-": plain text.
-    -o wide adds the proxies that use it, and whether they have been told the newest state.
+    -o wide adds the proxies that use it. TOLD: the version that a replica of destination has sent. HOLDS: the one that
+    the proxy says it goes by; "?": it cannot be asked.
     """
     from weft.views import endpoints as views
     from weft.views import table
 
     kube = target.connect()
     namespace, name, port = _authority(service, target.namespace_or_default(kube))
-    answer = _destination(kube, f"/debug/endpoints/{namespace}/{name}/{port}")
+    answer = views.merged(_each_destination(kube, f"/debug/endpoints/{namespace}/{name}/{port}"))
+    if output != "table":
+        _ask_proxies(kube, answer["watchers"], (namespace, name, port))
     if output == "json":
         click.echo(table.document(answer))
         return
@@ -45,9 +52,11 @@ def endpoints(target: Target, service: str, output: str) -> None:
         click.echo(f"\n{views.watchers_table(answer)}")
     if not answer["state"]["endpoints"]:
         click.echo(f"no endpoint of {name}.{namespace}:{port} is ready: `weft why svc/{name} -n {namespace}`", err=True)
-    behind = [one for one in answer["watchers"] if views.state(one["held_version"], answer["version"]) != "current"]
+    if differ := views.disagreement(answer):
+        click.echo(f"{differ}; if it stays so, compare their watches: `weft diagnostics controller-metrics`", err=True)
+    behind = [one for one in answer["watchers"] if views.state(one) != "current"]
     if behind:
-        click.echo(f"{len(behind)} of {len(answer['watchers'])} proxies have not been told the newest state", err=True)
+        click.echo(f"{len(behind)} of {len(answer['watchers'])} proxies do not have the newest state", err=True)
 
 
 @diagnostics.command("policy")
@@ -88,24 +97,26 @@ def policy(target: Target, resource: tuple[str, ...], client: str | None, output
 def proxies(target: Target, output: str) -> None:
     """Show the proxies that are connected to the control plane.
 
-    TARGETS: what a proxy watches. WAITING: updates it has not taken yet.
+    REPLICA: the pod of destination that serves it. TARGETS: what a proxy watches. WAITING: of how many of these it has
+    not taken the newest state yet.
     """
     from weft.views import table
 
-    streams = _destination(target.connect(), "/debug/streams")["streams"]
+    answers = _each_destination(target.connect(), "/debug/streams")
+    streams = [stream | {"replica": replica} for replica, answer in answers.items() for stream in answer["streams"]]
     rows = [one for one in streams if target.namespace in (None, one["namespace"])]
     if output == "json":
         click.echo(table.document({"streams": rows}))
         return
-    header = ["NAMESPACE", "POD", "VERSION", "TARGETS", "WAITING", "CONNECTED"]
+    header = ["NAMESPACE", "POD", "REPLICA", "VERSION", "TARGETS", "WAITING", "CONNECTED"]
     cells = [
         [
-            *(str(one[name]) for name in ("namespace", "pod", "proxy_version", "targets", "waiting")),
+            *(str(one[name]) for name in ("namespace", "pod", "replica", "proxy_version", "targets", "waiting")),
             _age(one["seconds"]),
         ]
         for one in sorted(rows, key=lambda one: (one["namespace"], one["pod"]))
     ]
-    click.echo(table.table(header, cells, left=3))
+    click.echo(table.table(header, cells, left=4))
 
 
 @diagnostics.command("proxy-metrics")
@@ -156,13 +167,50 @@ def _authority(text: str, namespace: str) -> tuple[str, str, int]:
 
 
 def _destination(kube: "Kube", path: str) -> dict[str, Any]:
-    from weft.forward import get_json, to_component
+    from weft.forward import to_component
     from weft.names import PORT_SERVICE_ADMIN
 
-    status, answer = get_json(to_component(kube, "destination", PORT_SERVICE_ADMIN), path, "destination")
+    return _answer(to_component(kube, "destination", PORT_SERVICE_ADMIN), path, "destination")
+
+
+def _each_destination(kube: "Kube", path: str) -> dict[str, dict[str, Any]]:
+    """What each replica says, by its pod: a proxy is connected to one of them."""
+    from weft.forward import to_each
+    from weft.names import PORT_SERVICE_ADMIN
+
+    replicas = to_each(kube, "destination", PORT_SERVICE_ADMIN)
+    return {pod: _answer(open_socket, path, pod) for pod, open_socket in replicas.items()}
+
+
+def _answer(open_socket: "Connect", path: str, name: str) -> dict[str, Any]:
+    from weft.forward import get_json
+
+    status, answer = get_json(open_socket, path, name)
     if status >= 400:
-        raise Failure(f"destination answered {status} to {path}", "See `weft check`: is it of this CLI's version?")
+        raise Failure(f"{name} answered {status} to {path}", "See `weft check`: is it of this CLI's version?")
     return dict(answer)
+
+
+def _ask_proxies(kube: "Kube", watchers: list[dict[str, Any]], service: tuple[str, str, int]) -> None:
+    """Adds the version that each proxy says it holds; None where it cannot be asked."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        held = pool.map(lambda one: _held(kube, one["namespace"], one["pod"], service), watchers)
+        for watcher, version in zip(watchers, held, strict=True):
+            watcher["proxy_holds"] = version
+
+
+def _held(kube: "Kube", namespace: str, pod: str, service: tuple[str, str, int]) -> str | None:
+    from weft.forward import get
+    from weft.names import PORT_ADMIN
+    from weft.views import endpoints as views
+
+    try:
+        status, body = get(lambda: kube.forward(namespace, pod, PORT_ADMIN), "/held", f"{namespace}/{pod}")
+    except Failure:
+        return None
+    return views.version_in(body.decode(errors="replace"), *service) if status == 200 else None
 
 
 def _metrics(kube: "Kube", pod: "Object", port: int) -> str:

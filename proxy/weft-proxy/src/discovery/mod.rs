@@ -155,6 +155,20 @@ impl Discovery {
         if self.is_connected() { Duration::ZERO } else { self.state().connected_until.elapsed() }
     }
 
+    /// What is held of each target, one a line: its version, "-" for none yet, and the target.
+    pub fn held(&self) -> String {
+        let held = self.state().cache.held();
+        let mut lines: Vec<_> = held
+            .into_iter()
+            .map(|(target, version)| {
+                let version = if version.is_empty() { "-" } else { &version };
+                format!("{version} {target}\n")
+            })
+            .collect();
+        lines.sort_unstable();
+        lines.concat()
+    }
+
     fn inside(&self, dst: SocketAddr) -> bool {
         self.shared.networks.is_empty() || self.shared.networks.iter().any(|net| net.contains(&dst.ip()))
     }

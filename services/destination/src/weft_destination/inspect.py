@@ -14,7 +14,7 @@
                     "seconds": 12.5}]}
 
 `kind` is `endpoints`, `to_service`, `to_pod`, `not_in_mesh` or `inbound`; `state` has the fields of that class in
-`model.py`. A watcher whose `held_version` is not `version` has not been sent the newest update yet. All this names
+`model.py`. A watcher whose `held_version` is not `version` has not taken the newest update yet. All this names
 every pod and identity, so only callers on the pod's own loopback are answered, as `kubectl port-forward` is.
 """
 

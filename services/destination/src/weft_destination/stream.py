@@ -49,6 +49,7 @@ class Stream:
         "_share",
         "_waiter",
         "_woken",
+        "_writing",
         "began",
         "hello",
     )
@@ -61,6 +62,7 @@ class Stream:
         self._share = share
         self._held: dict[Topic, str] = {}
         self._pending: dict[Topic, None] = {}
+        self._writing: Topic | None = None
         # No asyncio.Event: its queue takes 760 bytes, and only `write` ever waits.
         self._woken = False
         self._waiter: asyncio.Future[None] | None = None
@@ -76,10 +78,10 @@ class Stream:
     @property
     def waiting(self) -> int:
         """How many of them have news that is not written yet."""
-        return len(self._pending)
+        return len(self._pending) + (self._writing is not None and self._writing not in self._pending)
 
     def held(self, target: Target) -> str | None:
-        """The version told last; None when the target is not watched."""
+        """The version written last; None when the target is not watched."""
         topic = self._hub.find(target)
         return None if topic is None else self._held.get(topic)
 
@@ -142,6 +144,7 @@ class Stream:
         if known not in self._held:
             self._take_room(known)
         topic = self._hub.join(target, self)
+        self._disown(topic)
         # The common case is the newest version, of which one string is enough for all.
         self._held[topic] = topic.version if held_version == topic.version else held_version
         self.wake(topic)
@@ -159,8 +162,14 @@ class Stream:
         topic = self._hub.find(target)
         if topic and self._held.pop(topic, None) is not None:
             self._share.targets -= 1
+            self._disown(topic)
             self._hub.leave(topic, self)
             self._pending.pop(topic, None)
+
+    def _disown(self, topic: Topic) -> None:
+        """What is being written of it may come before the proxy asked: it does not count as held."""
+        if self._writing is topic:
+            self._writing = None
 
     async def write(self, write: Callable[[bytes], Awaitable[None]]) -> Outcome:
         """Tells what is pending, each topic as it is when its turn comes, until the stream is ended."""
@@ -173,21 +182,24 @@ class Stream:
                 self._beats = False
                 await write(encode.HEARTBEAT)
             while self._pending and not self._outcome:
-                if update := self._next():
+                self._writing = topic = next(iter(self._pending))
+                del self._pending[topic]
+                version = topic.version
+                if update := self._update(topic):
                     await write(update)
+                if self._writing is topic:
+                    self._held[topic] = version
+                    self._writing = None
             if self._outcome:
                 return self._outcome
             self._pending = {}  # an emptied dict keeps the room that it had
 
-    def _next(self) -> bytes:
-        """The update for the topic that has waited longest; empty when the proxy has its version already."""
-        topic = next(iter(self._pending))
-        del self._pending[topic]
+    def _update(self, topic: Topic) -> bytes:
+        """Brings the proxy to the topic's version; empty when it has that already."""
         held = self._held[topic]
         if held == topic.version:
             return b""
         update = topic.since(held)
-        self._held[topic] = topic.version
         self._metrics.updates.inc()
         self._metrics.update_bytes.inc(len(update))
         return update
