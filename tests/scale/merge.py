@@ -1,5 +1,5 @@
-"""Merges a cell's JSON, from stdin, into bench/results/scale.json: merge.py CELL. Fails when a proxy ended with anything
-but the truth: that no figure makes good."""
+"""Merges a cell's JSON, from stdin, into bench/results/scale.json: merge.py CELL. Fails when a proxy ended with
+anything but the truth: that no figure makes good."""
 
 import json
 import sys
