@@ -5,11 +5,47 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from weft_testkit.golden import expected
 
 Json = dict[str, Any]
 
 GOLDEN = Path(__file__).parent / "golden"
+CHART = Path(__file__).parents[1]
+OF_KUBERNETES = {("Role", "extension-apiserver-authentication-reader")}
+
+
+def switches(values: Json, prefix: str) -> Iterator[str]:
+    """Whatever is off by default, switched on."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from switches(value, f"{prefix}{key}.")
+        elif value is False:
+            yield f"{prefix}{key}=true"
+
+
+@pytest.fixture(scope="module")
+def everything(helm: Any) -> Any:
+    """All objects with all that is optional, and several replicas."""
+    charts = {"": CHART, "viz.": CHART / "charts/viz"}
+    files = {prefix: yaml.safe_load((chart / "values.yaml").read_text()) for prefix, chart in charts.items()}
+    on = [switch for prefix, values in files.items() for switch in switches(values, prefix)]
+    return helm.render(*on, "viz.tap.replicas=2", values="values-ha.yaml")
+
+
+def rights(objects: Any) -> set[str]:
+    """A line for each rule of each role, and for each subject that a role is bound to."""
+    roles, bindings = objects.of("ClusterRole", "Role"), objects.of("ClusterRoleBinding", "RoleBinding")
+    return {line for role in roles for line in lines(role)} | {line for one in bindings for line in bound(one)}
+
+
+def bound(binding: Json) -> Iterator[str]:
+    """A line for each subject: what it is bound to, and where that holds."""
+    role, meta = binding["roleRef"], binding["metadata"]
+    where = f" in {meta['namespace']}" if "namespace" in meta else ""
+    for subject in binding["subjects"]:
+        whom = f"{subject['kind']} {subject.get('namespace', '-')}/{subject['name']}"
+        yield f"{binding['kind']} {meta['name']}{where}: {role['kind']} {role['name']} to {whom}\n"
 
 
 def lines(role: Json) -> Iterator[str]:
@@ -21,27 +57,29 @@ def lines(role: Json) -> Iterator[str]:
         yield f"{role['kind']} {role['metadata']['name']}: {','.join(rule['verbs'])} {groups}/{what}{names}\n"
 
 
-def test_rights_are_exactly_these(mesh: Any) -> None:
-    """A new right of any service is a change of this list, for a reader to see."""
-    actual = "".join(sorted(line for role in mesh.of("ClusterRole", "Role") for line in lines(role)))
+def test_rights_are_exactly_these(mesh: Any, everything: Any) -> None:
+    """A new right of any service is a change of this list, for a reader to see; so is a role that somebody is given."""
+    more = sorted(rights(everything) - rights(mesh))
+    actual = "".join([*sorted(rights(mesh)), "\nWith all that is optional, besides:\n", *more])
 
     assert expected(GOLDEN / "rights.txt", actual) == actual
 
 
-def test_no_right_is_a_wildcard(mesh: Any) -> None:
+def test_no_right_is_a_wildcard(everything: Any) -> None:
     """Nobody may everything, but for people who are given the role to tap whatever there is."""
-    wild = {line for role in mesh.of("ClusterRole", "Role") for line in lines(role) if "*" in line}
+    wild = {line for line in rights(everything) if "*" in line}
 
-    assert wild <= {"ClusterRole weft-tap-viewer: watch tap.weft.dev/*\n"}
+    assert wild == {"ClusterRole weft-tap-viewer: watch tap.weft.dev/*\n"}
 
 
-def test_bindings_are_to_own_accounts(mesh: Any) -> None:
-    """Subjects are weft's service accounts, and each role that is bound exists or is Kubernetes' own."""
-    accounts = {account["metadata"]["name"] for account in mesh.of("ServiceAccount")}
-    bindings = mesh.of("ClusterRoleBinding", "RoleBinding")
+def test_bindings_are_of_own_roles_to_own_accounts(everything: Any) -> None:
+    """Subjects are weft's service accounts; a role that is bound is one of the chart's, but for one of Kubernetes'."""
+    accounts = {("ServiceAccount", one["metadata"]["name"], "weft") for one in everything.of("ServiceAccount")}
+    roles = {(role["kind"], role["metadata"]["name"]) for role in everything.of("ClusterRole", "Role")}
+    bindings = everything.of("ClusterRoleBinding", "RoleBinding")
 
-    assert {s["name"] for binding in bindings for s in binding["subjects"]} <= accounts
-    assert {s["namespace"] for binding in bindings for s in binding["subjects"]} == {"weft"}
+    assert {(s["kind"], s["name"], s["namespace"]) for one in bindings for s in one["subjects"]} <= accounts
+    assert {(one["roleRef"]["kind"], one["roleRef"]["name"]) for one in bindings} - roles == OF_KUBERNETES
 
 
 def test_no_key_is_rendered(mesh: Any) -> None:
