@@ -69,7 +69,7 @@ breaking: ## Contracts hold what was released: buf breaking against proto/releas
 	$(cache)/chart-tools/buf breaking $(cache)/contracts.binpb --against proto/released.binpb --config release/buf/buf.yaml
 
 test-unit: ## Python units: pure code and in-process servers, within a minute
-	$(run) pytest libs services cli demo bench release docs
+	$(run) pytest -n 2 --dist worksteal libs services cli demo bench release docs
 
 test-dashboard: ## Types and tests of the dashboard, and its pages in headless Chromium with axe-core
 	$(npm) ci --no-audit --no-fund --silent

@@ -75,7 +75,7 @@ UNSEEN = {"skip-inbound-ports", "skip-outbound-ports", "skip-subnets", "addition
 """Options that only add to what stands there, or change nothing there."""
 
 
-@pytest.mark.parametrize("name", OPTIONS.keys() - UNSEEN)
+@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - UNSEEN))
 def test_an_option_can_be_read_where_it_took_effect(template: Template, name: str) -> None:
     """`weft explain` reads what the pod has, and that is what was set."""
     sidecar, option = Sidecar.of(template), OPTIONS[name]
