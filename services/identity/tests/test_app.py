@@ -5,7 +5,7 @@ import base64
 import json
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +14,8 @@ import aiohttp
 import grpc
 import pytest
 import weft_identity.anchors
+import weft_identity.server
+import weft_identity.tokens
 from cryptography import x509
 from grpc import StatusCode
 from weft_api.identity.v1.identity_pb2 import CertifyRequest, CertifyResponse
@@ -107,9 +109,10 @@ def config() -> Config:
 class Running:
     """A running identity: its cluster and a channel to it."""
 
-    def __init__(self, kube: FakeKube, stub: IdentityStub, settings: Config) -> None:
+    def __init__(self, kube: FakeKube, channel: grpc.aio.Channel, settings: Config) -> None:
         self.kube = kube
-        self.stub = stub
+        self.stub = IdentityStub(channel)
+        self.raw = channel.stream_unary("/weft.identity.v1.Identity/Certify")
         self.settings = settings
 
     async def certify(
@@ -157,7 +160,7 @@ async def identity(prepare: Callable[[FakeKube], object] = lambda _: None) -> As
         stop, settings = asyncio.Event(), config()
         async with asyncio.TaskGroup() as tasks, grpc.aio.insecure_channel(str(settings.listen)) as channel:
             tasks.create_task(serve_with(settings, api, stop))
-            running = Running(kube, IdentityStub(channel), settings)
+            running = Running(kube, channel, settings)
             await until(lambda: running.bundle("teahouse") and running.bundle("weft"))
             yield running
             stop.set()
@@ -345,8 +348,9 @@ async def test_forged_tokens_take_nothing_from_the_account_that_they_name() -> N
         assert {task.result() for task in theirs} == {StatusCode.OK}
 
 
-async def test_newcomers_together_leave_room_for_those_who_are_known() -> None:
+async def test_newcomers_together_leave_room_for_those_who_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever shows no certificate is one of a bounded number; a proxy that renews its own is not refused for that."""
+    monkeypatch.setattr(weft_identity.tokens, "REVIEW_SECONDS", 60.0)
     go_on = asyncio.Event()
 
     async def later(request: Recorded) -> dict[str, Any]:
@@ -384,13 +388,18 @@ def flood_review(request: Recorded) -> dict[str, Any]:
     return {"status": status}
 
 
-async def status_of(running: Running, token: str, **client: str) -> StatusCode:
-    """How a request ends."""
+async def end_of(call: Awaitable[object]) -> StatusCode:
+    """How a call ends."""
     try:
-        await running.certify(token, **client)
+        await call
     except grpc.aio.AioRpcError as error:
         return error.code()
     return StatusCode.OK
+
+
+async def status_of(running: Running, token: str, **client: str) -> StatusCode:
+    """How a request ends."""
+    return await end_of(running.certify(token, **client))
 
 
 @pytest.mark.parametrize(
@@ -416,10 +425,40 @@ async def test_bad_requests_are_refused_with_a_status(token: str, csr: bytes, co
     """Wrong, empty, expired, of a deleted pod, of none, of another audience, too long; a request that is none, garbage,
     of another, of two names, with NUL, wildcard, too large: each has a status, and the next caller is served."""
     async with identity() as running:
-        with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await running.certify(token, csr)
-        assert refusal.value.code() == code
+        assert await end_of(running.certify(token, csr)) == code
         assert (await running.certify()).leaf
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (b"\xff garbage", StatusCode.INVALID_ARGUMENT),
+        (b"\x0a\x01\xff", StatusCode.INVALID_ARGUMENT),
+        (b"0" * 5_000_000, StatusCode.RESOURCE_EXHAUSTED),
+        (None, StatusCode.INVALID_ARGUMENT),
+    ],
+)
+async def test_what_is_no_request_is_refused_and_counted(message: bytes | None, code: StatusCode) -> None:
+    """Garbage, text that is none, far too large, an end without a message; the next caller is served."""
+    async with identity() as running:
+        assert await end_of(running.raw(iter([message] if message else []))) == code
+        assert 'weft_identity_refused_total{reason="message"} 1.0' in await running.metrics()
+        assert (await running.certify()).leaf
+
+
+async def test_requests_that_never_come_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one caller's calls without a message few are waited for, and not for long; others are served meanwhile."""
+    monkeypatch.setattr(weft_identity.server, "MESSAGE_SECONDS", 1.0)
+    async with identity() as running:
+        calls = [running.raw(metadata=(("weft-client-address", "10.0.0.66"),)) for _ in range(CONCURRENT + 8)]
+        async with asyncio.TaskGroup() as tasks:
+            ends = [tasks.create_task(end_of(call)) for call in calls]
+            await until(lambda: sum(end.done() for end in ends) == 8)
+            assert (await running.certify(address="10.0.0.1")).leaf
+            assert sum(end.done() for end in ends) == 8
+        found = Counter(end.result() for end in ends)
+        assert found == {StatusCode.RESOURCE_EXHAUSTED: 8, StatusCode.DEADLINE_EXCEEDED: CONCURRENT}
+        assert f'weft_identity_refused_total{{reason="message"}} {CONCURRENT:.1f}' in await running.metrics()
 
 
 async def test_an_unreachable_kubernetes_is_worth_a_retry() -> None:

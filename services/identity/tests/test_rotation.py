@@ -316,6 +316,30 @@ def test_a_rotation_ends_with_the_new_anchor_alone() -> None:
     assert world.cluster.facts.anchors == (NAMES[2],)
 
 
+def test_a_leaf_of_a_replica_that_knows_nothing_of_the_rotation_is_waited_for() -> None:
+    """It looked before a slow write and signs for a minute; to the API server, the pod is a minute younger."""
+    world = running()
+    unaware = world.replicas[1]
+    world.wishes()
+    world.leader_judges(0)
+    world.now += WRITE_SECONDS
+    world.looks(1)
+    unaware.cut_off = True
+    world.leader_writes(0)
+    world.now += FRESH_SECONDS - 1
+    world.pod_starts(0, 59)
+    world.asks(2, 1, lost=False)
+    young = world.proxies[2]
+    later = Sight(world.cluster.known(), [young.pod], world.now + 3600, DAY)
+    assert (young.root, later.waiting(world.cluster.state)) == (NAMES[0], [young.pod])
+
+
+def test_no_phase_ends_before_every_replica_knows_of_it() -> None:
+    """A minute without a look, and clocks of leaders that are 40 s apart."""
+    state = State(Phase.LEAVING, 400, 500, "a", "b")
+    assert [Sight({}, [], now, DAY).over(state) for now in (599, 600)] == [False, True]
+
+
 def test_pods_that_come_and_go_hardly_delay_a_rotation() -> None:
     """Only those whose first leaf may have been of the old anchor are asked for proofs of a certain age."""
     assert ended(running(), churn=True) < SETTLE_SECONDS + BORN_SECONDS + PROVED_SECONDS + 60
@@ -355,17 +379,17 @@ def test_an_anchor_taken_out_while_it_is_only_trusted_begins_the_rotation_anew()
     [
         (Leaf(Proof.HOLDS_NEW, 9_000, 100), 10, True),
         (Leaf(Proof.HOLDS_NEW, 9_000, 100), 990, True),
-        (Leaf(Proof.RESTS_ON_NEW, 9_000, 999), 10, True),
-        (Leaf(Proof.RESTS_ON_NEW, 9_000, 999), 500 + BORN_SECONDS, False),
-        (Leaf(Proof.RESTS_ON_NEW, 9_000, 1_000 - PROVED_SECONDS), 10, False),
+        (Leaf(Proof.RESTS_ON_NEW, 9_000, 941), 10, True),
+        (Leaf(Proof.RESTS_ON_NEW, 9_000, 941), 500 + BORN_SECONDS, False),
+        (Leaf(Proof.RESTS_ON_NEW, 9_000, 940), 10, False),
         (Leaf(Proof.HOLDS_NEW, 399, 100), 10, False),
         (None, 10, True),
         (None, 400 + BORN_SECONDS, False),
     ],
 )
 def test_leaving_waits_for_each_leaf(leaf: Leaf | None, born: int, waits: bool) -> None:
-    """Not on the new anchor; so, though young; so new that the answer may be lost; so, but the proxy's first; sound;
-    ended; never seen; never seen of a pod that is younger than the rotation."""
+    """Not on the new anchor, though young too; so new that the answer may be lost: asked again within 20 s, judged by a
+    clock 40 s ahead; so new, but the first; sound; ended; never seen; never seen, of a young pod."""
     state = State(Phase.LEAVING, 400, 500, "a", "b")
     sight = Sight({"u": leaf} if leaf else {}, [Pod("u", "ns/p", born)], 1000, DAY)
     assert bool(sight.waiting(state)) is waits

@@ -14,7 +14,8 @@ class Metrics:
         )
         self.refused = Counter(
             "weft_identity_refused_total",
-            "Requests without a certificate; reason is token, csr, unavailable (Kubernetes), issuer, bundle or limit.",
+            "Requests without a certificate; reason is message, token, csr, unavailable (Kubernetes), issuer, bundle "
+            "or limit.",
             ["reason"],
             registry=registry,
         )

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from grpc import StatusCode
 from weft_api.identity.v1.identity_pb2 import CertifyRequest, CertifyResponse
-from weft_api.identity.v1.identity_pb2_grpc import IdentityServicer, add_IdentityServicer_to_server
 from weft_kube.api import KubeApi
 from weft_kube.names import spiffe_id
 from weft_pki.csr import RequestError
@@ -23,7 +23,11 @@ from weft_identity.metrics import Metrics
 from weft_identity.rotation import may_issue
 from weft_identity.tokens import ReviewUnavailableError, TokenRefusedError, review
 
+SERVICE = "weft.identity.v1.Identity"
 MAX_MESSAGE = 64 * 1024
+MESSAGE_SECONDS = 10.0
+"""A request is whole within this."""
+
 MAX_CALLS = 2_000
 """Calls under way, of all workloads together."""
 
@@ -35,7 +39,15 @@ DRAIN_SECONDS = 10.0
 CLIENT_ID, CLIENT_ADDRESS = "weft-client-id", "weft-client-address"
 """Metadata that this pod's proxy sets, always: SPIFFE ID and address of who called; the ID only with a certificate."""
 
-Context = grpc.aio.ServicerContext[CertifyRequest, CertifyResponse]
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
+
+class MessageError(Exception):
+    """There is no request that could be read."""
+
+
+class MessageLateError(Exception):
+    """The request is not whole in time."""
 
 
 class BundleOldError(Exception):
@@ -43,6 +55,8 @@ class BundleOldError(Exception):
 
 
 REFUSALS: dict[type[Exception], tuple[str, StatusCode]] = {
+    MessageError: ("message", StatusCode.INVALID_ARGUMENT),
+    MessageLateError: ("message", StatusCode.DEADLINE_EXCEEDED),
     TokenRefusedError: ("token", StatusCode.UNAUTHENTICATED),
     RequestError: ("csr", StatusCode.INVALID_ARGUMENT),
     ReviewUnavailableError: ("unavailable", StatusCode.UNAVAILABLE),
@@ -53,7 +67,7 @@ REFUSALS: dict[type[Exception], tuple[str, StatusCode]] = {
 }
 
 
-class Identity(IdentityServicer):
+class Identity:
     """Certify, as the contract says."""
 
     def __init__(
@@ -77,12 +91,12 @@ class Identity(IdentityServicer):
         self._now = now
         self._log = structlog.get_logger()
 
-    async def Certify(self, request: CertifyRequest, context: Context) -> CertifyResponse:  # noqa: N802 (the contract's name)
-        """A certificate, or the status of what is wrong."""
+    async def certify(self, _: AsyncIterator[bytes], context: Context) -> bytes:
+        """A certificate, or the status of what is wrong. Whoever is slow to ask is counted from the first byte on."""
         try:
             caller, known = _caller(context)
             with self._limits.entered(caller, known=known):
-                return await self._certify(request)
+                return (await self._certify(await _request(context))).SerializeToString()
         except tuple(REFUSALS) as error:
             reason, code = REFUSALS[type(error)]
             self._metrics.refused.labels(reason).inc()
@@ -125,6 +139,21 @@ class Identity(IdentityServicer):
             raise BundleOldError("the trust anchor is being rotated: ask again with the new bundle")
 
 
+async def _request(context: Context) -> CertifyRequest:
+    try:
+        async with asyncio.timeout(MESSAGE_SECONDS):
+            data: object = await context.read()
+    except TimeoutError:
+        raise MessageLateError(f"the request is not whole after {MESSAGE_SECONDS:g} s") from None
+    if not isinstance(data, bytes):
+        # To the caller, gRPC itself says which: RESOURCE_EXHAUSTED goes before the status given here.
+        raise MessageError(f"there is no request, or it is larger than {MAX_MESSAGE} bytes")
+    try:
+        return CertifyRequest.FromString(data)
+    except DecodeError:
+        raise MessageError("the request does not parse") from None
+
+
 def _caller(context: Context) -> tuple[str, bool]:
     """Who is on the other side, as far as that is sure before the token is; and whether by a certificate."""
     metadata = {name: str(value) for name, value in context.invocation_metadata() or ()}
@@ -140,9 +169,13 @@ async def start(servicer: Identity, listen: Address) -> tuple[grpc.aio.Server, i
         ("grpc.so_reuseport", 0),
         ("grpc.max_connection_age_ms", MAX_AGE_MS),
         ("grpc.max_connection_age_grace_ms", GRACE_MS),
+        # gRPC's default of 1,000 sends away uncounted whoever comes while a flood is being counted.
+        ("grpc.server.max_pending_requests", MAX_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_CALLS),
     ]
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MAX_CALLS)
-    add_IdentityServicer_to_server(servicer, server)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_unary_rpc_method_handler(servicer.certify)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {"Certify": handler})])
     port = server.add_insecure_port(str(listen))
     await server.start()
     return server, port
