@@ -52,8 +52,9 @@ def listeners(workload: str, container: Json) -> Iterator[Row]:
         yield from ((process, port["containerPort"], "all") for port in container["ports"])
 
 
-def test_the_ports_table_is_the_charts(mesh: Any) -> None:
+def test_the_ports_table_is_the_charts(helm: Any) -> None:
     """ARCHITECTURE.md has one line for each listener, and no other."""
+    mesh = helm.render("viz.enabled=true", "viz.web.expose=true")
     template = msgspec.json.decode(mesh.one("ConfigMap", "weft-proxy-template")["data"]["template.json"], type=Template)
     containers = [*mesh.containers(), ("injected", template.proxy)]
 

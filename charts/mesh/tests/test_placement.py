@@ -80,5 +80,5 @@ def test_strangers_reach_public_ports_only(helm: Any, exposed: bool) -> None:
     assert public.keys() == objects.pods().keys()
     assert public == {
         "destination": [8086], "identity": [8080], "injector": [8443], "sp-validator": [8443], "tap": [8089],
-        "web": [8084] if exposed else [], "prometheus": [], "grafana": [],
+        "web": [8085] if exposed else [], "prometheus": [], "grafana": [],
     }  # fmt: skip

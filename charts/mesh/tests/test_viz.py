@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 RULES = Path(__file__).parent / "rules"
@@ -24,11 +25,20 @@ def reviews(objects: Any) -> set[str]:
 
 
 def test_the_dashboard_is_on_loopback_unless_told(helm: Any, mesh: Any) -> None:
-    """Exposed, it asks every caller for a token, and may ask Kubernetes about it; else it may not even that."""
+    """Exposed, it has a second port that wants a token, and may ask Kubernetes about it; else it may not even that."""
     exposed = helm.render("viz.enabled=true", "viz.web.expose=true")
-    assert (env(mesh, "web")["WEFT_LISTEN"], reviews(mesh)) == ("127.0.0.1:8084", set())
-    assert (env(exposed, "web")["WEFT_LISTEN"], env(exposed, "web")["WEFT_AUTHENTICATE"]) == ("0.0.0.0:8084", "true")
-    assert reviews(exposed) == {"tokenreviews", "subjectaccessreviews"}
+    assert (env(mesh, "web")["WEFT_LISTEN"], "WEFT_EXPOSED_LISTEN" in env(mesh, "web")) == ("127.0.0.1:8084", False)
+    assert env(exposed, "web")["WEFT_LISTEN"] == "127.0.0.1:8084"
+    assert env(exposed, "web")["WEFT_EXPOSED_LISTEN"] == "0.0.0.0:8085"
+    assert (reviews(mesh), reviews(exposed)) == (set(), {"tokenreviews", "subjectaccessreviews"})
+
+
+@pytest.mark.parametrize(("exposed", "target"), [(False, 8084), (True, 8085)])
+def test_the_service_leads_to_the_port_that_asks_for_tokens(helm: Any, exposed: bool, target: int) -> None:
+    """What is on loopback, port-forward alone reaches."""
+    objects = helm.render("viz.enabled=true", f"viz.web.expose={str(exposed).lower()}")
+    http = objects.one("Service", "web")["spec"]["ports"][0]
+    assert (http["port"], http["targetPort"]) == (8084, target)
 
 
 def test_another_prometheus_takes_the_place_of_the_own(helm: Any) -> None:

@@ -13,19 +13,25 @@ from aiohttp import web
 from weft_http.routes import Routes
 from weft_kube.api import KubeApi
 from weft_kube.workloads import KINDS
+from weft_runtime.config import Address, load
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.listen import listen, served
 from weft_testkit.wait import until
-from weft_web.access import Access
-from weft_web.app import watches
+from weft_web.app import listeners, watches
 from weft_web.catalog import Catalog
+from weft_web.config import Config
 from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
 from weft_web.model import Version
 from weft_web.prometheus import Prometheus
-from weft_web.server import admin, application
-from weft_web.static import Static
+from weft_web.server import admin
 from weft_web.views import Views
+
+SETTINGS = {
+    "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+    "WEFT_EXPOSED_LISTEN": "0.0.0.0:8085",
+    "WEFT_ALLOWED_HOSTS": "weft.example",
+}
 
 
 @dataclass
@@ -79,7 +85,9 @@ class Lab:
     session: aiohttp.ClientSession
     admin_url: str
     exposed_url: str
-    """The same web, as it is when others can reach it."""
+    """The same web, where others can reach it."""
+    listens: list[Address]
+    """What the two of them are told to listen on."""
     static: Path
 
     async def has(self, *objects: dict[str, Any]) -> None:
@@ -117,10 +125,10 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
             stack.callback(task.cancel)
             await reflector.state.synced.wait()
         views = Views(api, catalog, prometheus, Version("1.2.3", None, True), Mesh("weft", "cluster.local", "1.2.3"))
-        app = application(views, api, Static(tmp_path), Metrics("1.2.3"), hosts=frozenset({"weft.example"}))
-        base = await served(app, stack)
-        exposed = application(views, api, Static(tmp_path), Metrics("1.2.3"), access=Access(api, "weft"))
-        exposed_url = await served(exposed, stack)
+        config = load(Config, SETTINGS | {"WEFT_STATIC": str(tmp_path)})
+        listening = listeners(config, views, api, Metrics("1.2.3"))
+        base, exposed_url = [await served(handler, stack) for _, handler in listening]
         admin_url = await served(admin(Routes(), catalog, "weft"), stack)
         session = await stack.enter_async_context(aiohttp.ClientSession(base))
-        yield Lab(kube, fake, catalog, session, admin_url, exposed_url, tmp_path)
+        listens = [address for address, _ in listening]
+        yield Lab(kube, fake, catalog, session, admin_url, exposed_url, listens, tmp_path)

@@ -103,6 +103,12 @@ def test_each_question_needs_a_right(path: str, query: dict[str, str], expected:
 def test_web_is_not_exposed_without_tokens() -> None:
     """It does not even start."""
     kube = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
-    with pytest.raises(ConfigError, match="set WEFT_AUTHENTICATE=true"):
+    with pytest.raises(ConfigError, match="set WEFT_EXPOSED_LISTEN"):
         load(Config, kube | {"WEFT_LISTEN": "0.0.0.0:8084"})
-    assert load(Config, kube | {"WEFT_LISTEN": "0.0.0.0:8084", "WEFT_AUTHENTICATE": "true"}).authenticate
+    assert load(Config, kube).exposed_listen is None
+
+
+async def test_an_exposed_web_asks_nobody_for_a_token_on_loopback(lab: Any) -> None:
+    """The CLI comes by port-forward, and who has a client certificate has no token to show."""
+    assert [str(address) for address in lab.listens] == ["127.0.0.1:8084", "0.0.0.0:8085"]
+    assert ((await lab.get("version"))["version"], (await ask(lab, "version"))[0]) == ("1.2.3", 401)

@@ -3,12 +3,14 @@
 import asyncio
 
 import structlog
+from weft_http.routes import Handler
 from weft_kube.api import Cluster, KubeApi
 from weft_kube.metrics import WatchCollector
 from weft_kube.objects import Object, Pod
 from weft_kube.watch import Reflector, Resource
 from weft_kube.workloads import KINDS
 from weft_runtime.admin import admin_routes, serve_http
+from weft_runtime.config import Address
 from weft_runtime.run import until
 from weft_runtime.version import version
 
@@ -24,6 +26,7 @@ from weft_web.static import Static
 from weft_web.views import Views
 
 log = structlog.get_logger()
+Listener = tuple[Address, Handler]
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
@@ -37,15 +40,24 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         prometheus = Prometheus(config.prometheus_url, metrics.query)
         told = Version(version("weft-web"), config.grafana_url or None, config.dashboard_tap)
         views = Views(api, catalog, prometheus, told, Mesh(config.namespace, config.trust_domain, told.version))
-        access = Access(api, config.namespace) if config.authenticate else None
-        app = application(views, api, Static(config.static), metrics, hosts=config.allowed_hosts, access=access)
         conditions = {kind: state.synced for kind, state in states.items()}
         admin_server = admin(admin_routes(metrics.registry, conditions), catalog, config.namespace)
+        listening: list[Listener] = [(config.admin_listen, admin_server), *listeners(config, views, api, metrics)]
         await until(
             stop,
-            servers=[serve_http(admin_server, config.admin_listen, stop), serve_http(app, config.listen, stop)],
+            servers=[serve_http(handler, address, stop) for address, handler in listening],
             watches=[reflector.run() for reflector in reflectors.values()],
         )
+
+
+def listeners(config: Config, views: Views, api: KubeApi, metrics: Metrics) -> list[Listener]:
+    """Who may port-forward to the pod asks on its loopback; all others, where that is wanted, with a token."""
+    static, hosts = Static(config.static), config.allowed_hosts
+    found = [(config.listen, application(views, api, static, metrics, hosts=hosts))]
+    if config.exposed_listen:
+        access = Access(api, config.namespace)
+        found.append((config.exposed_listen, application(views, api, static, metrics, hosts=hosts, access=access)))
+    return found
 
 
 def watches(api: KubeApi, catalog: Catalog) -> dict[str, Reflector[Pod] | Reflector[Object] | Reflector[Revision]]:

@@ -21,12 +21,20 @@ def hosts(text: str) -> frozenset[str]:
     return frozenset(filter(None, (name.strip() for name in text.split(","))))
 
 
+def optional(text: str) -> Address | None:
+    """Parses an address, or nothing."""
+    return address(text) if text else None
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """From the environment; the chart sets it."""
 
     log_level: int = env("WEFT_LOG_LEVEL", logs.level, default="info", doc="debug, info, warning or error")
-    listen: Address = env("WEFT_LISTEN", address, default="127.0.0.1:8084", doc="public API and dashboard")
+    listen: Address = env("WEFT_LISTEN", address, default="127.0.0.1:8084", doc="public API and dashboard, on loopback")
+    exposed_listen: Address | None = env(
+        "WEFT_EXPOSED_LISTEN", optional, default="", doc="the same for callers with a Kubernetes token; empty: nowhere"
+    )
     admin_listen: Address = env("WEFT_ADMIN_LISTEN", address, default="0.0.0.0:9990", doc="probes and metrics")
     namespace: str = env("WEFT_NAMESPACE", default="weft", doc="the control plane's namespace")
     trust_domain: str = env("WEFT_TRUST_DOMAIN", default="cluster.local", doc="of every identity")
@@ -37,13 +45,10 @@ class Config:
     allowed_hosts: frozenset[str] = env(
         "WEFT_ALLOWED_HOSTS", hosts, default="", doc="names of this server besides localhost"
     )
-    authenticate: bool = env(
-        "WEFT_AUTHENTICATE", boolean, default="false", doc="ask for Kubernetes tokens; needed to listen beyond loopback"
-    )
     kube_host: str = env("KUBERNETES_SERVICE_HOST", doc="set by Kubernetes in every pod")
     kube_port: str = env("KUBERNETES_SERVICE_PORT", default="443", doc="set by Kubernetes in every pod")
 
     def __post_init__(self) -> None:
         """Others than this pod never get in without a token."""
-        if not self.authenticate and not loopback(self.listen.host):
-            raise ConfigError(f"WEFT_LISTEN={str(self.listen)!r} is not on the loopback: set WEFT_AUTHENTICATE=true")
+        if not loopback(self.listen.host):
+            raise ConfigError(f"WEFT_LISTEN={str(self.listen)!r} is not on the loopback: set WEFT_EXPOSED_LISTEN")
