@@ -44,7 +44,8 @@ class FakePrometheus:
     over_time: list[tuple[dict[str, str], list[float]]] = field(default_factory=list)
     """Answers to queries of a range: a value for each step."""
     asked: list[str] = field(default_factory=list)
-    broken: bool = False
+    refused: str | None = None
+    """Queries that have this part fail."""
     series_of_all: int = 0
     """How many series it answers every query with."""
 
@@ -52,7 +53,7 @@ class FakePrometheus:
         """POST /api/v1/query."""
         expression = str((await request.post())["query"])
         self.asked.append(expression)
-        if self.broken:
+        if self.refused is not None and self.refused in expression:
             return web.json_response({"status": "error", "errorType": "internal", "error": "out of memory"}, status=500)
         if self.series_of_all:
             labels = b'{"namespace":"shop","peer_identity":"' + b"x" * 150 + b'"}'

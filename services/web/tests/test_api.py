@@ -94,11 +94,39 @@ async def test_workloads_without_metrics_are_there_with_the_reason(lab: Any) -> 
 
 async def test_without_prometheus_the_rows_stay_and_say_so(lab: Any) -> None:
     """A refusal of Prometheus is a warning and each row's note, not an error."""
-    lab.prometheus.broken = True
+    lab.prometheus.refused = ""
     await lab.has(deployment("web"), web_pod())
     answer = await lab.get("stat", namespace="shop")
     assert answer["warnings"] == ["Prometheus refused a query: out of memory"]
     assert answer["rows"][0]["note"] == "Prometheus refused a query: out of memory"
+
+
+@pytest.mark.parametrize(
+    ("view", "part"),
+    [
+        ("problems", "dst_workload, dst_service"),
+        ("problems", 'tls!~"true'),
+        ("problems", 'result="failure"'),
+        ("problems", "weft_policy_denied_total"),
+        ("problems", "weft_proxy_errors_total"),
+        ("problems", "weft_identity_expiry"),
+        ("problems", "weft_discovery_connected"),
+        ("topology", "dst_workload, dst_service"),
+        ("identities", 'tls!~"true'),
+        ("identities", "weft_identity_expiry"),
+        ("identities", "weft_identity_issuer_expiry"),
+        ("workload", "weft_identity_expiry"),
+        ("workload", "weft_balancer_endpoints"),
+        ("workload", "max by (namespace, workload_kind, workload, dst_namespace, dst_service, endpoint)"),
+    ],
+)
+async def test_what_could_not_be_looked_at_is_told(lab: Any, view: str, part: str) -> None:
+    """One query that fails is a warning of every view that needs it: silence would read as all is well."""
+    busy(lab.prometheus)
+    await lab.has(deployment("web"), web_pod())
+    one = {"namespace": "shop", "name": "web"} if view == "workload" else {}
+    lab.prometheus.refused = part
+    assert (await lab.get(view, **one))["warnings"].count("Prometheus refused a query: out of memory") == 1
 
 
 async def test_who_asks_the_same_shares_one_answer(lab: Any) -> None:

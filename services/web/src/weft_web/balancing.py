@@ -8,7 +8,7 @@ from weft_kube.objects import Pod
 from weft_web import promql
 from weft_web.catalog import Catalog
 from weft_web.model import Balancer, Ref
-from weft_web.prometheus import Prometheus, PrometheusError
+from weft_web.prometheus import Prometheus
 from weft_web.promql import BALANCED, balancing_series, leavers_series
 from weft_web.question import Question
 from weft_web.stat import ask_all
@@ -16,20 +16,14 @@ from weft_web.table import Group, Sample, group
 
 
 async def balancers(question: Question, catalog: Catalog, prometheus: Prometheus) -> list[Balancer]:
-    """Of one object as client, or of all clients of one Service; those that leave endpoints out first.
-
-    Nothing when Prometheus does not answer: who shows this shows other numbers, which say so.
-    """
+    """Of one object as client, or of all clients of one Service; those that leave endpoints out first."""
     series = balancing_series(question)
     expressions = {
         "endpoints": series.most(promql.ENDPOINTS, "state"),
         "trips": series.grown(promql.TRIPS, question.window, "reason"),
         "left_out": series.most(promql.LEFT_OUT, "endpoint"),
     }
-    try:
-        answers = await ask_all(prometheus, expressions)
-    except PrometheusError:
-        return []
+    answers = await ask_all(prometheus, expressions)
     endpoints = _by(group(answers["endpoints"], (*BALANCED, "state")))
     trips = _by(group(answers["trips"], (*BALANCED, "reason")))
     names: dict[Group, list[str]] = defaultdict(list)
@@ -61,10 +55,7 @@ def _client(key: Group, catalog: Catalog) -> Ref:
 
 async def leavers(question: Question, catalog: Catalog, prometheus: Prometheus) -> dict[tuple[str, str], list[Ref]]:
     """Clients that leave pods of an object's namespace out, by pod."""
-    try:
-        samples = await prometheus.query(leavers_series(question).most(promql.LEFT_OUT, "endpoint"))
-    except PrometheusError:
-        return {}  # stat warns
+    samples = await prometheus.query(leavers_series(question).most(promql.LEFT_OUT, "endpoint"))
     found: dict[tuple[str, str], dict[Ref, None]] = defaultdict(dict)
     for row, _, pod in _left_out(samples, catalog):
         if pod:

@@ -13,7 +13,7 @@ from weft_web.edges import edges
 from weft_web.mesh import Mesh
 from weft_web.model import Problems, Ref, Row
 from weft_web.problems import EXPIRY_SECONDS, RECENT_SECONDS, WARNING, Evidence, Failures, ranked
-from weft_web.prometheus import Prometheus, PrometheusError
+from weft_web.prometheus import Prometheus, known
 from weft_web.question import Question, of_kinds
 from weft_web.stat import ask_all, stats
 from weft_web.table import Sample, group
@@ -23,11 +23,11 @@ _OWN = ("namespace", "workload_kind", "workload")
 
 async def problems(question: Question, catalog: Catalog, prometheus: Prometheus, mesh: Mesh) -> Problems:
     """What is wrong in one namespace or all; the mesh's own troubles with all, or with its own namespace."""
-    found, links, looked, signals = await asyncio.gather(
+    found, links, looked, (signals, unknown) = await asyncio.gather(
         stats(of_kinds(question, promql.WORKLOADS), catalog, prometheus, with_latency=False),
         edges(question, catalog, prometheus, mesh.trust_domain, promql.WORKLOADS),
         checks(catalog, prometheus, mesh.namespace, mesh.version),
-        _signals(question, prometheus),
+        known(_signals(question, prometheus), defaultdict(list)),
     )
     rows = found.rows
     evidence = Evidence(
@@ -44,8 +44,8 @@ async def problems(question: Question, catalog: Catalog, prometheus: Prometheus,
         now=time.time(),
     )
     evidence.rollouts = _recent(rows, catalog, evidence.now)
-    known = sum(row.rps is not None for row in rows)
-    return Problems(question.window, ranked(evidence), known, found.warnings)
+    warnings = dict.fromkeys((*found.warnings, *links.warnings, *unknown))
+    return Problems(question.window, ranked(evidence), sum(row.rps is not None for row in rows), list(warnings))
 
 
 async def _signals(question: Question, prometheus: Prometheus) -> Mapping[str, list[Sample]]:
@@ -57,10 +57,7 @@ async def _signals(question: Question, prometheus: Prometheus) -> Mapping[str, l
         "expiry": f"{expiry} - time() < {EXPIRY_SECONDS}",
         "disconnected": promql.newest("weft_discovery_connected", question, "count", _OWN, " == 0"),
     }
-    try:
-        return await ask_all(prometheus, expressions)
-    except PrometheusError:
-        return defaultdict(list)  # the check of Prometheus tells
+    return await ask_all(prometheus, expressions)
 
 
 def _failures(samples: list[Sample]) -> dict[Ref, list[Failures]]:

@@ -17,8 +17,9 @@ from weft_web.catalog import Catalog
 from weft_web.edges import edges
 from weft_web.mesh import Mesh
 from weft_web.model import Anchor, Identities, Identity
-from weft_web.prometheus import Prometheus, PrometheusError
+from weft_web.prometheus import Prometheus, known
 from weft_web.question import Question
+from weft_web.stat import ask_all
 from weft_web.table import group
 
 ISSUER = "min(weft_identity_issuer_expiry_timestamp_seconds)"
@@ -32,15 +33,16 @@ async def identities(
     question: Question, catalog: Catalog, prometheus: Prometheus, api: KubeApi, mesh: Mesh
 ) -> Identities:
     """Identities of one namespace or all; anchors as the control plane's namespace has them in its trust bundle."""
-    links, (found, refused), (issuer, expiry, unknown) = await asyncio.gather(
+    links, (found, refused), ((issuer, expiry), unknown) = await asyncio.gather(
         edges(question, catalog, prometheus, mesh.trust_domain, promql.WORKLOADS),
         _anchors(api, mesh.namespace),
-        _expiries(question, prometheus),
+        known(_expiries(question, prometheus), (None, {})),
     )
     # What a client's proxy could not send anywhere went over no network, so it was not in plain text either.
     plain = [edge for edge in links.rows if edge.tls != "true" and not (edge.success == 0 and edge.src.name)]
     rows = _rows(question.namespace, catalog, expiry, mesh.trust_domain)
-    return Identities(mesh.trust_domain, found, issuer, rows, plain, list(filter(None, (refused, unknown))))
+    warnings = dict.fromkeys((*links.warnings, *refused, *unknown))
+    return Identities(mesh.trust_domain, found, issuer, rows, plain, list(warnings))
 
 
 def _rows(namespace: str, catalog: Catalog, expiry: dict[tuple[str, ...], float], trust_domain: str) -> list[Identity]:
@@ -54,25 +56,21 @@ def _rows(namespace: str, catalog: Catalog, expiry: dict[tuple[str, ...], float]
     ]
 
 
-async def _expiries(
-    question: Question, prometheus: Prometheus
-) -> tuple[float | None, dict[tuple[str, ...], float], str]:
-    """When the issuer ends, and each pod's certificate; and why that is not known, if it is not."""
+async def _expiries(question: Question, prometheus: Prometheus) -> tuple[float | None, dict[tuple[str, ...], float]]:
+    """When the issuer ends, and each pod's certificate."""
     pods = promql.newest(promql.EXPIRY, question, "min", ("namespace", "pod"), " > 0")
-    try:
-        issuer, certificates = await asyncio.gather(prometheus.query(ISSUER), prometheus.query(pods))
-    except PrometheusError as error:
-        return None, {}, str(error)
-    return (issuer[0].value if issuer else None), group(certificates, ("namespace", "pod")), ""
+    answers = await ask_all(prometheus, {"issuer": ISSUER, "pods": pods})
+    issuer = next((sample.value for sample in answers["issuer"]), None)
+    return issuer, group(answers["pods"], ("namespace", "pod"))
 
 
-async def _anchors(api: KubeApi, mesh: str) -> tuple[list[Anchor], str]:
+async def _anchors(api: KubeApi, mesh: str) -> tuple[list[Anchor], list[str]]:
     """The trust bundle's certificates; and why they are not known, if they are not."""
     try:
         bundle = await api.get(f"/api/v1/namespaces/{mesh}/configmaps/{TRUST_BUNDLE}", _Bundle)
-        return anchors(bundle.data.get(TRUST_BUNDLE_KEY, "")), ""
+        return anchors(bundle.data.get(TRUST_BUNDLE_KEY, "")), []
     except (ApiError, OSError, ssl.SSLError) as error:
-        return [], f"the trust bundle cannot be read: {str(error) or type(error).__name__}"
+        return [], [f"the trust bundle cannot be read: {str(error) or type(error).__name__}"]
 
 
 def anchors(pem: str) -> list[Anchor]:

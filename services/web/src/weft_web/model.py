@@ -200,6 +200,7 @@ class Problems(Struct):
     workloads: int
     """How many were looked at that have known numbers."""
     warnings: list[str] = []
+    """What could not be looked at: with one of these, no problem does not mean that all is well."""
 
 
 class Anchor(Struct):

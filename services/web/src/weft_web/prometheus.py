@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -47,6 +47,7 @@ class _Answer(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(_Answer)
 T = TypeVar("T")
+A = TypeVar("A")
 _Question = tuple[tuple[str, str], ...]
 
 
@@ -64,6 +65,14 @@ def _samples(found: list[_Series]) -> list[Sample]:
 
 def _spans(found: list[_Series]) -> list[Span]:
     return [Span(series.metric, {time: float(value) for time, value in series.values}) for series in found]
+
+
+async def known(asked: Awaitable[A], nothing: A) -> tuple[A, list[str]]:
+    """What was asked and no warning; or nothing, and why."""
+    try:
+        return await asked, []
+    except PrometheusError as error:
+        return nothing, [str(error)]
 
 
 class Prometheus:

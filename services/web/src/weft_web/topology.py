@@ -18,7 +18,8 @@ async def topology(question: Question, catalog: Catalog, prometheus: Prometheus,
         edges(question, catalog, prometheus, trust_domain, WORKLOADS),
     )
     nodes = found.rows + _neighbours(found.rows, flows.rows)
-    return Topology(question.window, nodes, flows.rows, found.warnings)
+    warnings = dict.fromkeys((*found.warnings, *flows.warnings))
+    return Topology(question.window, nodes, flows.rows, list(warnings))
 
 
 def _neighbours(nodes: list[Row], flows: list[Edge]) -> list[Row]:

@@ -13,7 +13,7 @@ from weft_web.catalog import Catalog, ready, restarts
 from weft_web.edges import edges
 from weft_web.faults import Fault, bad_parameter
 from weft_web.model import PodDetail, Ref, Row, Workload
-from weft_web.prometheus import Prometheus, PrometheusError
+from weft_web.prometheus import Prometheus, known
 from weft_web.question import Peer, Question
 from weft_web.routes import routes
 from weft_web.stat import stat
@@ -26,30 +26,32 @@ async def workload(question: Question, catalog: Catalog, prometheus: Prometheus,
     if not namespace or not name:
         raise bad_parameter("name", "goes with one namespace", "for example namespace=shop&kind=deployment&name=web")
     owned = replace(question, kind=parse_kind("pod"), name="", of=Peer(namespace, kind, name))
-    own, parts, links, paths, (shares, leaving), expiry = await asyncio.gather(
+    own, parts, links, paths, beside = await asyncio.gather(
         stat(question, catalog, prometheus),
         stat(owned, catalog, prometheus),
         edges(question, catalog, prometheus, trust_domain),
         routes(question, prometheus),
-        asyncio.gather(balancers(question, catalog, prometheus), leavers(question, catalog, prometheus)),
-        _expiry(question, prometheus),
+        asyncio.gather(
+            known(balancers(question, catalog, prometheus), []),
+            known(leavers(question, catalog, prometheus), {}),
+            known(_expiry(question, prometheus), {}),
+        ),
     )
+    (shares, shares_why), (leaving, leaving_why), (expiry, expiry_why) = beside
     if not own.rows:
         raise Fault(404, "not_found", own.warnings[-1], "it may have been deleted; its namespace lists what there is")
     pods = {pod.metadata.name: pod for pod in catalog.pods(kind, namespace, name)}
     details = [_detail(pods[row.name], row, expiry, leaving) for row in parts.rows if row.name in pods]
     accounts = sorted({pod.spec.service_account_name for pod in pods.values()})
     ids = [spiffe_id(trust_domain, namespace, account) for account in accounts]
-    warnings = dict.fromkeys((*own.warnings, *parts.warnings, *links.warnings, *paths.warnings))
+    answered = (*own.warnings, *parts.warnings, *links.warnings, *paths.warnings)
+    warnings = dict.fromkeys((*answered, *shares_why, *leaving_why, *expiry_why))
     return Workload(question.window, own.rows[0], details, links.rows, paths.rows, shares, ids, list(warnings))
 
 
 async def _expiry(question: Question, prometheus: Prometheus) -> dict[tuple[str, ...], float]:
     expression = promql.newest(promql.EXPIRY, question, "min", ("namespace", "pod"), " > 0")
-    try:
-        return group(await prometheus.query(expression), ("namespace", "pod"))
-    except PrometheusError:
-        return {}  # stat warns
+    return group(await prometheus.query(expression), ("namespace", "pod"))
 
 
 def _detail(
