@@ -59,7 +59,7 @@ class Cluster:
     def __init__(self, made: Iterable[Route] = ()) -> None:
         self.services: dict[Key, Service] = {}
         self.touched: set[Key] = set()
-        self.gateway = Gateway(self.services, self.touched.add)
+        self.gateway = Gateway(self.services, self.touched.add, lambda *_: "")
         for known in SERVICES:
             self.put(known)
         self.routes = list(made)

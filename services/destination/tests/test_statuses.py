@@ -10,7 +10,7 @@ from weft_destination.statuses import Statuses
 from weft_destination.watches import reflectors
 from weft_kube.api import KubeApi
 from weft_testkit.fake_kube import FakeKube, Recorded
-from weft_testkit.objects import custom, pod, service
+from weft_testkit.objects import custom, endpoint, endpoint_slice, pod, service
 from weft_testkit.wait import until
 
 Json = dict[str, Any]
@@ -67,6 +67,29 @@ async def test_every_parent_has_its_conditions() -> None:
         assert conditions(kube)["Accepted"] == ("True", "Accepted", 1)
         assert conditions(kube, 1)["Accepted"] == ("False", "NoMatchingParent", 1)
         assert parents[0]["conditions"][0]["lastTransitionTime"]
+
+
+async def test_a_pod_that_hides_requests_from_a_route_is_told() -> None:
+    """Its annotation makes a port opaque, so that an attached route does nothing there: said in whichever order pod,
+    slice and route come, and no more when the pod is gone."""
+    opaque = pod(
+        "shop", "web-1", "10.0.0.1", annotations={"config.weft.dev/opaque-ports": "8080"}, owner=("Job", "web")
+    )
+    behind = endpoint_slice("shop", "web-a", "web", [endpoint("10.0.0.1", "web-1", "shop")])
+
+    def message(kube: FakeKube) -> str:
+        [parent] = kube.get(ROUTE).get("status", {}).get("parents") or [{"conditions": [{}]}]
+        return str(parent["conditions"][0].get("message"))
+
+    told = "port 80 is opaque by an annotation of job/web's pods: no requests are seen there"
+    async with cluster(route(SOUND), opaque) as kube:
+        await until(lambda: message(kube) == "")
+        kube.put(behind)
+        await until(lambda: message(kube) == told)
+        kube.delete(opaque)
+        await until(lambda: message(kube) == "")
+        kube.put(opaque)
+        await until(lambda: message(kube) == told)
 
 
 async def test_only_changes_are_written() -> None:

@@ -7,6 +7,7 @@ from weft_destination import model
 from weft_destination.faults import Faults
 from weft_destination.gateway.store import Gateway
 from weft_destination.model import Dependency, Key, on_address, on_pod, on_policies, on_service, plain_ip
+from weft_destination.opaque import OpaquePods
 from weft_destination.policy.model import Namespace, Policy, RouteCalls, Service
 from weft_destination.policy.state import Policies
 from weft_destination.policy_reports import PolicyReports
@@ -28,7 +29,8 @@ class Index:
         self.slices: Table[model.Slice] = Table(self._slice_changed)
         self.pods: Table[model.Pod] = Table(self._pod_changed)
         self.profiles: Table[model.Profile] = Table(self._profile_changed)
-        self.gateway = Gateway(self.services.rows, self._routes_changed)
+        self._opaque = OpaquePods(self.pods.rows, self._slices_of)
+        self.gateway = Gateway(self.services.rows, self._routes_changed, self._opaque.why)
         self.policies: Table[Policy] = Table(self._policy_changed)
         self.namespaces: Table[Namespace] = Table(self._namespace_changed)
         self.access = Policies(self._service_access, self._route_calls, default_access)
@@ -85,14 +87,7 @@ class Index:
 
     def _service_protocol(self, key: Key, port: model.ServicePort) -> model.Protocol:
         """A port is opaque when any pod behind it says so: bytes carried unseen harm nobody."""
-        if port.protocol != model.Protocol.DETECT:
-            return port.protocol
-        for slice_, number in self._slices_of(key, port.name):
-            for endpoint in slice_.endpoints:
-                pod = self.pods.rows.get((slice_.key[0], endpoint.pod))
-                if pod and pod.opaque and number in pod.opaque:
-                    return model.Protocol.OPAQUE
-        return model.Protocol.DETECT
+        return model.Protocol.OPAQUE if self._opaque.behind(key, port) else port.protocol
 
     def _endpoints(self, target: model.EndpointsTarget) -> model.Endpoints:
         key = (target.namespace, target.name)
@@ -172,6 +167,8 @@ class Index:
             self._touch_service_at(slice_.service)
             self._changed.update(on_address(endpoint.ip) for endpoint in slice_.endpoints)
             self._changed.update(map(on_pod, slice_.pods()))
+            if slice_.service in self.gateway and self._opaque.any(slice_.pods()):
+                self.gateway.restate(slice_.service)
 
     def _link(self, slice_: model.Slice) -> None:
         self._slices_by_service.add(slice_.service, slice_.key)
@@ -200,6 +197,8 @@ class Index:
         self._changed.update(map(on_address, pod.ips))
         for key in self._slices_by_pod[pod.key]:
             self._touch_service_at(self.slices.rows[key].service)
+            if pod.opaque:
+                self.gateway.restate(self.slices.rows[key].service)
 
     def _profile_changed(self, before: model.Profile | None, after: model.Profile | None) -> None:
         for profile in filter(None, (before, after)):

@@ -10,7 +10,7 @@ from weft_destination.conditions import ACCEPTED, Condition
 from weft_destination.gateway.attach import Attachment, attach
 from weft_destination.gateway.model import BackendRef, Parent, Route, Rule
 from weft_destination.gateway.routes import Entry, dead_end, told
-from weft_destination.model import Key, Service
+from weft_destination.model import Key, Service, ServicePort
 from weft_destination.route import Route as ToldRoute
 from weft_destination.route import Settings
 
@@ -26,6 +26,10 @@ MAX_MESSAGE = 2000
 Services: TypeAlias = Mapping[Key, Service]
 Permits: TypeAlias = Callable[[Route, BackendRef], bool]
 """Does a ReferenceGrant let the route name the backend?"""
+
+
+Unseen: TypeAlias = Callable[[Key, ServicePort], str]
+"""Why requests to a port of a Service are not seen; empty when they are."""
 
 
 class Group(NamedTuple):
@@ -86,11 +90,13 @@ class Compiled:
             self._told[port] = defaults, tuple(told(self._entries[port], defaults))
         return self._told[port][1]
 
-    def conditions(self, route: Route, parent: Parent) -> tuple[Condition, ...]:
+    def conditions(self, route: Route, parent: Parent, unseen: Unseen) -> tuple[Condition, ...]:
         """What the status of a route of this group says of a parent."""
         attachment = attach(parent, self._service)
         refused = [port for port in attachment.ports if id(route) not in self._ports[port].routes]
-        return tuple(_conditions(self._resolve(route), attachment, refused, self._ports))
+        held = [port for port in self._service.ports if port.port in attachment.ports] if self._service else []
+        ignored = [*filter(None, (unseen(parent.service, port) for port in held)), *_ignored(route)]
+        return tuple(_conditions(self._resolve(route), attachment, refused, self._ports, ignored))
 
 
 class _Port:
@@ -159,9 +165,9 @@ def _checked(route: Route, backend: BackendRef, services: Services, permits: Per
 
 
 def _conditions(
-    route: Route, attachment: Attachment, refused: list[int], ports: Mapping[int, _Port]
+    route: Route, attachment: Attachment, refused: list[int], ports: Mapping[int, _Port], ignored: list[str]
 ) -> Iterator[Condition]:
-    accepted = _accepted(route, attachment, refused, ports)
+    accepted = _accepted(route, attachment, refused, ports, ignored)
     yield accepted
     yield _resolved_refs(route)
     if accepted.status and any(rule.fault for rule in route.rules):
@@ -174,17 +180,19 @@ def _dropped(rule: Rule) -> str:
     return f"Dropped Rule {rule.name}, its requests {instead}: {rule.fault}"
 
 
-def _accepted(route: Route, attachment: Attachment, refused: list[int], ports: Mapping[int, _Port]) -> Condition:
+def _accepted(
+    route: Route, attachment: Attachment, refused: list[int], ports: Mapping[int, _Port], ignored: list[str]
+) -> Condition:
     if not attachment.ports:
         return Condition(ACCEPTED, False, attachment.reason, attachment.message)
     if _broken(route):
         faults = "; ".join(rule.fault for rule in route.rules)
         return Condition(ACCEPTED, False, "UnsupportedValue", faults[:MAX_MESSAGE])
     if not refused:
-        return Condition(ACCEPTED, True, ACCEPTED, "; ".join(_ignored(route))[:MAX_MESSAGE])
+        return Condition(ACCEPTED, True, ACCEPTED, "; ".join(ignored)[:MAX_MESSAGE])
     reason, message = _refusal(route, refused, ports)
     if len(refused) < len(attachment.ports):
-        found = (f"not everywhere: {message}", *_ignored(route))
+        found = (f"not everywhere: {message}", *ignored)
         return Condition(ACCEPTED, True, ACCEPTED, "; ".join(found)[:MAX_MESSAGE])
     return Condition(ACCEPTED, False, reason, message)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from weft_destination.conditions import Condition
-from weft_destination.gateway.compiled import Compiled, Group, Services, compile_group
+from weft_destination.gateway.compiled import Compiled, Group, Services, Unseen, compile_group
 from weft_destination.gateway.model import BackendRef, Grant, Grants, Parent, Route
 from weft_destination.model import Key, Service
 from weft_destination.route import Route as ToldRoute
@@ -17,14 +17,16 @@ T = TypeVar("T")
 
 
 class Gateway:
-    """Three tables, and what follows for each Service. `touched` is told each Service whose rules may have changed."""
+    """Three tables, and what follows for each Service. `touched` is told each Service whose rules may have changed;
+    `unseen` says why requests to a port are not seen, empty when they are."""
 
-    def __init__(self, services: Services, touched: Callable[[Key], None]) -> None:
+    def __init__(self, services: Services, touched: Callable[[Key], None], unseen: Unseen) -> None:
         self.http_routes: Table[Route] = Table(self._route_changed)
         self.grpc_routes: Table[Route] = Table(self._route_changed)
         self.grants: Table[Grants] = Table(self._grants_changed)
         self._services = services
         self._touched = touched
+        self._unseen = unseen
         self._members: dict[Group, dict[tuple[str, Key], Route]] = {}
         self._groups_of: dict[Key, dict[Group, None]] = {}
         """By the Service that is their parent."""
@@ -57,10 +59,16 @@ class Gateway:
 
     def conditions(self, route: Route) -> list[tuple[Parent, tuple[Condition, ...]]]:
         """What status says of each parent."""
-        return [
-            (parent, self._compile(Group(parent.service, route.clients(parent))).conditions(route, parent))
-            for parent in route.parents
-        ]
+        groups = ((parent, Group(parent.service, route.clients(parent))) for parent in route.parents)
+        return [(parent, self._compile(group).conditions(route, parent, self._unseen)) for parent, group in groups]
+
+    def __contains__(self, service: Key) -> bool:
+        """Does any route name the Service as a parent?"""
+        return service in self._groups_of
+
+    def restate(self, service: Key) -> None:
+        """Statuses of its routes may have changed, and nothing else."""
+        self._restated.update(self._groups_of.get(service, ()))
 
     def take_restated(self) -> dict[Key, list[Route]]:
         """Of each Service whose rules may have changed since the last call, the routes that name it as a parent."""
