@@ -92,9 +92,12 @@ def settings(objects: Any) -> dict[str, Any]:
 
 
 def test_an_installation_knows_what_was_set(helm: Any, mesh: Any) -> None:
-    """Values that are not the defaults, and no other: of any depth, false and zero, lists whole."""
+    """Values that are not the defaults, no other: of any depth, false and empty, lists whole, null for what left."""
     given = (
-        "global.pods.nodeSelector.pool=infra",
+        "global.pods.nodeSelector.tag=infra",
+        "global.pods.nodeSelector.here=",
+        "destination.resources.requests.cpu=null",
+        "viz.tap.resources.requests.cpu=null",
         "viz.web.tap=false",
         "viz.web.allowedHosts={a}",
         "identity.replicas=2",
@@ -102,9 +105,10 @@ def test_an_installation_knows_what_was_set(helm: Any, mesh: Any) -> None:
 
     assert settings(mesh) == {}
     assert settings(helm.render("viz.enabled=true", *given)) == {
-        "global": {"pods": {"nodeSelector": {"pool": "infra"}}},
+        "global": {"pods": {"nodeSelector": {"tag": "infra", "here": ""}}},
+        "destination": {"resources": {"requests": {"cpu": None}}},
         "identity": {"replicas": 2},
-        "viz": {"web": {"tap": False, "allowedHosts": ["a"]}},
+        "viz": {"tap": {"resources": {"requests": {"cpu": None}}}, "web": {"tap": False, "allowedHosts": ["a"]}},
     }
 
 
@@ -117,7 +121,8 @@ def test_what_belongs_to_a_version_is_not_kept(helm: Any) -> None:
 
 def test_what_was_set_renders_the_same_again(helm: Any, tmp_path: Path) -> None:
     """An upgrade with the settings that an installation knows changes nothing."""
-    once = helm.render("viz.enabled=true", values="values-ha.yaml")
+    gone = ("destination.resources.requests.cpu=null", "viz.tap.resources.requests=null")
+    once = helm.render("viz.enabled=true", *gone, values="values-ha.yaml")
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings(once)))
 
     assert once == helm.render("viz.enabled=true", values=str(tmp_path / "settings.yaml"))
