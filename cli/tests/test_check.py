@@ -207,9 +207,11 @@ def test_old_kubernetes(scene: Scene, kube: FakeKube) -> None:
     assert outcomes(kubernetes.VERSION, scene) == {"k8s-version": "Kubernetes is 1.28, and native sidecars need 1.29"}
 
 
-def crd(kind: str, version: str = "v1", bundle: str = "v1.7.0") -> dict[str, Any]:
-    """A kind of the Gateway API that is served in one version."""
-    meta = {"name": f"{kind}.gateway.networking.k8s.io", "annotations": {gateway_api.BUNDLE: bundle}}
+def crd(
+    kind: str, version: str = "v1", bundle: str = "v1.7.0", group: str = "gateway.networking.k8s.io"
+) -> dict[str, Any]:
+    """A kind, of the Gateway API where nothing else is said, that is served in one version."""
+    meta = {"name": f"{kind}.{group}", "annotations": {gateway_api.BUNDLE: bundle}}
     spec = {"versions": [{"name": version, "served": True}]}
     return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": meta, "spec": spec}
 
@@ -234,6 +236,16 @@ def test_the_gateway_apis_kinds(scene: Scene, kube: FakeKube, kinds: list[Any], 
     assert (found or "").endswith(error or "")
     assert (found is None) == (error is None)
     assert bool(found) == bool(error)
+
+
+@pytest.mark.parametrize("absent", ["", *control_plane.KINDS])
+def test_each_kind_of_weft_s_own_is_looked_for(scene: Scene, kube: FakeKube, absent: str) -> None:
+    """Destination watches all of them, and misses any."""
+    for name in set(control_plane.KINDS) - {absent}:
+        kind, _, group = name.partition(".")
+        kube.put(crd(kind, group=group))
+    expected = f"there is no CustomResourceDefinition {absent}" if absent else ""
+    assert expected == outcomes(control_plane.CONFIG, scene)["weft-crds"]
 
 
 def deployment(name: str) -> dict[str, Any]:

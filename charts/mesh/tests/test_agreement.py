@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import yaml
 from weft import installed, render
+from weft.checks import control_plane
 from weft_kube import names
 from weft_kube.paths import PATH_MAX
 from weft_sidecar.effects import Variable
@@ -117,6 +118,11 @@ def test_a_path_is_as_long_everywhere(mesh: Any) -> None:
 def test_the_cli_asks_for_the_right_to_create_each_kind(mesh: Any) -> None:
     """`weft check --pre` looks at what an installation consists of, and at nothing else."""
     assert {installed.plural(obj["kind"]) for obj in mesh} == {resource for _, resource in installed.NEEDED}
+
+
+def test_weft_check_looks_for_each_kind_that_the_chart_brings(mesh: Any) -> None:
+    """A kind that is absent, and that no check misses, is a service's riddle."""
+    assert {obj["metadata"]["name"] for obj in mesh.of("CustomResourceDefinition")} == set(control_plane.KINDS)
 
 
 def test_helm_and_cli_and_gitops_give_the_same_objects(helm: Any, mesh: Any) -> None:

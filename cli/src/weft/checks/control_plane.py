@@ -6,7 +6,8 @@ from weft.checks.pods import require_ready
 from weft.names import NAMESPACE
 
 COMPONENTS = ("identity", "destination", "injector", "sp-validator")
-PROFILE_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/serviceprofiles.weft.dev"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+KINDS = ("serviceprofiles.weft.dev", "accesspolicies.weft.dev")
 
 
 def _config(scene: Scene) -> None:
@@ -18,8 +19,9 @@ def _version(scene: Scene) -> None:
     require(version == scene.version, f"the CLI is {scene.version}, the control plane is {version}")
 
 
-def _profiles(scene: Scene) -> None:
-    require(scene.once(PROFILE_CRD), "there is no CustomResourceDefinition serviceprofiles.weft.dev")
+def _crds(scene: Scene) -> None:
+    for name in KINDS:
+        require(scene.once(f"{CRDS}/{name}"), f"there is no CustomResourceDefinition {name}")
 
 
 def _gateway_api(scene: Scene) -> None:
@@ -46,7 +48,7 @@ CONFIG = Category(
         Check(
             "weft-crds",
             "its CustomResourceDefinitions exist",
-            _profiles,
+            _crds,
             "Run `weft upgrade | kubectl apply -f -`.",
         ),
         Check(
