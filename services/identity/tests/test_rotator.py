@@ -267,6 +267,19 @@ async def test_progress_is_told() -> None:
         assert progress == '{"pods":2,"waiting":1,"names":["teahouse/p2"]}'
 
 
+async def test_leaves_of_pods_that_are_gone_are_forgotten() -> None:
+    """While a phase waits for another pod: thousands of short-lived ones must not fill the ConfigMap."""
+    async with replicas(pod("p1"), pod("p2"), pod("slow")) as (leader, other):
+        leader.wish()
+        await leader.until_it_waits()
+        for name in ("p1", "p2"):
+            await other.ask(name, leader.bundle())
+        leader.kube.delete(pod("p1"))
+        await leader.until_it_waits()
+        data = leader.kube.get(f"{BASE}/configmaps/weft-rotation")["data"]
+        assert data.keys() == {"state", "progress", "p2"}
+
+
 async def test_an_anchor_whose_key_is_kept_elsewhere_is_not_rotated() -> None:
     """The wish is answered by the reason."""
     async with replicas() as (leader, _):

@@ -6,6 +6,7 @@ decision, whichever replica signs and however old its view is.
 """
 
 import asyncio
+from collections.abc import Mapping, Set
 from typing import Any
 
 import msgspec
@@ -76,11 +77,12 @@ class Ledger:
             answer = await self._api.create(self._collection, body)
         self._take(msgspec.json.decode(answer, type=RotationMap))
 
-    async def show(self, progress: dict[str, Any]) -> None:
-        """Writes for people whom the phase waits for, when that has changed."""
+    async def show(self, progress: dict[str, Any], gone: Set[str]) -> None:
+        """Writes for people whom the phase waits for, and leaves out pods that are gone, when either has changed."""
         text = msgspec.json.encode(progress).decode()
-        if text != self._progress and self.version:
-            await self._merge({PROGRESS: text})
+        forgotten = dict.fromkeys(self.leaves.keys() & gone)
+        if self.version and (text != self._progress or forgotten):
+            await self._merge({PROGRESS: text, **forgotten})
 
     async def record(self, uid: str, proof: Proof, not_after: int, now: int) -> State:
         """Returns, once the leaf is written down, the phase as it is then; LedgerError when it cannot be written."""
@@ -113,7 +115,7 @@ class Ledger:
                 if written:
                     written.set_result(None)
 
-    async def _merge(self, data: dict[str, str]) -> None:
+    async def _merge(self, data: Mapping[str, str | None]) -> None:
         self._take(msgspec.json.decode(await self._api.merge(self._path, {"data": data}), type=RotationMap))
 
     def _take(self, found: RotationMap) -> None:

@@ -58,6 +58,7 @@ class Rotator:
         self._longest = int(max(issuance_lifetime, LONGEST_LEAF).total_seconds())
         self._now = now
         self._pods: list[Pod] = []
+        self._gone: set[str] = set()
         self._list_at = 0.0
         self._log = structlog.get_logger()
 
@@ -105,6 +106,8 @@ class Rotator:
             return []
         if now >= self._list_at or not self._sight(self._pods).waiting(state):
             self._pods, pages = await live_pods(self._api, now)
+            # The ledger was read before: whoever was certified and is not listed has ended.
+            self._gone = self._ledger.leaves.keys() - {pod.uid for pod in self._pods}
             self._list_at = now + (LIST_SECONDS if pages > 1 else 0)
         return self._pods
 
@@ -131,7 +134,7 @@ class Rotator:
             return
         late = sorted(pod.name for pod in self._sight(pods).waiting(state))
         self._metrics.rotation_waiting.set(len(late))
-        await self._ledger.show({"pods": len(pods), "waiting": len(late), "names": late[:10]})
+        await self._ledger.show({"pods": len(pods), "waiting": len(late), "names": late[:10]}, self._gone)
 
     async def _change(self, step: Step, anchor: Secret, issuer: Secret) -> bool:
         state, now = self._ledger.state, self._now()
