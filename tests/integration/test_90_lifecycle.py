@@ -119,6 +119,12 @@ def test_helm_installs_what_the_cli_prints(by_helm: object, folder: Path) -> Non
     assert "helm upgrade" in one_line_error(run("weft", "upgrade", check=False))
 
 
+def test_pods_of_a_release_fit_pod_security_restricted(by_helm: object) -> None:
+    """The guide gives Helm's namespace its label; the upgrade below makes every pod anew under it."""
+    labels = get("namespace", "weft")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
 def named(manifest: str) -> dict[str, object]:
     """A manifest's objects by kind and name."""
     objects = (obj for obj in yaml.load_all(manifest, yaml.CSafeLoader) if obj)
