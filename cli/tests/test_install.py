@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from weft import gateway_api, render
+from weft import gateway_api, installed, render
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.objects import namespace, pod
 
@@ -328,6 +328,16 @@ def test_viz_uninstall_names_only_what_is_there(weft: Any, kube: FakeKube, same:
     kube.delete({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
                  "metadata": {"name": "v1alpha1.tap.weft.dev"}})  # fmt: skip
     assert expected[1:] == names(weft("viz", "uninstall").stdout)
+
+
+def test_viz_uninstall_deletes_what_settings_brought(weft: Any, kube: FakeKube) -> None:
+    """Replicas bring a budget, global.networkPolicies one policy a service; those of the mesh stay."""
+    apply(kube, CORE + VIZ)
+    for example in installed.ON_REQUEST:
+        for name in ("tap", "identity"):
+            kube.put({**example, "metadata": {**example["metadata"], "name": name}})
+    expected = {"PodDisruptionBudget/tap", "NetworkPolicy/tap"}
+    assert set(names(VIZ)) | expected == set(names(weft("viz", "uninstall").stdout))
 
 
 @pytest.fixture

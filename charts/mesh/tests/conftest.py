@@ -78,3 +78,23 @@ def helm() -> Helm:
 def mesh(helm: Helm) -> Objects:
     """All objects, with viz and the namespace: as `weft install` and `weft viz install` render them."""
     return helm.render("viz.enabled=true", "installNamespace=true")
+
+
+@pytest.fixture(scope="session")
+def everything(helm: Helm) -> Objects:
+    """All objects with all that is optional, and several replicas."""
+    on = [*switches(CHART / "values.yaml", ""), *switches(CHART / "charts/viz/values.yaml", "viz.")]
+    return helm.render(*on, "viz.tap.replicas=2", values="values-ha.yaml")
+
+
+def switches(file: Path, prefix: str) -> list[str]:
+    """Whatever is off by default in a file of values, switched on."""
+
+    def off(values: Json, prefix: str) -> Iterator[str]:
+        for key, value in values.items():
+            if isinstance(value, dict):
+                yield from off(value, f"{prefix}{key}.")
+            elif value is False:
+                yield f"{prefix}{key}=true"
+
+    return list(off(yaml.safe_load(file.read_text()), prefix))

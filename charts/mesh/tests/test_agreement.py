@@ -120,6 +120,21 @@ def test_the_cli_asks_for_the_right_to_create_each_kind(mesh: Any) -> None:
     assert {installed.plural(obj["kind"]) for obj in mesh} == {resource for _, resource in installed.NEEDED}
 
 
+def test_weft_viz_uninstall_knows_what_settings_bring(everything: Any) -> None:
+    """Nothing of viz stays because it is there on request only."""
+    default = render.parse(render.packaged().viz)
+    known = {installed.path(obj) for obj in [*default, *installed.on_request(default)]}
+    parts = {component(obj) for obj in default} - {"config"}
+
+    assert {installed.path(obj) for obj in everything if component(obj) in parts} <= known
+
+
+def component(obj: Json) -> str:
+    """Whose part an object is."""
+    label: str = obj["metadata"]["labels"][names.COMPONENT]
+    return label
+
+
 def test_weft_check_looks_for_each_kind_that_the_chart_brings(mesh: Any) -> None:
     """A kind that is absent, and that no check misses, is a service's riddle."""
     assert {obj["metadata"]["name"] for obj in mesh.of("CustomResourceDefinition")} == set(control_plane.KINDS)

@@ -5,32 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from weft_testkit.golden import expected
 
 Json = dict[str, Any]
 
 GOLDEN = Path(__file__).parent / "golden"
-CHART = Path(__file__).parents[1]
 OF_KUBERNETES = {("Role", "extension-apiserver-authentication-reader")}
-
-
-def switches(values: Json, prefix: str) -> Iterator[str]:
-    """Whatever is off by default, switched on."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from switches(value, f"{prefix}{key}.")
-        elif value is False:
-            yield f"{prefix}{key}=true"
-
-
-@pytest.fixture(scope="module")
-def everything(helm: Any) -> Any:
-    """All objects with all that is optional, and several replicas."""
-    charts = {"": CHART, "viz.": CHART / "charts/viz"}
-    files = {prefix: yaml.safe_load((chart / "values.yaml").read_text()) for prefix, chart in charts.items()}
-    on = [switch for prefix, values in files.items() for switch in switches(values, prefix)]
-    return helm.render(*on, "viz.tap.replicas=2", values="values-ha.yaml")
 
 
 def rights(objects: Any) -> set[str]:

@@ -15,7 +15,7 @@ CLUSTER_SCOPED = {
     "Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "APIService", "PriorityClass",
     "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
 }  # fmt: skip
-ON_REQUEST = (
+ON_REQUEST: tuple[Object, ...] = (
     {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "", "namespace": NAMESPACE}},
     {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "", "namespace": NAMESPACE}},
 )
@@ -128,6 +128,12 @@ def present(objects: Iterable[Object], kube: Kube) -> list[Object]:
     """Those that an uninstall deletes and the cluster holds, as it holds them."""
     wanted = (obj for obj in objects if obj["kind"] not in KEPT)
     return [found for obj in wanted if (found := kube.find(path(obj))) is not None]
+
+
+def on_request(objects: Iterable[Object]) -> list[Object]:
+    """What settings bring beside these objects: of each kind that comes on request, one beside each Service."""
+    names = [obj["metadata"]["name"] for obj in objects if obj["kind"] == "Service"]
+    return [{**example, "metadata": {**example["metadata"], "name": name}} for name in names for example in ON_REQUEST]
 
 
 def left_over(kube: Kube, kinds: Iterable[Object], wanted: Iterable[Object]) -> list[Object]:

@@ -145,7 +145,8 @@ def viz_uninstall(target: Target, ignore_cluster: bool) -> None:
     """
     from weft import installed, render
 
-    objects = [*render.parse(render.packaged().viz), TAP_SECRET]
+    default = render.parse(render.packaged().viz)
+    objects = [*default, *installed.on_request(default), TAP_SECRET]
     if not ignore_cluster:
         objects = installed.present(objects, target.connect())
         _refuse_none(objects, "viz")
