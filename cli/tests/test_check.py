@@ -372,6 +372,20 @@ def test_identity_is_well(scene: Scene, kube: FakeKube) -> None:
     assert wrong(identity.CATEGORY, scene) == {}
 
 
+def test_identity_of_cert_manager(scene: Scene, kube: FakeKube) -> None:
+    """One Secret with the issuer, whoever signed it, and the anchor above them; the anchor's own Secret goes first."""
+    root = authority("root")
+    middle = authority("middle", root)
+    issuer, key = authority("issuer", middle)
+    chain = pem(issuer) + pem(middle[0])
+    kube.put(secret("weft-issuer", tls_crt=chain, tls_key=key_pem(key), ca_crt=pem(root[0])))
+    for place in ("weft", "teahouse"):
+        kube.put(bundle(place, pem(root[0])))
+    assert wrong(identity.CATEGORY, scene) == {}
+    kube.put(secret("weft-trust-anchor", tls_crt=pem(root[0])))
+    assert wrong(identity.CATEGORY, scene)["identity-anchor"] == "Secret weft-trust-anchor has no ca.crt"
+
+
 def test_identity_expires(scene: Scene, kube: FakeKube) -> None:
     """First a warning, when less than a quarter of its life remains, then an error."""
     put_trust(kube, anchor_days=134)

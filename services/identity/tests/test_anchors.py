@@ -35,11 +35,12 @@ class Keeper:
     def __init__(self, kube: FakeKube, api: KubeApi) -> None:
         self.kube = kube
         self.now = BORN
+        self.registry = CollectorRegistry()
         self.anchors = Anchors(
             Secrets(api, "weft"),
             Ledger(api, "weft"),
             Events(api, "weft"),
-            Metrics(CollectorRegistry()),
+            Metrics(self.registry),
             trust_domain="cluster.local",
             anchor_lifetime=timedelta(days=365),
             issuer_lifetime=timedelta(days=30),
@@ -54,6 +55,10 @@ class Keeper:
         await self.anchors.provide()
         await self.anchors.refresh()
         return base64.b64decode(self.kube.get(PATH)["data"]["tls.crt"])
+
+    def told(self) -> list[str]:
+        """Messages of Events."""
+        return [event["message"] for event in self.kube.store.collection("/api/v1/events").objects.values()]
 
 
 @pytest.fixture
@@ -116,6 +121,35 @@ async def test_the_issuer_is_signed_by_the_anchor_whose_key_is_there(keeper: Kee
 
     assert renewed != ISSUER["tls.crt"]
     assert await keeper.after(50) == renewed
+
+
+async def test_a_broken_issuer_is_told_also_when_there_was_none_before(keeper: Keeper) -> None:
+    """Once, by an Event and a gauge: otherwise it would look as if identity only waited for it."""
+    keeper.kube.put(secret("weft-issuer", ISSUER | {"tls.key": b"garbage"}))
+    for _ in range(2):
+        await keeper.after(0)
+
+    assert [message.partition("; ")[2] for message in keeper.told()] == ["nothing is signed until they are sound"]
+    assert keeper.registry.get_sample_value("weft_identity_issuer_unsound") == 1
+
+
+async def test_an_issuer_that_is_still_to_come_is_waited_for_in_silence(keeper: Keeper) -> None:
+    """On the first start, and when somebody else brings it."""
+    keeper.kube.delete(secret("weft-issuer", {}))
+    await keeper.anchors.refresh()
+
+    assert (keeper.told(), keeper.registry.get_sample_value("weft_identity_issuer_unsound")) == ([], 0)
+
+
+async def test_an_issuer_that_is_not_valid_yet_is_used_when_it_is(keeper: Keeper) -> None:
+    """A replica whose clock is late refuses it only until then."""
+    keeper.kube.put(secret("weft-issuer", make_issuer(ANCHOR, "cluster.local", BORN + timedelta(days=1))))
+    await keeper.after(0)
+    assert keeper.anchors.trust is None
+
+    await keeper.after(2)
+    assert keeper.anchors.trust
+    assert keeper.registry.get_sample_value("weft_identity_issuer_unsound") == 0
 
 
 async def test_a_write_upon_another_ones_is_a_conflict(keeper: Keeper) -> None:

@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 
 def secret(scene: Scene, name: str, key: str = "tls.crt") -> bytes:
     """One value of a Secret of weft's namespace."""
-    found = scene.kube.find(f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}")
-    require(found, f"there is no Secret {name} in namespace {NAMESPACE}")
-    data = (found or {}).get("data") or {}
-    require(key in data, f"Secret {name} has no {key}")
-    return decode(data[key], f"Secret {name}")
+    found = data(scene, name)
+    require(found, f"there is no Secret {name} in namespace {NAMESPACE}, or it is empty")
+    require(key in found, f"Secret {name} has no {key}")
+    return decode(found[key], f"Secret {name}")
+
+
+def data(scene: Scene, name: str) -> dict[str, str]:
+    """What a Secret of weft's namespace holds; nothing without it."""
+    found: dict[str, dict[str, str] | None] = scene.kube.find(f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}") or {}
+    return found.get("data") or {}
 
 
 def decode(text: str, what: str) -> bytes:

@@ -18,11 +18,18 @@ OVERDUE = (
 
 
 def _anchors(scene: Scene) -> "list[Certificate]":
-    return certificates.parse(certificates.secret(scene, ANCHOR, "ca.crt"), f"Secret {ANCHOR}")
+    """Of their own Secret; without it, what cert-manager writes beside the issuer."""
+    beside = not certificates.data(scene, ANCHOR) and "ca.crt" in certificates.data(scene, ISSUER)
+    name = ISSUER if beside else ANCHOR
+    return certificates.parse(certificates.secret(scene, name, "ca.crt"), f"Secret {name}")
+
+
+def _chain(scene: Scene) -> "list[Certificate]":
+    return certificates.parse(certificates.secret(scene, ISSUER), f"Secret {ISSUER}")
 
 
 def _issuer(scene: Scene) -> "Certificate":
-    return certificates.parse(certificates.secret(scene, ISSUER), f"Secret {ISSUER}")[0]
+    return _chain(scene)[0]
 
 
 def _anchor_valid(scene: Scene) -> None:
@@ -49,7 +56,7 @@ def _issuer_age(scene: Scene) -> None:
 
 def _issuer_trusted(scene: Scene) -> None:
     bundle = certificates.parse(_bundles(scene).get(NAMESPACE, "").encode(), f"ConfigMap {TRUST_BUNDLE}")
-    certificates.require_issued(_issuer(scene), bundle, "no certificate of the trust bundle issued the issuer")
+    certificates.require_issued(_chain(scene)[-1], bundle, "no certificate of the trust bundle issued the issuer")
 
 
 def _bundle_everywhere(scene: Scene) -> None:

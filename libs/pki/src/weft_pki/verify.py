@@ -46,7 +46,7 @@ def load_authority(
     chain = [certificate for certificate in certificates if certificate not in anchors]
     valid = [anchor for anchor in anchors if _valid(anchor, now)]
     if not chain:
-        raise VerifyError("the issuer is the trust anchor itself, or is missing")
+        raise VerifyError("the issuer is the trust anchor itself (it must be signed by it), or is missing")
     for certificate, parents in zip(chain, [[parent] for parent in chain[1:]] + [valid], strict=True):
         _check_signs(certificate, now)
         if not any(_issued(certificate, parent) for parent in parents):

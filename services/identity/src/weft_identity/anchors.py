@@ -104,21 +104,24 @@ class Anchors:
     async def refresh(self) -> None:
         """Takes over what the Secrets hold, if it is new and sound; else keeps what is in use."""
         began = self._clock()
-        anchor, issuer = await self._secrets.get(ANCHOR), await self._secrets.get(ISSUER)
+        # The issuer first: whoever makes both makes it last, so it is never seen without its anchor.
+        issuer, anchor = await self._secrets.get(ISSUER), await self._secrets.get(ANCHOR)
         await self._ledger.refresh()
         self._seen_at = began
         read = anchor.data if anchor else None, issuer.data if issuer else None
         if read == self._used:
             self._sound()
-        elif read != self._refused:
+        else:
             await self._judge(read)
 
     async def _judge(self, read: tuple[SecretData | None, SecretData | None]) -> None:
         try:
             trust = read_trust(_bundle(*read), read[1] or {}, self._now())
         except ValueError as error:
-            self._refused = read
-            await self._refuse(str(error))
+            # Judged at every look, as what is not valid yet will be; told once.
+            if read != self._refused:
+                self._refused = read
+                await self._refuse(str(error), missing=read[1] is None)
         else:
             self._used = read
             self._sound()
@@ -168,14 +171,15 @@ class Anchors:
         )
         self._on_change()
 
-    async def _refuse(self, reason: str) -> None:
-        if self.trust is None:
+    async def _refuse(self, reason: str, *, missing: bool) -> None:
+        if self.trust is None and missing:
             self._log.info("waiting for the issuer", reason=reason)
             return
         self._metrics.issuer_refused.inc()
         self._metrics.issuer_unsound.set(1)
-        self._log.error("changed Secrets refused, the old ones are kept", reason=reason)
-        await self._events.warn(ISSUER, "SecretRefused", f"{reason}; what was there before stays in use")
+        kept = "what was there before stays in use" if self.trust else "nothing is signed until they are sound"
+        self._log.error("Secrets refused", reason=reason, kept=kept)
+        await self._events.warn(ISSUER, "SecretRefused", f"{reason}; {kept}")
 
 
 def _bundle(anchor: SecretData | None, issuer: SecretData | None) -> SecretData:

@@ -41,12 +41,12 @@ class Metrics:
         )
         self.issuer_refused = Counter(
             "weft_identity_issuer_refused_total",
-            "Changed Secrets that were unsound, so that the old issuer was kept.",
+            "Secrets that were unsound, so that the old issuer, if there is one, was kept.",
             registry=registry,
         )
         self.issuer_unsound = Gauge(
             "weft_identity_issuer_unsound",
-            "1 while the Secrets hold what was refused, and older ones are in use.",
+            "1 while the Secrets hold what was refused.",
             registry=registry,
         )
         self._rotation = Gauge(
