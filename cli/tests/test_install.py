@@ -357,6 +357,19 @@ def test_install_applies_by_kubectl(weft: Any, kube: FakeKube, kubectl: Path) ->
     assert kubectl.read_text() == f"--context=test apply -f -\n{CORE}"
 
 
+@pytest.mark.parametrize(
+    ("applied", "step"),
+    [("namespace/weft created\n", "What it says above is applied already."), ("", "Nothing was applied.")],
+    ids=["half way", "at once"],
+)
+def test_kubectl_fails(weft: Any, kube: FakeKube, kubectl: Path, applied: str, step: str) -> None:
+    """What it did before stands above; cause and state are one line, and nothing is waited for."""
+    script = f"#!/bin/sh\nprintf '{applied}'\necho 'error: the server\nis away' >&2\nexit 1\n"
+    (kubectl.with_name("bin") / "kubectl").write_text(script)
+    error = f"weft: kubectl could not apply the manifests: error: the server is away. {step}\n"
+    assert (1, "", applied + error) == told(weft("install", "--apply", "--wait"))
+
+
 def test_install_waits_until_all_is_ready(weft: Any, kube: FakeKube, kubectl: Path) -> None:
     """And names what is not, with its next step."""
     result = weft("install", "--apply", "--wait", "0s")

@@ -29,7 +29,8 @@ def apply(text: str, target: "Target", *options: str) -> None:
     )
     click.echo(done.stdout, err=True, nl=False)
     if done.returncode:
-        raise Failure(f"kubectl could not apply the manifests: {done.stderr}", "What it says above is applied already.")
+        step = "What it says above is applied already." if done.stdout else "Nothing was applied."
+        raise Failure(f"kubectl could not apply the manifests: {done.stderr}", step)
 
 
 def wait_ready(target: "Target", seconds: float) -> None:
