@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from weft_api.discovery.v1 import discovery_pb2 as pb
-from weft_destination import encode, model, translate
+from weft_destination import encode, model, translate, watches
+from weft_destination.gateway import read
 from weft_destination.hub import Hub
 from weft_destination.index import Index
 from weft_destination.metrics import Metrics
+from weft_destination.settings import SETTINGS
 from weft_destination.shares import Share
 from weft_destination.stream import RefusedError, Stream
 from weft_kube import names, objects
@@ -117,3 +119,18 @@ def test_translate_takes_any_object(words: list[str], number: int) -> None:
         ),
     ]
     assert {fact.key for fact in facts} == {(d, c)}
+
+
+@pytest.mark.parametrize("text", ["x" * 2**20, "1," * 2**19, "503," * 2**18])
+def test_a_megabyte_of_annotations_is_not_kept(text: str) -> None:
+    """On whichever object: it counts as nonsense, is told by a few words, and takes no room."""
+    options = [*SETTINGS, "skip-inbound-ports", "default-access", "anything"]
+    annotations = {f"config.weft.dev/{name}": text for name in options} | {"other": text}
+    meta = objects.Meta(name="web", namespace="ns", annotations=annotations)
+    facts = [
+        translate.pod(objects.Pod(meta), "cluster.local"),
+        translate.service(objects.Service(meta)),
+        read.http_route(objects.GatewayRoute(meta)),
+        watches.namespace(objects.Namespace(meta)),
+    ]
+    assert [fact for fact in map(repr, facts) if len(fact) > 5_000] == []

@@ -401,6 +401,15 @@ async def test_a_proxy_that_leaves_is_forgotten() -> None:
         await until(lambda: m.figures() == (0, 0))
 
 
+async def test_a_megabyte_of_annotations_keeps_nobody_waiting() -> None:
+    """A Service and its pod with it are served as if it said nothing."""
+    huge = {"config.weft.dev/opaque-ports": "1," * 2**19, "config.weft.dev/request-timeout": "x" * 2**20}
+    big = pod("ns", "big-1", "10.0.0.9", annotations=huge), service("ns", "big", "10.96.0.9", annotations=huge)
+    async with mesh(*web(1), *big) as m:
+        update = await (await m.proxy()).answer(outbound("10.96.0.9", 80))
+        assert update.outbound.service == pb.ServiceDestination(service=endpoints("big", 80).endpoints)
+
+
 async def refused(m: Mesh, data: bytes) -> grpc.StatusCode:
     """How a stream ends that sends this after its Hello, while another one goes on."""
     other = await m.proxy()

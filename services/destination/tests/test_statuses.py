@@ -5,9 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+from weft_destination import translate
+from weft_destination.gateway import read
 from weft_destination.index import Index
+from weft_destination.reports import Seen, Subject
 from weft_destination.statuses import Statuses
 from weft_destination.watches import reflectors
+from weft_kube import objects
 from weft_kube.api import KubeApi
 from weft_testkit.fake_kube import FakeKube, Recorded
 from weft_testkit.objects import custom, endpoint, endpoint_slice, pod, service
@@ -90,6 +95,25 @@ async def test_a_pod_that_hides_requests_from_a_route_is_told() -> None:
         await until(lambda: message(kube) == "")
         kube.put(opaque)
         await until(lambda: message(kube) == told)
+
+
+def test_who_does_not_write_keeps_no_list() -> None:
+    """Of what may be out of date, in the meantime; who begins to write looks at everything."""
+    index = Index()
+    told = Subject("HTTPRoute", ("shop", "r"))
+    index.reports.note(told, Seen("1", 1, {}))
+    index.services.apply(translate.service(kube_service(retries="3")))
+    index.gateway.http_routes.apply(read.http_route(msgspec.convert(route(SOUND), objects.GatewayRoute)))
+    index.reports.forget()
+    assert (index.reports.take_stale(), index.reports.take_faulty()) == ([], [])
+    index.reports.all()
+    assert (index.reports.take_stale(), [key for key, _ in index.reports.take_faulty()]) == ([told], [("shop", "web")])
+
+
+def kube_service(**annotations: str) -> objects.Service:
+    """Service web of shop."""
+    named = {f"config.weft.dev/{name}": value for name, value in annotations.items()}
+    return msgspec.convert(service("shop", "web", "10.96.0.1", annotations=named), objects.Service)
 
 
 async def test_only_changes_are_written() -> None:

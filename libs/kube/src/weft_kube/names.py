@@ -50,8 +50,14 @@ def spiffe_id(trust_domain: str, namespace: str, service_account: str) -> str:
     return f"spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
 
 
+MAX_VALUE = 4096
+"""Characters of an annotation's value that are read: Kubernetes takes 256 KiB, which cost seconds and megabytes."""
+
+
 def parse_ports(text: str) -> list[range]:
     """Ports and ranges ("25,8000-8010") as ranges; raises ValueError that names the part at fault."""
+    if len(text) > MAX_VALUE:
+        raise ValueError(f"{len(text)} characters of ports: {MAX_VALUE} are the most")
     ranges = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         first, _, last = part.partition("-")

@@ -17,6 +17,7 @@ from weft_destination.hub import Hub
 from weft_destination.index import Index
 from weft_destination.inspect import inspected
 from weft_destination.metrics import Metrics
+from weft_destination.reports import Reports
 from weft_destination.server import Server
 from weft_destination.statuses import Statuses
 from weft_destination.watches import reflectors
@@ -25,6 +26,8 @@ log = structlog.get_logger()
 
 LEASE = "weft-destination"
 """Its holder writes statuses."""
+
+REST_SECONDS = 60.0
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
@@ -57,8 +60,20 @@ async def serve_cluster(cluster: Cluster, config: Config, stop: asyncio.Event) -
                 _serve_when_synced(server, config, states.values(), stop),
                 serve_http(debugged, config.admin_listen, stop, max_body=MAX_BODY),
             ],
-            watches=[*(reflector.run() for reflector in watches.values()), lease.lead(lead)],
+            watches=[
+                *(reflector.run() for reflector in watches.values()),
+                lease.lead(lead),
+                _rest(index.reports, lease),
+            ],
         )
+
+
+async def _rest(reports: Reports, lease: Lease) -> None:
+    """While another replica writes statuses, what it may have to write does not pile up here."""
+    while True:
+        await asyncio.sleep(REST_SECONDS)
+        if not lease.held:
+            reports.forget()
 
 
 def _not_reached(error: Exception) -> None:

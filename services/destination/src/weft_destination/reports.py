@@ -69,16 +69,23 @@ class Reports:
     def gone(self, subject: Subject) -> None:
         """The object is no more."""
         self._seen.pop(subject, None)
+        self._stale.pop(subject, None)
 
     def keep(self, kind: str, left: Collection[Subject]) -> None:
         """Of this kind there are only these."""
         for subject in [one for one in self._seen if one.kind == kind and one not in left]:
-            del self._seen[subject]
+            self.gone(subject)
 
     def all(self) -> None:
         """Each may be out of date: nobody looked until now."""
         self._stale = dict.fromkeys(self._seen)
         self._faulty = {key: None for key, service in self._services.items() if service.faults}
+
+    def forget(self) -> None:
+        """What may be out of date, while nobody here writes: who begins to looks at everything."""
+        self._gateway.take_restated()
+        self._policies.take_restated()
+        self._stale, self._faulty = {}, {}
 
     def service_changed(self, before: Service | None, after: Service | None) -> None:
         """A Service's annotations may have other faults; its profile has it, or has lost it."""

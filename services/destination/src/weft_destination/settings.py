@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weft_kube.names import CONFIG_PREFIX, parse_ports
+from weft_kube.names import CONFIG_PREFIX, MAX_VALUE, parse_ports
 
 from weft_destination.durations import duration_ms
 from weft_destination.route import NO_SETTINGS, Breaker, Retry, RetryBudget, Settings
@@ -119,7 +119,7 @@ def read_settings(
             continue
         name = annotation.removeprefix(CONFIG_PREFIX)
         try:
-            found[name] = _setting(name, known, whose).parse(text)
+            found[name] = _setting(name, known, whose).parse(_short(text))
         except ValueError as error:
             faults.append(f"annotation {annotation}: {error}")
     faults += _contradictions(found)
@@ -131,6 +131,13 @@ def _setting(name: str, known: Collection[str], whose: str) -> Setting:
         return SETTINGS[name]
     close = difflib.get_close_matches(name, known, 1)
     raise ValueError(f"a {whose} has no such setting" + (f"; did you mean {close[0]}?" if close else ""))
+
+
+def _short(text: str) -> str:
+    """A fault quotes the value, and is kept, logged and told."""
+    if len(text) > MAX_VALUE:
+        raise ValueError(f"a value of {len(text)} characters: {MAX_VALUE} are the most")
+    return text
 
 
 def _contradictions(found: dict[str, Any]) -> list[str]:

@@ -10,6 +10,8 @@ from weft_kube.paths import plain_path
 from weft_destination.policy.model import Call, Labels, Namespace, Path, Pod, Probe, Service
 
 HEALTH = "/grpc.health.v1.Health/Check"
+LONGEST = 64
+"""Characters kept of what should be a default."""
 
 
 def pod(obj: objects.Pod, workload: str) -> Pod:
@@ -29,7 +31,12 @@ def _own_default(meta: objects.Meta) -> str:
     """The pod's own annotation, not the Namespace's that the injector copied: that may say something else by now."""
     option = names.DEFAULT_ACCESS.removeprefix(names.CONFIG_PREFIX)
     copied = f",{option}=" in f",{meta.annotations.get(names.OPTION_SOURCES, '')}"
-    return "" if copied else meta.annotations.get(names.DEFAULT_ACCESS, "")
+    return "" if copied else _default(meta)
+
+
+def _default(meta: objects.Meta) -> str:
+    """Nonsense counts as none, and is kept to be told: its beginning is enough."""
+    return meta.annotations.get(names.DEFAULT_ACCESS, "")[:LONGEST]
 
 
 @lru_cache(maxsize=8192)
@@ -56,7 +63,7 @@ def _probes(container: objects.Container, named: dict[str, int]) -> Iterator[Pro
 
 def namespace(obj: objects.Namespace) -> Namespace:
     """Its default."""
-    return Namespace(obj.metadata.name, obj.metadata.annotations.get(names.DEFAULT_ACCESS, ""))
+    return Namespace(obj.metadata.name, _default(obj.metadata))
 
 
 def service(obj: objects.Service) -> Service:
