@@ -11,7 +11,7 @@ Made by `make gen` from the versions in the repository, `charts/mesh/values.yaml
 
 Every unit is released alone, and the chart pins one version of each. Contracts (`proto/`) only grow within v1, and a
 test compares them with the released ones, so units need not move together: **proxy and control plane may be one minor
-version apart**, either way. `weft check` names workloads with old proxies.
+version apart**, either way. `weft check --proxy` names workloads with old proxies.
 
 ## Chart {chart}
 
@@ -25,6 +25,10 @@ Kubernetes: {kubernetes}; the suites run on {tested}.
 
 {charts}
 """
+
+
+PEERS = {"discovery": "destination", "identity": "identity", "tap": "tap"}
+"""Contract → the unit that speaks it with proxies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,9 @@ def minors(version: str) -> str:
 
 def _row(one: Pinned, versions: Mapping[str, str]) -> str:
     spoken = ", ".join(f"{contract}/v1" for contract in one.contracts) or "-"
-    peer = "destination" if one.name == "proxy" else "proxy"
-    others = (
-        "" if not one.contracts else f"{'control plane' if one.name == 'proxy' else 'proxy'} {minors(versions[peer])}"
-    )
-    return f"| {one.name} | {one.version} | {spoken} | {others or 'any'} |"
+    peers = [PEERS[contract] if one.name == "proxy" else "proxy" for contract in one.contracts]
+    others = ", ".join(f"{peer} {minors(versions[peer])}" for peer in peers) or "any"
+    return f"| {one.name} | {one.version} | {spoken} | {others} |"
 
 
 def _history(charts: Mapping[str, Mapping[str, str]]) -> str:

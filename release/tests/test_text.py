@@ -2,6 +2,7 @@
 
 import pytest
 from releases.changelog import released, section
+from releases.compatibility import Pinned, page
 from releases.versions import VersionError, in_manifest, parsed, set_in_chart, set_in_lock, set_in_toml, set_value
 
 VALUES = """\
@@ -91,3 +92,22 @@ def test_a_release_without_a_change_is_refused() -> None:
     """Nobody could say why to upgrade."""
     with pytest.raises(ValueError, match="nothing to release"):
         released("# Changelog\n\n## 1.3.0\n\n- Old.\n", "1.4.0", {})
+
+
+def test_a_proxy_works_with_each_service_by_its_own_version() -> None:
+    """One minor apart, either way, from whoever speaks the contract at the other end; without one, any."""
+    units = [
+        Pinned("destination", "1.7.2", ("discovery",)),
+        Pinned("identity", "1.2.0", ("identity",)),
+        Pinned("injector", "1.9.0", ()),
+        Pinned("proxy", "1.5.1", ("discovery", "identity")),
+    ]
+
+    rows = [line for line in page("1.0.0", "1.29", "1.35", units, {}).splitlines() if line.startswith("| ")]
+
+    assert rows[1:] == [
+        "| destination | 1.7.2 | discovery/v1 | proxy 1.4 to 1.6 |",
+        "| identity | 1.2.0 | identity/v1 | proxy 1.4 to 1.6 |",
+        "| injector | 1.9.0 | - | any |",
+        "| proxy | 1.5.1 | discovery/v1, identity/v1 | destination 1.6 to 1.8, identity 1.1 to 1.3 |",
+    ]
