@@ -20,7 +20,7 @@ demo: ## From nothing to a meshed demo application with live numbers; prints URL
 demo-down: ## Stop all of it: demo, forwards, cluster
 	@tests/cluster/demo down
 
-test: ## Everything that CI runs; the integration suite on a cluster (CLUSTER=kind|local|given)
+test: own-cluster ## Everything that CI runs; the integration suite on a cluster (CLUSTER=kind|local)
 	@$(MAKE) tools
 	@$(MAKE) -j2 -O lint types
 	@$(MAKE) gen-check
@@ -91,7 +91,10 @@ manifests: ## Render the chart for the CLI's wheel (weft install)
 	@tests/cluster/tools/build client
 	PATH="$$(tests/cluster/cluster tools):$$PATH" $(run) python -m weft.render charts/mesh cli/src/weft/manifests
 
-integration: tools manifests cluster-up ## The user's flow on the cluster that runs, or a new one
+own-cluster: # suites name images as the repository does, and a given cluster has them under REGISTRY
+	@[ "$$($(cluster) provider)" != given ] || { echo "error: the suites need a cluster of their own: CLUSTER=kind or CLUSTER=local" >&2; exit 1; }
+
+integration: own-cluster tools manifests cluster-up ## The user's flow on the cluster that runs, or a new one
 	@$(cluster) load $$(tests/cluster/images/build)
 	$(call integration-suite,1)
 	@$(MAKE) -j3 -O integration-demo integration-labs integration-anchor
@@ -105,7 +108,7 @@ integration-labs: # what has namespaces of its own
 integration-anchor: # what mostly waits
 	$(call integration-suite,6)
 
-skew: manifests ## Proxies a release behind and ahead of the control plane, on the cluster that runs (COMMIT=: that, not the last tags)
+skew: own-cluster manifests ## Proxies a release behind and ahead of the control plane, on the cluster that runs (COMMIT=: that, not the last tags)
 	$(on_cluster) WEFT_SKEW=$(COMMIT) $(run) pytest -rs -p no:cacheprovider tests/integration/test_84_skew.py
 
 ##@ The proxy, never wrong (docs/testing.md; all need root)
@@ -132,7 +135,7 @@ soak: proxy-tools ## Mixed traffic at 500 calls a second for DURATION=30m; write
 	cd proxy && cargo build -q --locked --profile quick -p weft-proxy -p weft-init
 	WEFT_PROXY_BIN=$(CURDIR)/proxy/target/quick $(run) python tests/proxy/soak.py $(or $(DURATION),30m)
 
-chaos: manifests ## What can go away does, while traffic flows, on the cluster that runs: CHAOS="anchor-rotation --repeat 1"
+chaos: own-cluster manifests ## What can go away does, while traffic flows, on the cluster that runs: CHAOS="anchor-rotation --repeat 1"
 	$(on_cluster) $(run) python tests/chaos/run $(CHAOS)
 
 ##@ Clusters and images
@@ -194,5 +197,5 @@ scale: ## The control plane at size: bench/results/scale.json, docs/scale.md (15
 	@tests/cluster/tools/need.sh go
 	@eval "$$($(cluster) env 2>/dev/null)"; tests/scale/run $(SCALE)
 
-.PHONY: demo demo-down test help tools lint types gen gen-check breaking test-unit test-dashboard test-proxy chart-test manifests \
+.PHONY: demo demo-down test own-cluster help tools lint types gen gen-check breaking test-unit test-dashboard test-proxy chart-test manifests \
 	proxy-tools h2spec interop hostile fuzz soak integration integration-demo integration-labs integration-anchor skew chaos cluster-up cluster-down cluster-test env kubeconfig load-image images changed-units release release-notes publish bench-proxy scale
