@@ -288,7 +288,10 @@ def test_stat_of_other_kinds(weft: Any, answers: Any, same: Any, kind: str) -> N
     """Service accounts and namespaces have pods, Services have clients only, pods a status when wide."""
     row = STAT[0] | {"kind": kind, "status": "Running" if kind == "pod" else ""}
     rows = [row | ({"meshed": None, "tcp_open_connections": None} if kind == "service" else {})]
-    answers[f"/api/v1/stat?kind={kind}&namespace=%2A&window=60s"] = (200, {"rows": rows, "warnings": []})
+    answers[f"/api/v1/stat?kind={kind}&namespace=%2A&window=60s"] = (
+        200,
+        {"window_seconds": 60, "rows": rows, "warnings": []},
+    )
     same(f"viz-stat-{kind}.txt", weft("viz", "stat", kind, "-A", "-o", "wide").stdout)
 
 
@@ -309,18 +312,29 @@ def test_empty_views_say_why(weft: Any, kube: FakeKube, answers: Any, view: str,
 
 
 @pytest.mark.usefixtures("forwarded")
+@pytest.mark.parametrize("view", ["stat", "routes"])
+def test_numbers_over_less_than_the_window_say_so(weft: Any, answers: Any, view: str) -> None:
+    """Prometheus began within it, so there is no more to tell; that is no failure."""
+    path, rows = VIEWS[view]
+    answers[f"/api/v1/{path}?{QUERY}"] = (200, {"window_seconds": 41, "rows": rows, "warnings": []})
+    result = weft("viz", view, "deploy")
+    told = "Prometheus has seen only 41 s of the 60s: numbers are over these"
+    assert (result.exit_code, told in result.stderr) == (0, True)
+
+
+@pytest.mark.usefixtures("forwarded")
 def test_an_empty_view_of_one_workload_says_what_it_lacks(weft: Any, kube: FakeKube, answers: Any) -> None:
     """A proxy, say; or that there is no such workload, or no such namespace."""
     asked = "kind=deployment&namespace=teahouse&name=kettle&window=60s"
-    answers[f"/api/v1/edges?{asked}"] = (200, {"rows": [], "warnings": []})
+    answers[f"/api/v1/edges?{asked}"] = (200, {"window_seconds": 60, "rows": [], "warnings": []})
     assert weft("viz", "edges", "deploy/kettle").stderr.startswith("weft: there is no namespace teahouse.")
     kube.put(namespace("teahouse"))
     path = f"/api/v1/stat?{asked}"
-    answers[path] = (200, {"rows": [STAT[1] | {"name": "kettle"}], "warnings": []})
+    answers[path] = (200, {"window_seconds": 60, "rows": [STAT[1] | {"name": "kettle"}], "warnings": []})
     nothing = "no traffic from or to deployment/kettle in namespace teahouse within the last 60s\n"
     assert weft("viz", "edges", "deploy/kettle").stderr == f"{nothing}deployment/kettle: not meshed: inject it\n"
     why = "there is no deployment 'kettle' in namespace teahouse"
-    answers[path] = (200, {"rows": [], "warnings": [why]})
+    answers[path] = (200, {"window_seconds": 60, "rows": [], "warnings": [why]})
     result = weft("viz", "edges", "deploy/kettle")
     assert (result.exit_code, result.stderr) == (
         1,

@@ -84,6 +84,17 @@ async def test_stat_joins_objects_and_numbers(lab: Any) -> None:
     }
 
 
+async def test_numbers_are_over_what_prometheus_has_seen(lab: Any) -> None:
+    """10 minutes after it began, those of an hour would be a sixth; the answer says over which time they are."""
+    busy(lab.prometheus)
+    lab.prometheus.series = {"weft-control-plane": [({}, 600.9)]} | lab.prometheus.series
+    await lab.has(deployment("web"), web_pod())
+    answer = await lab.get("stat", namespace="shop", window="1h")
+    assert (answer["window_seconds"], answer["rows"][0]["rps"]) == (600, pytest.approx(100 / 600))
+    assert any("[600s]" in asked for asked in lab.prometheus.asked)
+    assert not any("[3600s]" in asked for asked in lab.prometheus.asked)
+
+
 async def test_workloads_without_metrics_are_there_with_the_reason(lab: Any) -> None:
     """Not in the mesh: no numbers, and what to do."""
     await lab.has(deployment("web"), web_pod(meshed=False))
@@ -200,6 +211,14 @@ async def test_what_reached_no_server_is_not_called_plain_text(lab: Any) -> None
     (edge,) = (await lab.get("edges", namespace="shop"))["rows"]
     assert (edge["dst"]["kind"], edge["reason"].startswith("no server was reached")) == ("service", True)
     assert (await lab.get("identities"))["plain"] == []
+
+
+async def test_a_server_without_proxy_that_only_fails_was_sent_plain_text(lab: Any) -> None:
+    """Its answers are bad, and yet what it was asked went over the network as it was."""
+    plain = EDGE | {"peer_identity": "", "tls": "no_identity"}
+    lab.prometheus.series = {"dst_workload, dst_service": [(plain | {"result": "failure"}, 60)]}
+    (edge,) = (await lab.get("identities"))["plain"]
+    assert (edge["src"]["name"], edge["dst"]["name"], edge["success"]) == ("web", "db", 0.0)
 
 
 async def test_long_names_have_numbers_too(lab: Any) -> None:

@@ -8,6 +8,7 @@ from weft_web import promql
 from weft_web.promql import (
     REQUESTS,
     WORKLOADS,
+    age,
     client_key,
     edge_series,
     route_series,
@@ -147,6 +148,11 @@ def test_growth_counts_series_born_in_the_window() -> None:
         'or process_start_time_seconds{job="weft-proxy"} > time() - 60)) '
         'or increase(m{direction="inbound",pod="p"}[60s]))'
     )
+
+
+def test_the_age_of_what_is_known_is_asked_in_steps() -> None:
+    """Of the control plane's scrapes; nothing is answered when the window is known whole."""
+    assert age(3600) == ('time() - min(min_over_time(timestamp(up{job="weft-control-plane"})[3660s:60s])) < 3600')
 
 
 def test_up_tells_whether_a_row_was_scraped() -> None:

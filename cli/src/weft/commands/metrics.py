@@ -65,7 +65,11 @@ def stat(
     def ask() -> list[Mapping[str, Any]]:
         return [client.stat(one.kind, name=one.name, **query) for one in wanted]
 
-    repeat(ask, lambda answers: _show_stat(kube, wanted, answers, scope, output), watch)
+    def show(answers: Sequence[Mapping[str, Any]]) -> None:
+        _show_stat(kube, wanted, answers, scope, output)
+        _tell_window(answers[0], options["window"])
+
+    repeat(ask, show, watch)
 
 
 @click.command(cls=Command)
@@ -163,6 +167,7 @@ class Question:
         elif not answer["warnings"]:
             self._tell(nothing)
         _fail_warned(answer["warnings"])
+        _tell_window(answer, self._window)
 
     def _tell(self, nothing: str) -> None:
         """That there is nothing, and why: no such namespace or object, no proxy, no traffic at all."""
@@ -228,6 +233,14 @@ def _print_stat(groups: "list[list[StatRow]]", several: bool, all_namespaces: bo
     shown = groups if several else [[row for rows in groups for row in rows]]
     tables = [metrics.stat_table(rows, several, all_namespaces, wide) for rows in shown if rows]
     click.echo("\n\n".join(tables), nl=bool(tables))
+
+
+def _tell_window(answer: Mapping[str, Any], asked: str | None) -> None:
+    """Over which time the numbers are, where Prometheus has not seen all of what was asked."""
+    from weft.views import metrics
+
+    if told := metrics.shorter(answer["window_seconds"], asked or "60s"):
+        click.echo(told, err=True)
 
 
 def _fail_stat(kube: "Kube", found: "list[tuple[Resource, list[StatRow]]]", warnings: list[str], scope: str) -> None:

@@ -13,6 +13,7 @@ NOT_SECURED = {
     "disabled": "disabled",
 }
 SHOWN = 5
+UNITS = {"s": 1, "m": 60, "h": 3600}
 DEFAULT_ROUTE = "[default]"
 OUTSIDE = "(outside the mesh)"
 
@@ -82,6 +83,12 @@ def notes(rows: Iterable[StatRow]) -> list[str]:
         if row["note"]:
             reasons.setdefault(row["note"], []).append(f"{row['kind']}/{row['name']}")
     return [f"{_some(names)}: {reason}" for reason, names in reasons.items()]
+
+
+def shorter(seconds: float, asked: str) -> str:
+    """What to tell when numbers are over less time than was asked for ("5m"); empty when they are not."""
+    wanted = int(asked[:-1]) * UNITS[asked[-1]]
+    return f"Prometheus has seen only {seconds:g} s of the {asked}: numbers are over these" if seconds < wanted else ""
 
 
 def _some(names: list[str]) -> str:

@@ -12,11 +12,11 @@ from weft_kube.api import ApiError, KubeApi
 from weft_kube.names import TRUST_BUNDLE, TRUST_BUNDLE_KEY, spiffe_id
 from weft_kube.workloads import in_mesh, running
 
-from weft_web import promql
+from weft_web import notes, promql
 from weft_web.catalog import Catalog
 from weft_web.edges import edges
 from weft_web.mesh import Mesh
-from weft_web.model import Anchor, Identities, Identity
+from weft_web.model import Anchor, Edge, Identities, Identity
 from weft_web.prometheus import Prometheus, known
 from weft_web.question import Question
 from weft_web.stat import ask_all
@@ -38,11 +38,15 @@ async def identities(
         _anchors(api, mesh.namespace),
         known(_expiries(question, prometheus), (None, {})),
     )
-    # What a client's proxy could not send anywhere went over no network, so it was not in plain text either.
-    plain = [edge for edge in links.rows if edge.tls != "true" and not (edge.success == 0 and edge.src.name)]
+    plain = [edge for edge in links.rows if edge.tls != "true" and not _unsent(edge)]
     rows = _rows(question.namespace, catalog, expiry, mesh.trust_domain)
     warnings = dict.fromkeys((*links.warnings, *refused, *unknown))
     return Identities(mesh.trust_domain, found, issuer, rows, plain, list(warnings))
+
+
+def _unsent(edge: Edge) -> bool:
+    """What a client's proxy could send nowhere went over no network, so it was not in plain text either."""
+    return edge.success == 0 and edge.reason == notes.UNREACHED
 
 
 def _rows(namespace: str, catalog: Catalog, expiry: dict[tuple[str, ...], float], trust_domain: str) -> list[Identity]:

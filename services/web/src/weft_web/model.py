@@ -51,6 +51,7 @@ class Stat(Struct):
     """Rows of one kind."""
 
     window_seconds: float
+    """The time the numbers are over: the window asked for, or as much of it as Prometheus has seen."""
     rows: list[Row]
     warnings: list[str] = []
 

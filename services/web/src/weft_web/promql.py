@@ -319,3 +319,16 @@ def _selected(metric: str, matchers: Matchers) -> str:
     if metric in {REQUESTS, LATENCY}:
         matchers = (*matchers, NO_PROBES)
     return f"{metric}{{{','.join(matchers)}}}"
+
+
+STEPS = 60
+
+
+def age(window: int) -> str:
+    """For how many seconds Prometheus has looked at the mesh, where that is less than the window; to a STEPS'th of it.
+
+    It is told by the control plane's scrapes, which are few and begin as those of the proxies do.
+    """
+    step = max(1, window // STEPS)
+    first = f'min(min_over_time(timestamp(up{{job="weft-control-plane"}})[{window + step}s:{step}s]))'
+    return f"time() - {first} < {window}"

@@ -1,7 +1,7 @@
 """The public API's questions and who answers them: each view takes query parameters and returns a struct."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 from weft_kube.api import KubeApi
@@ -25,8 +25,9 @@ from weft_web.model import (
     Version,
     Workload,
 )
-from weft_web.prometheus import Prometheus
-from weft_web.question import SERVICE_ACCOUNT, Question, parse
+from weft_web.prometheus import Prometheus, known
+from weft_web.promql import age
+from weft_web.question import MIN_WINDOW, SERVICE_ACCOUNT, Question, parse
 
 Query = Mapping[str, str]
 
@@ -61,37 +62,43 @@ class Views:
 
     async def namespaces(self, query: Query) -> Stat:
         """Every namespace with its traffic."""
-        return await stat.stat(parse({**query, "kind": "namespace"}), self.catalog, self.prometheus)
+        question = await self._seen(parse({**query, "kind": "namespace"}))
+        return await stat.stat(question, self.catalog, self.prometheus)
 
     async def stat(self, query: Query) -> Stat:
         """Objects of one or several kinds with their traffic: as their own proxies saw it come in, or with a peer."""
         kinds = query.get("kind", "deployment").split(",")
-        questions = [parse({**query, "kind": kind}) for kind in dict.fromkeys(kinds)]
+        parsed = [parse({**query, "kind": kind}) for kind in dict.fromkeys(kinds)]
+        questions = [await self._seen(question) for question in parsed]
         return await stat.stats(questions, self.catalog, self.prometheus)
 
     async def edges(self, query: Query) -> Edges:
         """Who talks with whom, by which identity."""
-        return await edges.edges(_plain(query), self.catalog, self.prometheus, self.mesh.trust_domain)
+        return await edges.edges(await self._seen(_plain(query)), self.catalog, self.prometheus, self.mesh.trust_domain)
 
     async def routes(self, query: Query) -> Routes:
         """An object's requests by route and Service, as its proxies sent them."""
-        return await routes.routes(_plain(query), self.prometheus)
+        return await routes.routes(await self._seen(_plain(query)), self.prometheus)
 
     async def inbound(self, query: Query) -> Inbound:
         """What objects receive, by route and client."""
-        return await sides.inbound(_plain(query), self.catalog, self.prometheus)
+        return await sides.inbound(await self._seen(_plain(query)), self.catalog, self.prometheus)
 
     async def outbound(self, query: Query) -> Outbound:
         """What objects send, by Service, route and backend, with retries and timeouts."""
-        return await sides.outbound(_plain(query), self.catalog, self.prometheus)
+        return await sides.outbound(await self._seen(_plain(query)), self.catalog, self.prometheus)
 
     async def topology(self, query: Query) -> Topology:
         """A namespace's workloads and what flows between them and their neighbours."""
-        return await topology.topology(_plain(query), self.catalog, self.prometheus, self.mesh.trust_domain)
+        return await topology.topology(
+            await self._seen(_plain(query)), self.catalog, self.prometheus, self.mesh.trust_domain
+        )
 
     async def workload(self, query: Query) -> Workload:
         """One object: its traffic, pods, neighbours, routes and identities."""
-        return await workload.workload(_plain(query), self.catalog, self.prometheus, self.mesh.trust_domain)
+        return await workload.workload(
+            await self._seen(_plain(query)), self.catalog, self.prometheus, self.mesh.trust_domain
+        )
 
     async def history(self, query: Query) -> History:
         """One object's golden signals over time, and its rollouts."""
@@ -99,15 +106,22 @@ class Views:
 
     async def identities(self, query: Query) -> Identities:
         """The trust chain, each workload's identity, and what is not encrypted."""
-        return await identities.identities(_plain(query), self.catalog, self.prometheus, self.api, self.mesh)
+        return await identities.identities(
+            await self._seen(_plain(query)), self.catalog, self.prometheus, self.api, self.mesh
+        )
 
     async def problems(self, query: Query) -> Problems:
         """What is wrong, worst first, with the most likely cause."""
-        return await diagnosis.problems(_plain(query), self.catalog, self.prometheus, self.mesh)
+        return await diagnosis.problems(await self._seen(_plain(query)), self.catalog, self.prometheus, self.mesh)
 
     async def check(self, _: Query) -> Checks:
         """Health of the control plane, Prometheus and the proxies' versions."""
         return await checks(self.catalog, self.prometheus, self.mesh.namespace, self.mesh.version)
+
+    async def _seen(self, question: Question) -> Question:
+        """Over no more time than Prometheus has looked at: what it has not seen would count as nothing."""
+        found, _ = await known(self.prometheus.query(age(question.window)), [])
+        return replace(question, window=max(MIN_WINDOW, int(found[0].value))) if found else question
 
     async def tell_version(self, _: Query) -> Version:
         """Web's version, and where Grafana is."""
