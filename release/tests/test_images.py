@@ -1,6 +1,7 @@
-"""What every released image keeps to: images/build fails rather than hand out another."""
+"""What every released image keeps to, and that what the suites name is what images/build makes."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,9 +11,14 @@ from releases.units import UNITS
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "tests/cluster/images/build"
+NAMED = re.compile(r"""image["']: f?["']([^"']+)["']|\bimage: (\S*[:/]\S*)$""", re.MULTILINE)
+"""An image in Python, or in YAML."""
+ABSENT = {"scratch", "localhost/there-is-no-such-image:1"}
+"""Of pods that never start on purpose: refused by a webhook, a dry run, a fault that `weft why` finds."""
 DOCKER = """\
 #!/bin/sh
 case "$*" in
+  "build "*) echo "$*" >>"$0.log" ;;
   *Config.User*) echo "$FACTS" ;;
   *.Size*) echo "$SIZE" ;;
   *" save "* | "save "*) touch "$3" ;;
@@ -21,8 +27,8 @@ esac
 """Says of any image what the test wants to hear."""
 
 
-def built(folder: Path, name: str, size_mb: int, user: str, labels: str) -> subprocess.CompletedProcess[str]:
-    """images/build NAME with a docker that builds nothing."""
+def build(folder: Path, *names: str, **facts: str) -> subprocess.CompletedProcess[str]:
+    """images/build NAME... with a docker that builds nothing; what it is asked to build is in docker.log."""
     docker = folder / "docker"
     docker.write_text(DOCKER)
     docker.chmod(0o755)
@@ -31,10 +37,9 @@ def built(folder: Path, name: str, size_mb: int, user: str, labels: str) -> subp
         "HOME": os.environ["HOME"],
         "WEFT_CACHE": str(folder / "cache"),
         "WEFT_BASES": "public",
-        "SIZE": f"{size_mb}000000",
-        "FACTS": f"{user};{labels}",
+        **facts,
     }
-    return subprocess.run([str(BUILD), name], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run([str(BUILD), *names], env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +60,8 @@ def test_a_released_image_is_small_and_nobodys_root(
     """proxy-init alone is root: it changes the pod's network."""
     version = Repository(ROOT).version(UNITS[name])
 
-    done = built(tmp_path, name, size_mb, user, f"https://example.org;{version}")
+    facts = f"{user};https://example.org;{version}"
+    done = build(tmp_path, name, SIZE=f"{size_mb}000000", FACTS=facts)
 
     assert (done.returncode != 0, told in done.stderr) == (bool(told), True), done.stderr
 
@@ -63,4 +69,17 @@ def test_a_released_image_is_small_and_nobodys_root(
 @pytest.mark.parametrize("labels", [";", "https://example.org;", ";0.1.0", "https://example.org;0.0.1"])
 def test_a_released_image_tells_its_source_and_version(tmp_path: Path, labels: str) -> None:
     """Its own version, not another."""
-    assert "lacks labels" in built(tmp_path, "tap", 50, "2103:2103", labels).stderr
+    assert "lacks labels" in build(tmp_path, "tap", SIZE="50000000", FACTS=f"2103:2103;{labels}").stderr
+
+
+def test_suites_name_images_that_are_built(tmp_path: Path) -> None:
+    """A pod with another would wait for an image that nobody has; demo and suites name one by its version."""
+    build(tmp_path, SIZE="1")  # all are made before the first is looked at
+    made = set(re.findall(r" -t (\S+)", (tmp_path / "docker.log").read_text()))
+    suites = [path for suite in ("integration", "chaos") for path in (ROOT / "tests" / suite).iterdir()]
+    texts = [path.read_text() for path in (*suites, ROOT / "demo/teahouse.yaml") if path.is_file()]
+
+    named = {"".join(found) for text in texts for found in NAMED.findall(text)}
+
+    assert len(made) == len([unit for unit in UNITS.values() if unit.pin]) + 1, "and the demo's"
+    assert named - made == ABSENT
