@@ -12,8 +12,13 @@ import pytest
 from weft import render, version
 
 ROOT = Path(__file__).parents[3]
+IMPORT_ALL = """
+import importlib, pkgutil, weft
+for found in pkgutil.walk_packages(weft.__path__, "weft."):
+    importlib.import_module(found.name)
+"""
 LOCKED = ("--frozen", "--package", "weft", "--no-dev", "--no-emit-workspace", "--no-hashes")
-Weft = Callable[..., str]
+Program = Callable[..., str]
 
 
 def run(*command: str, folder: Path, path: str = os.environ["PATH"]) -> str:
@@ -26,8 +31,8 @@ def run(*command: str, folder: Path, path: str = os.environ["PATH"]) -> str:
 
 
 @pytest.fixture(scope="module")
-def weft(tmp_path_factory: pytest.TempPathFactory) -> Weft:
-    """The wheel's program, with the versions of the lock beside it; it has no PATH but the one that is given."""
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """A program of a venv with the wheel and the lock's versions; it has no PATH but the one that is given."""
     folder = tmp_path_factory.mktemp("wheel")
     uv = os.environ.get("UV") or shutil.which("uv")
     assert uv, "uv is not on PATH; `make chart-test` runs by it"
@@ -36,19 +41,24 @@ def weft(tmp_path_factory: pytest.TempPathFactory) -> Weft:
     run(uv, "venv", "-q", "--python", sys.executable, "venv", folder=folder)
     (wheel,) = folder.glob("*.whl")
     run(uv, "pip", "install", "-q", "--python=venv/bin/python", "-c", "locked.txt", wheel.name, folder=folder)
-    return lambda *arguments, path="": run(str(folder / "venv/bin/weft"), *arguments, folder=folder, path=path)
+    return lambda name, *arguments, path="": run(str(folder / "venv/bin" / name), *arguments, folder=folder, path=path)
 
 
-def test_the_wheel_alone_installs_the_mesh(weft: Weft) -> None:
+def test_the_wheel_is_whole(program: Program) -> None:
+    """Each of its modules finds what it imports."""
+    program("python", "-c", IMPORT_ALL)
+
+
+def test_the_wheel_alone_installs_the_mesh(program: Program) -> None:
     """Without options it needs neither helm nor the repository."""
-    assert weft("version", "--client") == f"Client version: {version()}\n"
-    assert weft("install", "--ignore-cluster") == render.packaged().core
-    assert weft("viz", "install", "--ignore-cluster") == render.packaged().viz
+    assert program("weft", "version", "--client") == f"Client version: {version()}\n"
+    assert program("weft", "install", "--ignore-cluster") == render.packaged().core
+    assert program("weft", "viz", "install", "--ignore-cluster") == render.packaged().viz
 
 
-def test_the_wheel_has_the_chart(weft: Weft, helm: Any) -> None:
+def test_the_wheel_has_the_chart(program: Program, helm: Any) -> None:
     """What is set is rendered by helm from the wheel's own copy."""
-    printed = weft("install", "--ignore-cluster", "--set", "global.trustDomain=corp", path=os.environ["PATH"])
+    setting, path = "global.trustDomain=corp", os.environ["PATH"]
+    printed = render.parse(program("weft", "install", "--ignore-cluster", "--set", setting, path=path))
 
-    rendered = helm.render("global.trustDomain=corp", "installNamespace=true")
-    assert sorted(render.parse(printed), key=str) == sorted(rendered, key=str)
+    assert sorted(printed, key=str) == sorted(helm.render(setting, "installNamespace=true"), key=str)
