@@ -85,18 +85,28 @@ async def test_without_kubernetes_nobody_gets_in(lab: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "query", "expected"),
     [
-        ("version", {}, None),
-        ("stat", {}, Right("", "list", "", "pods")),
-        ("stat", {"namespace": "*"}, Right("", "list", "", "pods")),
-        ("namespaces", {"namespace": "shop"}, Right("", "list", "", "pods")),
-        ("stream", {"view": "topology", "namespace": "shop"}, Right("shop", "list", "", "pods")),
-        ("stream", {"view": "namespaces", "namespace": "shop"}, Right("", "list", "", "pods")),
-        ("check", {"namespace": "shop"}, Right("weft", "list", "", "pods")),
-        ("tap", {"namespace": "shop"}, Right("shop", "watch", "tap.weft.dev", "namespaces", "tap", "shop")),
+        ("version", {}, []),
+        ("stat", {}, [Right("", "list", "", "pods")]),
+        ("stat", {"namespace": "*"}, [Right("", "list", "", "pods")]),
+        (
+            "stat",
+            {"namespace": "shop", "from_namespace": "bank"},
+            [Right("shop", "list", "", "pods"), Right("bank", "list", "", "pods")],
+        ),
+        (
+            "stat",
+            {"namespace": "shop", "to": "ns/bank"},
+            [Right("shop", "list", "", "pods"), Right("bank", "list", "", "pods")],
+        ),
+        ("namespaces", {"namespace": "shop"}, [Right("", "list", "", "pods")]),
+        ("stream", {"view": "topology", "namespace": "shop"}, [Right("shop", "list", "", "pods")]),
+        ("stream", {"view": "namespaces", "namespace": "shop"}, [Right("", "list", "", "pods")]),
+        ("check", {"namespace": "shop"}, [Right("weft", "list", "", "pods")]),
+        ("tap", {"namespace": "shop"}, [Right("shop", "watch", "tap.weft.dev", "namespaces", "tap", "shop")]),
     ],
 )
-def test_each_question_needs_a_right(path: str, query: dict[str, str], expected: Right | None) -> None:
-    """Of the namespace whose numbers it shows."""
+def test_each_question_needs_a_right(path: str, query: dict[str, str], expected: list[Right]) -> None:
+    """Of the namespaces whose numbers it shows."""
     assert needed(path, query, "weft") == expected
 
 

@@ -52,7 +52,7 @@ def busy(prometheus: Any) -> None:
         "weft_requests_total": [(WEB | {"result": "success"}, 900), (WEB | {"result": "failure"}, 100)],
         "weft_tcp_open": [(WEB, 3)],
         "increase(weft_tcp_read": [(WEB, 600)],
-        "max by": [(WEB, 1)],
+        "avg by": [(WEB, 1)],
     }
 
 
@@ -171,10 +171,51 @@ async def test_several_kinds_come_in_one_answer(lab: Any) -> None:
 
 async def test_with_a_peer_only_those_with_traffic_are_rows(lab: Any) -> None:
     """Who does not talk with the peer is left out."""
-    await lab.has(deployment("web"), deployment("idle"), web_pod())
+    await lab.has(deployment("web"), deployment("idle"), deployment("db"), web_pod())
     lab.prometheus.series = {"(weft_requests_total": [(WEB | {"result": "success"}, 5)]}
     answer = await lab.get("stat", namespace="shop", to="deploy/db")
     assert [row["name"] for row in answer["rows"]] == ["web"]
+
+
+NOBODY = "Prometheus has no data yet of deployment 'web': it has not scraped any of its proxies"
+FAILS = "Prometheus cannot scrape the proxies of deployment 'web' (port 4191): see its page of targets"
+
+
+@pytest.mark.parametrize(
+    ("objects", "up", "said"),
+    [
+        ([], None, "there is no deployment 'web' in namespace shop"),
+        ([deployment("web")], None, "deployment 'web' has no running pods"),
+        (
+            [deployment("web"), web_pod(meshed=False)],
+            None,
+            "deployment 'web' is not in the mesh: nobody counts what it sends",
+        ),
+        ([deployment("web"), web_pod()], None, NOBODY),
+        ([deployment("web"), web_pod()], 0, FAILS),
+    ],
+)
+async def test_a_client_that_tells_nothing_is_not_silent(lab: Any, objects: Any, up: float | None, said: str) -> None:
+    """Its proxies count what it sends: without them nobody knows, and zero would be untrue."""
+    await lab.has(deployment("db"), *objects)
+    lab.prometheus.series = {"avg by (job)": [({}, up)]} if up is not None else {}
+    answer = await lab.get("stat", namespace="shop", name="db", **{"from": "deploy/web"})
+    assert (answer["warnings"], [(row["rps"], row["note"]) for row in answer["rows"]]) == ([said], [(None, said)])
+
+
+async def test_a_client_that_is_scraped_and_sends_nothing_is_silent(lab: Any) -> None:
+    """Zero is known, by whichever of the two is asked for."""
+    await lab.has(deployment("db"), deployment("web"), web_pod())
+    lab.prometheus.series = {"avg by (job)": [({}, 1)]}
+    answer = await lab.get("stat", namespace="shop", name="db", **{"from": "deploy/web"})
+    assert (answer["warnings"], [row["rps"] for row in answer["rows"]]) == ([], [0.0])
+
+
+async def test_a_peer_that_is_not_there_is_told(lab: Any) -> None:
+    """A name that was mistyped is no silence."""
+    await lab.has(deployment("web"), web_pod())
+    answer = await lab.get("stat", namespace="shop", to="deploy/dv")
+    assert answer["warnings"] == ["there is no deployment 'dv' in namespace shop"]
 
 
 async def test_edges_have_both_identities(lab: Any) -> None:
@@ -228,7 +269,7 @@ async def test_long_names_have_numbers_too(lab: Any) -> None:
     lab.prometheus.series = {
         "dst_workload": [(EDGE | label | {"result": "success"}, 60)],
         "(weft_requests_total": [(label | {"result": "success"}, 5)],
-        "max by": [(label, 1)],
+        "avg by": [(label, 1)],
     }
     await lab.has(deployment(long))
     (row,) = (await lab.get("stat", namespace="shop"))["rows"]

@@ -83,6 +83,14 @@ def test_from_groups_by_destination() -> None:
     )
 
 
+def test_a_namespace_as_a_peer_is_in_no_other() -> None:
+    """Whichever namespace the rows are of."""
+    assert now(kind="ns", namespace="a", **{"from": "ns/b"}) == (
+        'sum by (dst_namespace) (weft_requests_total{direction="outbound",namespace="b",'
+        'dst_namespace="a",dst_namespace!="",route!="[probe]"})'
+    )
+
+
 def test_replicasets_are_what_made_their_pods() -> None:
     """The scrape says so, whatever Kubernetes has cut off the pods' names."""
     assert now(kind="rs", namespace="a", name="web-" + "x" * 70) == (
@@ -156,12 +164,11 @@ def test_the_age_of_what_is_known_is_asked_in_steps() -> None:
 
 
 def test_up_tells_whether_a_row_was_scraped() -> None:
-    """The scrapes of the same rows, whatever peer is asked for."""
-    question = parse({"kind": "deploy", "namespace": "a", "to": "deploy/db"})
-    assert up_series(question).up() == (
-        'max by (namespace, workload_kind, workload) (up{job="weft-proxy",namespace="a",'
-        'workload_kind=~"deployment|statefulset|daemonset|cronjob"})'
-    )
+    """The scrapes of the same rows, whatever peer is asked for; who began within 30 s counts once it was scraped."""
+    question = parse({"kind": "pod", "name": "p", "to": "deploy/db"})
+    up = 'up{job="weft-proxy",pod="p"}'
+    lately = f"(max_over_time({up}[30s]) and {up})"
+    assert up_series(question).up() == (f"avg by (namespace, pod) ({lately} == 1 or {lately} and {up} offset 30s)")
 
 
 def test_routes_are_told_apart_by_route_and_service() -> None:

@@ -65,6 +65,13 @@ def test_nobody_is_told_to_inject_what_is_never_injected(namespace: str) -> None
     assert row.note == f"not in the mesh: pods of {namespace} get no proxy by injection"
 
 
+def test_proxies_that_could_not_be_scraped_are_told() -> None:
+    """One of four is missing in the numbers."""
+    row = filled(Numbers(grown={KEY: Outcomes({"success": 60.0})}, up={KEY: 0.75}))
+    told = "Prometheus cannot scrape 25% of the proxies (port 4191): what they saw is missing"
+    assert (row.rps, row.note) == (1.0, told)
+
+
 def test_tcp_traffic_without_requests_is_told() -> None:
     """A TCP-only workload is not idle."""
     row = filled(Numbers(up={KEY: 1.0}, tcp_read={KEY: 5.0}))

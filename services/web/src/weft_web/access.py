@@ -6,7 +6,7 @@ may list all pods; a tap is for who may watch `<kind>/tap` of tap.weft.dev. Answ
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,17 +72,28 @@ class Right:
         return f"{self.verb} {what} in {f'namespace {self.namespace}' if self.namespace else 'all namespaces'}"
 
 
-def needed(path: str, query: Mapping[str, str], mesh: str) -> Right | None:
-    """The right for a path of the API; None where any user may ask. The health of the mesh is its namespace's."""
+def needed(path: str, query: Mapping[str, str], mesh: str) -> list[Right]:
+    """The rights for a path of the API, none where any user may ask. The health of the mesh is its namespace's."""
     if path in OPEN:
-        return None
+        return []
     if path == "tap":
         kind = _plural(query.get("kind", "namespace"))
         name = query.get("namespace", "") if kind == "namespaces" else query.get("name", "")
-        return Right(query.get("namespace", ""), "watch", "tap.weft.dev", kind, "tap", name)
+        return [Right(query.get("namespace", ""), "watch", "tap.weft.dev", kind, "tap", name)]
     view = query.get("view", "stat") if path == "stream" else path
     namespace = mesh if view == "check" else query.get("namespace", ALL)
-    return Right("" if namespace == ALL or view == "namespaces" else namespace, "list", "", "pods")
+    spaces = dict.fromkeys([ALL if view == "namespaces" else namespace, *_peers(query)])
+    return [Right("" if space == ALL else space, "list", "", "pods") for space in spaces]
+
+
+def _peers(query: Mapping[str, str]) -> Iterator[str]:
+    """Other namespaces whose proxies are asked."""
+    for side in ("to", "from"):
+        kind, _, name = query.get(side, "").partition("/")
+        if _plural(kind) == "namespaces":
+            yield name
+        elif f"{side}_namespace" in query:
+            yield query[f"{side}_namespace"]
 
 
 def _plural(word: str) -> str:
@@ -103,9 +114,9 @@ class Access:
     async def check(self, request: Request) -> None:
         """Returns when the caller may; else Fault 401 or 403."""
         user = await self.user(request.headers.get("Authorization", ""))
-        right = needed(request.path.removeprefix("/api/v1/").removesuffix("/stream"), request.query, self._mesh)
-        if right and not await self._may(user, right):
-            raise Fault(403, "forbidden", f"{user.username} may not {right.text()}", "ask for one namespace of yours")
+        for right in needed(request.path.removeprefix("/api/v1/").removesuffix("/stream"), request.query, self._mesh):
+            if not await self._may(user, right):
+                raise Fault(403, "forbidden", f"{user.username} may not {right.text()}", "ask for namespaces of yours")
 
     async def user(self, header: str) -> User:
         """The user of a header `Authorization: Bearer …`; Fault 401 when there is none."""

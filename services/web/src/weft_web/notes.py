@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from weft_web.model import Meshed, Row
+from weft_web.question import Peer
 
 SHORT = {"deployment": "deploy", "statefulset": "sts", "daemonset": "ds", "cronjob": "cj", "replicaset": "rs"}
 APART = ("kube-system", "weft")
@@ -30,6 +31,30 @@ def workload(row: Row, window: int, scraped: bool | None) -> str:
 def peer(window: int) -> str:
     """For a row of traffic with one peer."""
     return f"no traffic with that peer in the last {window} s"
+
+
+def partly(scraped: float | None) -> str:
+    """When some of the proxies could not be scraped, by the share of those that were; empty when all or none were."""
+    if not scraped or scraped >= 1:
+        return ""
+    return f"Prometheus cannot scrape {1 - scraped:.0%} of the proxies (port 4191): what they saw is missing"
+
+
+def silent(peer: Peer, meshed: Meshed) -> str:
+    """Why a client's proxies tell nothing; empty if they do."""
+    if meshed.pods:
+        return ""
+    if not meshed.running:
+        return f"{peer.kind} {peer.name!r} has no running pods"
+    return f"{peer.kind} {peer.name!r} is not in the mesh: nobody counts what it sends"
+
+
+def unscraped(peer: Peer, scraped: float | None) -> str:
+    """Why numbers that a client's proxies have are not known. `scraped`: None when Prometheus knows of none."""
+    what = f"{peer.kind} {peer.name!r}" if peer.name else f"namespace {peer.namespace or 'any'}"
+    if scraped is None:
+        return f"Prometheus has no data yet of {what}: it has not scraped any of its proxies"
+    return f"Prometheus cannot scrape the proxies of {what} (port 4191): see its page of targets"
 
 
 def service(window: int) -> str:

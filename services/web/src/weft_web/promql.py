@@ -136,8 +136,11 @@ class Series:
         return self._folded("max", _selected(metric, self.matchers), *more)
 
     def up(self) -> str:
-        """1 or 0 for every row of whose proxies Prometheus knows: could it scrape one?"""
-        return self._folded("max", _selected("up", (JOB, *self.matchers)))
+        """For every row, the share of its proxies that could be scraped within 30 s; those that just began are left out
+        until they were scraped once."""
+        scraped = _selected("up", (JOB, *self.matchers))
+        lately = f"max_over_time({scraped}[30s]) and {scraped}"
+        return self._folded("avg", f"({lately}) == 1 or ({lately}) and {scraped} offset 30s")
 
     def _folded(self, fold: str, inner: str, *more: str) -> str:
         if self.owned:
@@ -188,6 +191,11 @@ def stat_series(question: Question) -> Series:
 def up_series(question: Question) -> Series:
     """The scrapes of the proxies of a question's objects."""
     return _series(question, server_key(question.kind.name), ())
+
+
+def peer_series(peer: Peer) -> Series:
+    """The scrapes of a peer's proxies, all in one."""
+    return Series(_peer_matchers(peer, server_key), ("job",))
 
 
 ROUTE_LABELS = ("route", "dst_namespace", "dst_service")

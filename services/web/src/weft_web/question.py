@@ -125,6 +125,8 @@ def _peer(query: Mapping[str, str], side: str, namespace: str) -> Peer | None:
         raise bad_parameter(side, f"clients do not record which {peer.name}", f"use {', '.join(CLIENT_SIDE)}")
     if side == "from" and peer.name == "service":
         raise bad_parameter(side, "a Service sends no requests", "name the workload behind it")
+    if peer.name == "namespace":
+        namespace = ""
     return Peer(namespace, peer.name, name_of(side, name))
 
 

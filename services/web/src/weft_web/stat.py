@@ -11,7 +11,7 @@ from weft_web import notes, promql
 from weft_web.catalog import Catalog, meshed, status
 from weft_web.model import Latency, Row, Stat, Totals
 from weft_web.prometheus import Prometheus, PrometheusError
-from weft_web.promql import server_key, stat_key, stat_series, up_series
+from weft_web.promql import peer_series, server_key, stat_key, stat_series, up_series
 from weft_web.question import Question
 from weft_web.selector import selects
 from weft_web.table import Group, Outcomes, Sample, group, latencies, outcomes
@@ -28,6 +28,9 @@ class Numbers:
     tcp_read: Mapping[Group, float] = field(default_factory=dict)
     tcp_written: Mapping[Group, float] = field(default_factory=dict)
     up: Mapping[Group, float] = field(default_factory=dict)
+    """Share of a row's proxies that were scraped."""
+    peer_up: float | None = None
+    """The same of the peer whose proxies have counted, if one was asked for."""
     denied: Mapping[Group, Mapping[str, float]] = field(default_factory=dict)
     """Calls that policies denied or, in audit, would have, by mode."""
 
@@ -51,7 +54,7 @@ async def stats(
     Latencies are three quarters of all series; who does not show them does without.
     """
     distinct = {stat_series(question): question for question in questions}
-    asked = (_known_numbers(question, prometheus, with_latency) for question in distinct.values())
+    asked = (_known_numbers(question, catalog, prometheus, with_latency) for question in distinct.values())
     found = await asyncio.gather(*asked)
     numbers = dict(zip(distinct, found, strict=True))
     answers = [_answer(question, catalog, *numbers[stat_series(question)]) for question in questions]
@@ -65,12 +68,31 @@ async def stat(question: Question, catalog: Catalog, prometheus: Prometheus) -> 
     return await stats([question], catalog, prometheus)
 
 
-async def _known_numbers(question: Question, prometheus: Prometheus, with_latency: bool) -> tuple[Numbers | None, str]:
+async def _known_numbers(
+    question: Question, catalog: Catalog, prometheus: Prometheus, with_latency: bool
+) -> tuple[Numbers | None, str]:
     """The numbers, or why there are none."""
+    if why := _no_peer(question, catalog):
+        return None, why
     try:
-        return await _numbers(question, prometheus, with_latency), ""
+        numbers = await _numbers(question, prometheus, with_latency)
     except PrometheusError as error:
         return None, str(error)
+    if question.from_ and not numbers.peer_up:
+        return None, notes.unscraped(question.from_, numbers.peer_up)
+    return numbers, ""
+
+
+def _no_peer(question: Question, catalog: Catalog) -> str:
+    """Why nobody can know of traffic with the peer that was asked for; empty if somebody may."""
+    peer = question.from_ or question.to
+    if peer is None or not peer.name:
+        return ""
+    if all(obj.metadata.name != peer.name for obj in catalog.of(peer.kind, peer.namespace)):
+        return f"there is no {peer.kind} {peer.name!r} in {_where(peer.namespace)}"
+    spaces = [peer.namespace] if peer.namespace else [obj.metadata.name for obj in catalog.of("namespace")]
+    pods = [pod for space in spaces for pod in catalog.pods(peer.kind, space, peer.name)]
+    return notes.silent(peer, meshed(pods)) if question.from_ else ""
 
 
 def _answer(question: Question, catalog: Catalog, numbers: Numbers | None, failure: str) -> Stat:
@@ -93,6 +115,8 @@ async def _numbers(question: Question, prometheus: Prometheus, with_latency: boo
     }
     if with_latency:
         expressions["latency"] = series.grown(promql.LATENCY, window, "le")
+    if question.from_:
+        expressions["peer_up"] = peer_series(question.from_).up()
     if question.kind.name != "service":
         expressions["up"] = up_series(question).up()
         expressions["denied"] = up_series(question).grown(promql.DENIED, window, "mode")
@@ -103,6 +127,7 @@ async def _numbers(question: Question, prometheus: Prometheus, with_latency: boo
         grown=outcomes(answers["grown"], labels),
         totals=outcomes(answers["totals"], labels),
         latency=latencies(answers.get("latency", []), labels),
+        peer_up=next((sample.value for sample in answers.get("peer_up", [])), None),
         up=group(answers.get("up", []), server_key(question.kind.name).labels),
         denied=_by_mode(group(answers.get("denied", []), (*server_key(question.kind.name).labels, "mode"))),
         **plain,
@@ -149,7 +174,7 @@ def fill(row: Row, numbers: Numbers, window: int, *, client_side: bool) -> None:
     """
     key = promql.row(row.kind, row.namespace, row.name)
     scraped = numbers.up.get(key)
-    known = bool(scraped) or key in numbers.totals or key in numbers.tcp_open
+    known = bool(scraped or numbers.peer_up) or key in numbers.totals or key in numbers.tcp_open
     if known:
         grown = numbers.grown.get(key, Outcomes())
         row.success, row.rps = grown.success, grown.rps(window)
@@ -158,10 +183,11 @@ def fill(row: Row, numbers: Numbers, window: int, *, client_side: bool) -> None:
         row.tcp_open_connections = round(numbers.tcp_open.get(key, 0))
         row.tcp_read_bytes_per_second = numbers.tcp_read.get(key, 0.0) / window
         row.tcp_written_bytes_per_second = numbers.tcp_written.get(key, 0.0) / window
-    if denied := notes.denied(numbers.denied.get(key, {}), window):
-        row.note = denied
-    elif not row.rps:
-        row.note = _note(row, window, scraped, client_side)
+    partly = notes.partly(scraped if numbers.peer_up is None else numbers.peer_up)
+    told = [partly, notes.denied(numbers.denied.get(key, {}), window)]
+    if not any(told) and not row.rps:
+        told = [_note(row, window, scraped, client_side)]
+    row.note = "; ".join(filter(None, told))
 
 
 def _note(row: Row, window: int, scraped: float | None, client_side: bool) -> str:
