@@ -6,14 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from prometheus_client import CollectorRegistry
-from weft_identity.anchors import Anchors
+from weft_identity.anchors import OVERLAP_SECONDS, Anchors
 from weft_identity.events import Events
 from weft_identity.issuer import make_anchor, make_issuer
 from weft_identity.ledger import Ledger
 from weft_identity.metrics import Metrics
 from weft_identity.secrets import Secrets
 from weft_kube.api import ApiError, KubeApi
+from weft_pki.bundle import bundle_pem, parse_certificates
+from weft_pki.keys import load_key
 from weft_testkit.fake_kube import FakeKube
 
 BORN = datetime(2026, 5, 1, tzinfo=UTC)
@@ -45,9 +49,27 @@ class Keeper:
             anchor_lifetime=timedelta(days=365),
             issuer_lifetime=timedelta(days=30),
             now=lambda: self.now,
+            clock=self.clock,
         )
         kube.put(secret("weft-trust-anchor", ANCHOR))
         kube.put(secret("weft-issuer", ISSUER))
+
+    def clock(self) -> float:
+        """The monotonic one."""
+        return self.now.timestamp()
+
+    def replaced(self, *, beside: bool) -> dict[str, bytes]:
+        """Somebody replaces the issuer by one of another anchor, which comes beside the old one or instead of it."""
+        other = make_anchor("cluster.local", BORN)
+        bundle = ANCHOR["ca.crt"] * beside + other["ca.crt"]
+        self.kube.put(secret("weft-trust-anchor", {"ca.crt": bundle}))
+        self.kube.put(secret("weft-issuer", make_issuer(other, "cluster.local", BORN)))
+        return {"ca.crt": bundle}
+
+    def used(self) -> tuple[bytes, int]:
+        """The bundle, and the place in it of the anchor that signs."""
+        assert self.anchors.trust
+        return self.anchors.trust.bundle, self.anchors.trust.facts.anchors.index(self.anchors.trust.facts.issuer)
 
     async def after(self, days: int) -> bytes:
         """The issuer's certificate after a look on that day."""
@@ -150,6 +172,62 @@ async def test_an_issuer_that_is_not_valid_yet_is_used_when_it_is(keeper: Keeper
     await keeper.after(2)
     assert keeper.anchors.trust
     assert keeper.registry.get_sample_value("weft_identity_issuer_unsound") == 0
+
+
+async def test_an_anchor_that_replaces_the_one_in_use_is_refused(keeper: Keeper) -> None:
+    """Every connection would break. The old one is kept, and an Event says what to do."""
+    await keeper.after(0)
+    keeper.replaced(beside=False)
+    await keeper.anchors.refresh()
+
+    assert keeper.used() == (ANCHOR["ca.crt"], 0)
+    assert "put that of ConfigMap weft-trust-bundle beside the new one" in keeper.told()[0]
+
+
+async def test_a_restart_does_not_make_it_right(keeper: Keeper) -> None:
+    """What proxies believe is what was published."""
+    meta = {"name": "weft-trust-bundle", "namespace": "weft"}
+    published = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": meta,
+        "data": {"ca.crt": ANCHOR["ca.crt"].decode()},
+    }
+    keeper.kube.put(published)
+    keeper.replaced(beside=False)
+    await keeper.anchors.refresh()
+    assert keeper.anchors.trust is None
+
+    both = keeper.replaced(beside=True)["ca.crt"]
+    await keeper.anchors.refresh()
+    assert keeper.used() == (both, 1)
+
+
+async def test_an_anchor_that_comes_with_its_issuer_is_published_before_it_signs(keeper: Keeper) -> None:
+    """A bundle takes its time to the proxies; until then the old issuer signs."""
+    await keeper.after(0)
+    both = keeper.replaced(beside=True)["ca.crt"]
+    signs = []
+    for _ in range(0, int(OVERLAP_SECONDS) + 30, 30):
+        await keeper.anchors.refresh()
+        signs.append(keeper.used())
+        keeper.now += timedelta(seconds=30)
+
+    assert signs == [(both, 0)] * 10 + [(both, 1)]
+    assert keeper.told() == []
+
+
+async def test_an_anchor_renewed_with_its_key_is_no_other(keeper: Keeper) -> None:
+    """Its leaves are verified by either."""
+    await keeper.after(1)
+    (old,) = parse_certificates(ANCHOR["ca.crt"])
+    span = old.not_valid_before_utc + timedelta(days=1), old.not_valid_after_utc + timedelta(days=1)
+    builder = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), 1, *span, list(old.extensions))
+    renewed = bundle_pem([builder.sign(load_key(ANCHOR["ca.key"]), hashes.SHA256())])
+    keeper.kube.put(secret("weft-trust-anchor", {"ca.crt": renewed}))
+    await keeper.anchors.refresh()
+
+    assert keeper.used() == (renewed, 0)
 
 
 async def test_a_write_upon_another_ones_is_a_conflict(keeper: Keeper) -> None:

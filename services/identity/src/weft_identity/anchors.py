@@ -23,6 +23,7 @@ from weft_identity.issuer import (
 )
 from weft_identity.ledger import Ledger, RotationMap
 from weft_identity.metrics import Metrics
+from weft_identity.overlap import published_roots, require_overlap, root, roots
 from weft_identity.rotation import FRESH_SECONDS
 from weft_identity.secrets import ANCHOR, ISSUER, Secret, Secrets, new_secret
 
@@ -30,6 +31,10 @@ POLL_SECONDS = 30.0
 """Secrets and phase are read this often even if no watch says a word."""
 
 RETRY_SECONDS = 3.0
+
+OVERLAP_SECONDS = 300.0
+"""An anchor that somebody else brought is in the bundle for so long before an issuer under it signs: kubelets carry the
+bundle to pods within a minute or two."""
 
 
 class Anchors:
@@ -62,6 +67,8 @@ class Anchors:
         self._now = now
         self._clock = clock
         self._seen_at = clock() - FRESH_SECONDS
+        self._joined: dict[bytes, float] = {}
+        """When an anchor came into the bundle."""
         self._touched = asyncio.Event()
         self._looking = asyncio.Lock()
         self._used: tuple[SecretData | None, SecretData | None] | None = None
@@ -103,29 +110,43 @@ class Anchors:
 
     async def refresh(self) -> None:
         """Takes over what the Secrets hold, if it is new and sound; else keeps what is in use."""
-        began = self._clock()
+        began, following = self._clock(), self.trust if self.fresh else None
         # The issuer first: whoever makes both makes it last, so it is never seen without its anchor.
         issuer, anchor = await self._secrets.get(ISSUER), await self._secrets.get(ANCHOR)
         await self._ledger.refresh()
+        believed = {root(following)} if following else published_roots(await self._secrets.published())
         self._seen_at = began
         read = anchor.data if anchor else None, issuer.data if issuer else None
         if read == self._used:
             self._sound()
         else:
-            await self._judge(read)
+            await self._judge(read, following, believed)
 
-    async def _judge(self, read: tuple[SecretData | None, SecretData | None]) -> None:
+    async def _judge(
+        self, read: tuple[SecretData | None, SecretData | None], following: Trust | None, believed: set[bytes]
+    ) -> None:
         try:
             trust = read_trust(_bundle(*read), read[1] or {}, self._now())
+            require_overlap(trust, believed)
         except ValueError as error:
             # Judged at every look, as what is not valid yet will be; told once.
             if read != self._refused:
                 self._refused = read
                 await self._refuse(str(error), missing=read[1] is None)
         else:
-            self._used = read
             self._sound()
-            self._use(trust)
+            if following and self._new_to_proxies(trust):
+                trust = trust.signing_as(following)
+            else:
+                self._used = read
+            if trust != self.trust:
+                self._use(trust)
+
+    def _new_to_proxies(self, trust: Trust) -> bool:
+        """May proxies lack its anchor? Identity's own rotation asks every one of them before its issuer signs."""
+        now = self._clock()
+        rotated = trust.facts.issuer == self._ledger.state.new
+        return not rotated and now < self._joined.get(root(trust), now) + OVERLAP_SECONDS
 
     def _sound(self) -> None:
         self._refused = None
@@ -159,6 +180,8 @@ class Anchors:
         return True
 
     def _use(self, trust: Trust) -> None:
+        joins = self._clock() if self.trust else -OVERLAP_SECONDS
+        self._joined = {each: self._joined.get(each, joins) for each in roots(trust.anchors)}
         self.trust = trust
         self.ready.set()
         self._metrics.issuer_expiry.set(trust.issuer_expiry.timestamp())

@@ -1,7 +1,7 @@
 """What the authority trusts and signs with, and what it signs. Pure: time and keys are arguments."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -61,6 +61,10 @@ class Trust:
     def chain(self) -> tuple[bytes, ...]:
         """What a leaf comes with, as DER."""
         return tuple(der(certificate) for certificate in self.authority.chain)
+
+    def signing_as(self, other: "Trust") -> "Trust":
+        """This bundle, and the other one's authority."""
+        return replace(self, authority=other.authority, facts=replace(self.facts, issuer=other.facts.issuer))
 
     def proof(self, state: State, bundle_sha256: bytes) -> Proof:
         """What a request with this hash, answered by a leaf of this authority, tells of its proxy."""

@@ -1,4 +1,7 @@
-"""The Secrets of anchor and issuer in the API: read by name, made, and written upon the version that was read."""
+"""The Secrets of anchor and issuer in the API: read by name, made, and written upon the version that was read.
+
+And the copy of the bundle beside them: what proxies believe, whoever has changed the Secrets meanwhile.
+"""
 
 import base64
 from typing import Any
@@ -6,6 +9,7 @@ from typing import Any
 import msgspec
 import structlog
 from weft_kube.api import ApiError, KubeApi
+from weft_kube.names import TRUST_BUNDLE, TRUST_BUNDLE_KEY
 from weft_kube.objects import Meta, Object
 
 ANCHOR = "weft-trust-anchor"
@@ -19,6 +23,14 @@ class Secret(Object):
     type: str = "Opaque"
 
 
+class _ConfigMap(msgspec.Struct):
+    data: dict[str, str] = {}
+
+
+class _ConfigMaps(msgspec.Struct):
+    items: list[_ConfigMap] = []
+
+
 def new_secret(name: str, kind: str) -> Secret:
     """A Secret that is not in the cluster yet."""
     labels = {"app.kubernetes.io/part-of": "weft", "weft.dev/component": "identity"}
@@ -26,10 +38,11 @@ def new_secret(name: str, kind: str) -> Secret:
 
 
 class Secrets:
-    """Secrets of one namespace."""
+    """Secrets of one namespace, and the bundle that was published there."""
 
     def __init__(self, api: KubeApi, namespace: str) -> None:
         self.collection = f"/api/v1/namespaces/{namespace}/secrets"
+        self._namespace = namespace
         self._api = api
 
     async def get(self, name: str) -> Secret | None:
@@ -40,6 +53,12 @@ class Secrets:
             if error.status == 404:
                 return None
             raise
+
+    async def published(self) -> bytes:
+        """The trust bundle that proxies of this namespace mount; empty when there is none."""
+        path = f"/api/v1/namespaces/{self._namespace}/configmaps"
+        found = await self._api.get(path, _ConfigMaps, fieldSelector=f"metadata.name={TRUST_BUNDLE}")
+        return "".join(item.data.get(TRUST_BUNDLE_KEY, "") for item in found.items).encode()
 
     async def write(self, secret: Secret) -> None:
         """Makes it, or replaces the version that was read; a conflict is an error: the next round reads again."""
