@@ -32,8 +32,10 @@ def built(name: str, tag: str, clone: Path) -> str:
     """The unit's image as the tag's own files make it, under a prefix that is only for this."""
     run("git", "clone", "-q", "--shared", "--no-checkout", str(ROOT), str(clone))
     run("git", "-C", str(clone), "checkout", "-q", "--detach", run("git", "rev-parse", f"{tag}^{{}}").stdout.strip())
-    command = ("env", f"IMAGE_PREFIX={PREFIX}", str(clone / "tests/cluster/images/build"), name)
-    run(str(ROOT / "tests/cluster/cluster"), "load", run(*command, timeout=1200).stdout.strip())
+    build = clone / "tests/cluster/images/build"
+    assert "IMAGE_PREFIX" in build.read_text(), f"{tag} would build {name} by its present name: choose a newer commit"
+    archive = run("env", f"IMAGE_PREFIX={PREFIX}", str(build), name, timeout=1200).stdout.splitlines()[-1]
+    run(str(ROOT / "tests/cluster/cluster"), "load", archive)
     return f"{PREFIX}{name}:{Repository(clone).version(UNITS[name])}"
 
 
