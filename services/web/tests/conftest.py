@@ -46,6 +46,9 @@ class FakePrometheus:
     asked: list[str] = field(default_factory=list)
     refused: str | None = None
     """Queries that have this part fail."""
+    hung: str | None = None
+    """Queries that have this part are answered when `go_on` is set."""
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
     series_of_all: int = 0
     """How many series it answers every query with."""
 
@@ -53,6 +56,8 @@ class FakePrometheus:
         """POST /api/v1/query."""
         expression = str((await request.post())["query"])
         self.asked.append(expression)
+        if self.hung is not None and self.hung in expression:
+            await self.go_on.wait()
         if self.refused is not None and self.refused in expression:
             return web.json_response({"status": "error", "errorType": "internal", "error": "out of memory"}, status=500)
         if self.series_of_all:
@@ -83,6 +88,7 @@ class Lab:
     kube: FakeKube
     prometheus: FakePrometheus
     catalog: Catalog
+    asking: Prometheus
     session: aiohttp.ClientSession
     admin_url: str
     exposed_url: str
@@ -132,4 +138,5 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         admin_url = await served(admin(Routes(), catalog, "weft"), stack)
         session = await stack.enter_async_context(aiohttp.ClientSession(base))
         listens = [address for address, _ in listening]
-        yield Lab(kube, fake, catalog, session, admin_url, exposed_url, listens, tmp_path)
+        stack.callback(fake.go_on.set)
+        yield Lab(kube, fake, catalog, prometheus, session, admin_url, exposed_url, listens, tmp_path)

@@ -13,7 +13,9 @@ from weft_http.client import Client
 from weft_web.table import Labels, Sample, Span
 
 PARALLEL = 12
-TIMEOUT_SECONDS = 8
+TIMEOUT_SECONDS = 8.0
+"""For one query, the wait for others included."""
+NO_ANSWER = f"no answer in {TIMEOUT_SECONDS:g} s"
 ANSWER_BYTES = 16 * 2**20
 """About 100,000 series."""
 
@@ -84,6 +86,8 @@ class Prometheus:
         self._observe = observe
         self._gate = asyncio.Semaphore(PARALLEL)
         self._held: dict[_Question, _Held] = {}
+        self._answered = -math.inf
+        self._silent_until = -math.inf
 
     def close(self) -> None:
         """Ends what is idle."""
@@ -133,23 +137,35 @@ class Prometheus:
 
     async def _ask(self, parameters: dict[str, str]) -> list[_Series]:
         started = asyncio.get_running_loop().time()
+        if started < self._silent_until:
+            raise PrometheusError(self._cannot(NO_ANSWER))
         try:
             answer = _decoder.decode(await self._post(parameters))
         except (OSError, TimeoutError, msgspec.DecodeError, PrometheusError) as error:
-            self._observe(asyncio.get_running_loop().time() - started, False)
-            cause = str(error) or f"no answer in {TIMEOUT_SECONDS} s"
-            raise PrometheusError(f"Prometheus at {self.url} cannot be asked: {cause}") from error
+            self._failed(started, error)
+            raise PrometheusError(self._cannot(str(error) or NO_ANSWER)) from error
+        self._answered = asyncio.get_running_loop().time()
         self._observe(asyncio.get_running_loop().time() - started, answer.status == "success")
         if answer.data is None or answer.status != "success":
             raise PrometheusError(f"Prometheus refused a query: {answer.error}")
         return answer.data.result
 
+    def _failed(self, started: float, error: Exception) -> None:
+        """When nobody at all was answered meanwhile, nobody needs to wait as long again for a while."""
+        now = asyncio.get_running_loop().time()
+        self._observe(now - started, False)
+        if isinstance(error, TimeoutError) and self._answered < started:
+            self._silent_until = now + SCRAPE_SECONDS
+
+    def _cannot(self, cause: str) -> str:
+        return f"Prometheus at {self.url} cannot be asked: {cause}"
+
     async def _post(self, parameters: dict[str, str]) -> bytes:
         target = quote(urlsplit(self.url).path) + "/api/v1/" + ("query_range" if "step" in parameters else "query")
-        form = urlencode({**parameters, "timeout": f"{TIMEOUT_SECONDS}s"}).encode()
+        form = urlencode({**parameters, "timeout": f"{TIMEOUT_SECONDS:g}s"}).encode()
         async with (
-            self._gate,
             asyncio.timeout(TIMEOUT_SECONDS),
+            self._gate,
             self._client.request("POST", target, FORM, form) as answer,
         ):
             body = bytearray()
