@@ -171,6 +171,25 @@ async def test_an_expired_certificate_is_repaired_without_a_restart() -> None:
         assert serving.expiry > clock.time.timestamp()
 
 
+async def test_a_pair_from_outside_is_trusted_beside_the_one_that_is_still_served() -> None:
+    """Nobody is refused meanwhile, by this replica or one that looks half a minute later; then the old CA goes."""
+    clock = Clock()
+    async with replicas(clock) as (kube, make):
+        serving, late = make(), make()
+        await serving.check()
+        await late.check()
+        old, outside = stored(kube), new_pair("injector", [HOST], clock.time)
+        encoded = {name: base64.b64encode(value).decode() for name, value in outside.data().items()}
+        kube.put(kube.get(SECRET) | {"apiVersion": "v1", "kind": "Secret", "data": encoded})
+        both = outside.authorities + old["ca.crt"]
+        seen = []
+        for each in (serving, late, serving, late, serving, late):
+            await each.check()
+            seen.append(published(kube)[0])
+        assert await handshake(serving.context, outside.authorities)
+        assert seen == [both, both, both, both, outside.authorities, outside.authorities]
+
+
 async def test_a_process_of_its_own_says_the_same() -> None:
     """A new pair when there is none, the Secret's own while it is sound, another one for what is broken."""
     now = datetime.now(UTC)

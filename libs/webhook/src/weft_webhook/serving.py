@@ -65,6 +65,8 @@ class ServingCertificate:
         self._sleep = sleep
         self._settle = settle
         self._loaded: Pair | None = None
+        self._former = b""
+        """CAs of the pair served before, published on while this replica or a slower one may serve it."""
         self._complete = False
         self._log = structlog.get_logger().bind(secret=self._secret)
 
@@ -85,8 +87,11 @@ class ServingCertificate:
     async def check(self) -> None:
         """One round: the Secret's pair (renewed when due) is published, then served."""
         pair = await self._current()
+        if self._loaded and pair != self._loaded:
+            self._former = self._loaded.authorities
         await self._publish(pair)
         if pair == self._loaded:
+            self._former = b""
             return
         if self._loaded:
             await self._sleep(SETTLE_SECONDS)
@@ -97,7 +102,10 @@ class ServingCertificate:
         self._log.info("serving certificate loaded", not_after=pair.not_after.isoformat())
 
     async def _publish(self, pair: Pair) -> None:
-        found = [await bundle.publish(self._api, pair.authorities) for bundle in self._bundles]
+        pem = pair.authorities
+        if self._former not in pem:
+            pem = pem.rstrip() + b"\n" + self._former
+        found = [await bundle.publish(self._api, pem) for bundle in self._bundles]
         self._complete = all(found)
 
     async def _current(self) -> Pair:
