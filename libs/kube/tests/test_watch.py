@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from weft_kube.api import KubeApi
 from weft_kube.metrics import WatchCollector
 from weft_kube.objects import Pod
-from weft_kube.watch import PAGE, Reflector, Resource, pause
+from weft_kube.watch import PAGE, RELIST_SECONDS, Reflector, Resource, pause
 from weft_testkit.fake_kube import FakeKube, Recorded
 from weft_testkit.objects import pod
 from weft_testkit.wait import until
@@ -39,7 +39,14 @@ class Followed:
     """A fake cluster and a reflector that follows its pods."""
 
     def __init__(
-        self, kube: FakeKube, api: KubeApi, idle_seconds: float, *, optional: bool = False, **selectors: str
+        self,
+        kube: FakeKube,
+        api: KubeApi,
+        idle_seconds: float,
+        *,
+        optional: bool = False,
+        relist_seconds: float = RELIST_SECONDS,
+        **selectors: str,
     ) -> None:
         self.kube = kube
         self.index = Names()
@@ -50,6 +57,7 @@ class Followed:
             self.index,
             optional=optional,
             idle_seconds=idle_seconds,
+            relist_seconds=relist_seconds,
             on_error=self.errors.append,
             sleep=lambda _: asyncio.sleep(0),
         )
@@ -66,10 +74,12 @@ class Followed:
 
 
 @asynccontextmanager
-async def followed(idle_seconds: float = 30.0, *, optional: bool = False, **selectors: str) -> AsyncIterator[Followed]:
+async def followed(
+    idle_seconds: float = 30.0, *, optional: bool = False, relist_seconds: float = RELIST_SECONDS, **selectors: str
+) -> AsyncIterator[Followed]:
     """A running reflector of a fake cluster's pods."""
     async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
-        result = Followed(kube, api, idle_seconds, optional=optional, **selectors)
+        result = Followed(kube, api, idle_seconds, optional=optional, relist_seconds=relist_seconds, **selectors)
         task = tasks.create_task(result.reflector.run())
         yield result
         task.cancel()
@@ -170,6 +180,29 @@ async def test_a_frozen_watch_is_found() -> None:
         follow.put("a")
         await follow.settled()
         assert follow.reflector.state.silences >= 1
+
+
+async def test_a_lost_event_is_made_good() -> None:
+    """What a watch that is in order otherwise did not tell, the next regular list does."""
+    async with followed(idle_seconds=0.05, relist_seconds=0.1) as follow:
+        follow.put("a", "1")
+        await follow.settled()
+        pods = follow.kube.store.collection("/api/v1/pods").objects
+        [lost] = pods.values()
+        lost["spec"]["nodeName"] = "2"
+        await follow.settled()
+        assert follow.index.nodes == {"a": "2"}
+
+
+async def test_a_list_that_fails_does_not_hold_up_the_watch() -> None:
+    """When a regular list is refused, what the watch tells counts on."""
+    async with followed(idle_seconds=0.05, relist_seconds=0.1) as follow:
+        await follow.settled()
+        refused = (429, {"reason": "TooManyRequests"})
+        follow.kube.on_request("GET", "/api/v1/pods", lambda asked: None if "watch" in asked.query else refused)
+        await until(lambda: follow.errors)
+        follow.put("a")
+        await follow.settled()
 
 
 async def test_one_broken_object_does_not_hide_others() -> None:
