@@ -5,7 +5,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from lab import api, counted, eventually, get, kubectl, proxy_metrics, rolled_out, weft
+from lab import api, counted, eventually, get, http, kubectl, proxy_metrics, rolled_out, weft
 from load import by_status, running, totals
 
 COUNT = 1600
@@ -48,6 +48,28 @@ def test_counters_stat_and_the_public_api_agree_with_the_load_generator(teahouse
         shown = json.loads(weft("-n", "teahouse", "viz", "stat", "deploy/counter", "-o", "json"))["rows"][0]
         assert shown["totals"] == row(web)["totals"]
     assert rps == pytest.approx(RATE, rel=0.05)
+
+
+def test_proxies_hold_what_kubernetes_says(counter: str) -> None:
+    """`diagnostics endpoints` shows the addresses of the EndpointSlices, and the version that each proxy has been told
+    and itself says that it holds; `diagnostics proxies` shows the proxy of every meshed pod."""
+    assert http(f"{counter}/api/menu")[0] == 200
+    eventually(in_agreement)
+
+
+def in_agreement() -> bool:
+    """Kubernetes, destination and the proxies, about menu's endpoints."""
+    slices = get("endpointslices", "-n", "teahouse", "-l", "kubernetes.io/service-name=menu")["items"]
+    ready = [one["addresses"][0] for each in slices for one in each["endpoints"] if one["conditions"]["ready"]]
+    shown = json.loads(weft("-n", "teahouse", "diagnostics", "endpoints", "menu:9090", "-o", "json"))
+    assert sorted(one["ip"] for one in shown["state"]["endpoints"]) == sorted(ready)
+    assert [one["pod"] for one in shown["watchers"] if one["pod"].startswith("counter-")]
+    version = shown["version"]
+    assert {(one["held_version"], one["proxy_holds"]) for one in shown["watchers"]} == {(version, version)}
+    streams = json.loads(weft("-n", "teahouse", "diagnostics", "proxies", "-o", "json"))["streams"]
+    pods = [pod["metadata"]["name"] for pod in get("pods", "-n", "teahouse")["items"]]
+    assert sorted(one["pod"] for one in streams) == sorted(pods)
+    return True
 
 
 def settled(web: str) -> dict[str, float]:
