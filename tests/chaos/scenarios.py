@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from guide import follow
-from lab import eventually, get, kubectl, rolled_out, run
+from lab import counted, eventually, get, kubectl, rolled_out, run
 from traffic import (
     NAMESPACE,
     SERVER,
@@ -25,6 +26,9 @@ from weft_webhook.issue import new_pair
 from weft_webhook.pair import LIFETIME
 
 CONTROL_PLANE = ("destination", "identity", "injector", "sp-validator")
+
+SILENT_SECONDS = 60
+"""A watch that says nothing is given up after 50 s; without an API server, the next one fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,8 @@ def killed_under_load(length: Length) -> str:
 
 
 def api_server_unreachable(length: Length) -> str:
-    """No packet of the control plane reaches the API server; afterwards identity certifies a new pod."""
+    """No packet of the control plane reaches the API server: identity says so to a new pod, and certifies it
+    afterwards; destination's watches fail, and it answers by what it knew."""
     addresses = [
         pod["status"]["podIP"]
         for name in ("destination", "identity", "injector")
@@ -93,26 +98,40 @@ def api_server_unreachable(length: Length) -> str:
     ]
     server = get("service", "kubernetes", "-n", "default")["spec"]["clusterIP"]
     with lossless() as seen, cut_off(addresses, server):
+        failures = _watch_failures()
+        fresh_pod("after")
+        eventually(lambda: "no TokenReview" in proxy_log("after"), 90)
         pause(length.away)
-    fresh_pod("after")
+        assert length.away < SILENT_SECONDS or _watch_failures() > failures, "destination lost nothing: nothing was cut"
     kubectl("-n", NAMESPACE, "wait", "pod/after", "--for=condition=Ready", "--timeout=120s")
     gone("after")
     return f"{length.away:g} s, {seen.answered} requests"
+
+
+def _watch_failures() -> float:
+    """Lists and watches of every destination that have failed so far."""
+    path = "/api/v1/namespaces/weft/pods/{}:9990/proxy/metrics"
+    texts = [kubectl("get", "--raw", path.format(pod)) for pod in pods("destination")]
+    return sum(counted(text, "weft_destination_watch_failures_total") for text in texts)
 
 
 @contextmanager
 def cut_off(addresses: list[str], server: str) -> Iterator[None]:
     """Packets from these addresses to the server are dropped on every node, before any translation."""
     rules = [["PREROUTING", "-s", address, "-d", server, "-j", "DROP"] for address in addresses]
-    _on_nodes("-I", rules)
     try:
+        assert _on_nodes("-I", rules) == {"Succeeded"}
         yield
     finally:
+        # Of rules that were half made, the first ones are there: a deletion that fails has none left to delete.
         _on_nodes("-D", rules)
 
 
-def _on_nodes(action: str, rules: list[list[str]]) -> None:
-    """Makes or deletes rules of every node's own network, a container each: the image has no shell."""
+def _on_nodes(action: str, rules: list[list[str]]) -> set[str]:
+    """Makes or deletes rules of every node's own network, one after another until one fails; how that ended.
+
+    A container each: the image has no shell.
+    """
     root = {"runAsUser": 0, "capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}}
     injected = get("pods", "-n", NAMESPACE, "-l", f"app={SERVER}")["items"][0]["spec"]["initContainers"]
     (image,) = (container["image"] for container in injected if container["name"] == "weft-init")
@@ -125,6 +144,7 @@ def _on_nodes(action: str, rules: list[list[str]]) -> None:
         }
         for number, rule in enumerate(rules)
     )
+    ends = set()
     for number, node in enumerate(get("nodes")["items"]):
         spec = {"nodeName": node["metadata"]["name"], "hostNetwork": True, "restartPolicy": "Never"}
         spec |= {"initContainers": first, "containers": [last], "tolerations": [{"operator": "Exists"}]}
@@ -134,9 +154,15 @@ def _on_nodes(action: str, rules: list[list[str]]) -> None:
             "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
         )
         try:
-            kubectl("wait", *pod, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+            ends.add(eventually(lambda pod=pod: _ended(get(*pod)), 60))  # type: ignore[misc]
         finally:
             kubectl("delete", *pod)
+    return ends
+
+
+def _ended(pod: dict[str, Any]) -> str:
+    phase = str(pod["status"].get("phase", ""))
+    return phase if phase in ("Succeeded", "Failed") else ""
 
 
 def injector_down(_: Length) -> str:
@@ -188,7 +214,14 @@ def _one_more_server() -> None:
     for replicas in (SERVERS + 1, SERVERS):
         kubectl("-n", NAMESPACE, "scale", f"deploy/{SERVER}", f"--replicas={replicas}")
         rolled_out(NAMESPACE, SERVER)
+        assert not _unmeshed(), "a server came without a proxy: it proves nothing"
         pause(2)
+
+
+def _unmeshed() -> list[str]:
+    """Servers without a proxy."""
+    found = get("pods", "-n", NAMESPACE, "-l", f"app={SERVER}")["items"]
+    return [pod["metadata"]["name"] for pod in found if '"weft-proxy"' not in json.dumps(pod["spec"])]
 
 
 def anchor_rotation(_: Length) -> str:
@@ -207,8 +240,8 @@ def _anchor() -> str:
 
 
 def webhook_certificate_expired(_: Length) -> str:
-    """An expired pair in the injector's Secret is replaced, published and served within a minute by the same process;
-    by default pods start without a proxy until then."""
+    """An expired pair in the injector's Secret is replaced, published and served within a minute by the same process,
+    which serves the former one until then: pods get their proxies all the while."""
     was, secret = pods("injector"), "weft-injector-tls"
     pair = new_pair("injector", ["injector.weft.svc"], datetime.now(UTC) - LIFETIME - timedelta(days=1))
     expired = {name: base64.b64encode(value).decode() for name, value in pair.data().items()}
