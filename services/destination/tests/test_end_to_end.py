@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -55,8 +55,10 @@ class Proxy:
         self.call = call
 
     async def ask(self, *requests: pb.Request) -> None:
-        for request in requests:
-            await self.call.write(request.SerializeToString())
+        """A stream that the server has ended meanwhile is told by `end` and by answers that do not come."""
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            for request in requests:
+                await self.call.write(request.SerializeToString())
 
     async def update(self) -> pb.Update:
         async with asyncio.timeout(5):
