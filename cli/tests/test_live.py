@@ -105,6 +105,15 @@ def test_tap_prints_a_line_a_request(weft: Any, tap: Tap, same: Callable[[str, s
     same(f"viz-tap-{output}.txt", weft("viz", "tap", "deploy/counter", "-o", output).stdout)
 
 
+def test_tap_tells_what_it_leaves_out(weft: Any, tap: Tap) -> None:
+    """On stderr, where lines are missing; JSON says it in each object."""
+    tap.lines = [EVENT, EVENT | {"skipped": 4}]
+    assert weft("viz", "tap", "deploy/counter").stderr == (
+        "4 requests are left out here: more than --max-rps a second\n"
+    )
+    assert weft("viz", "tap", "deploy/counter", "-o", "json").stderr == ""
+
+
 def test_a_profile_learned_from_requests(weft: Any, tap: Tap, same: Callable[[str, str], None]) -> None:
     """Ids are parameters."""
     tap.lines = [EVENT, EVENT | {"path": "/teas/17"}, EVENT | {"path": "/teas/18"}]
@@ -236,7 +245,12 @@ def test_top_without_requests(weft: Any, tap: Tap) -> None:
 async def test_top_on_a_terminal() -> None:
     """The same rows; keys sort them, put sources together and count anew; paths are shown as they are."""
     slow = EVENT | {"path": "/[red]", "latency_us": 9_000_000, "result": "failure"}
-    events = [EVENT, EVENT, EVENT | {"peer_identity": "spiffe://cluster.local/ns/teahouse/sa/ann"}, slow]
+    events = [
+        EVENT,
+        EVENT | {"skipped": 4},
+        EVENT | {"peer_identity": "spiffe://cluster.local/ns/teahouse/sa/ann"},
+        slow,
+    ]
     done = threading.Event()
 
     def read(tell: Callable[[str], None]) -> Iterator[dict[str, Any]]:
@@ -254,7 +268,9 @@ async def test_top_on_a_terminal() -> None:
         assert paths(screen) == ["/[red]", "/api/order", "/api/order"]
         await pilot.press("c", "s")
         assert [row[3] for row in rows(screen)] == ["3", "1"]
-        assert str(screen.query_one("#notes", Static).render()) == "1 pod has no proxy"
+        assert str(screen.query_one("#notes", Static).render()) == (
+            "1 pod has no proxy\n4 requests are left out: too many a second (--max-rps) or paths"
+        )
         await pilot.press("r")
         assert rows(screen) == []
         done.set()
@@ -283,6 +299,18 @@ async def test_top_ends_with_what_ended_its_events() -> None:
         while screen.is_running:
             await pilot.pause(0.05)
     assert str(screen.failure) == "the stream broke"
+
+
+def test_what_is_denied_or_cancelled_is_not_judged() -> None:
+    """As in stat; with nothing else, no rate is known."""
+    totals = Top()
+    for result in ("denied", "cancelled"):
+        totals.add(Exchange.parse(EVENT | {"result": result}))
+    ((_, tally),) = totals.rows()
+    assert (tally.count, tally.denied, tally.cancelled, tally.success) == (2, 1, 1, None)
+    for result in ("success", "failure"):
+        totals.add(Exchange.parse(EVENT | {"result": result}))
+    assert totals.rows()[0][1].success == 0.5
 
 
 def test_top_orders() -> None:

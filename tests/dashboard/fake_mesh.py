@@ -1,7 +1,7 @@
 """A mesh to look at: web in this process, on a socket, over a Kubernetes and a Prometheus that are told what to say.
 
 The tea house: crowd → counter → menu → kettle, whose every third answer fails; a plain client calls the counter;
-loyalty is not in the mesh, idle has no traffic. `many` adds Deployments with two pods each.
+loyalty is not in the mesh, idle has no traffic; a policy denies some of the counter's calls. `many` adds Deployments with two pods each.
 """
 
 import asyncio
@@ -46,7 +46,9 @@ class FakeMesh:
         self.url = ""
         self.silent = False
         """Prometheus answers that it is out of memory."""
-        self._series = [one for call in CALLS for one in _call(SPACE, *call)] + _plain() + _up(SPACE, "idle")
+        self._series = (
+            [one for call in CALLS for one in _call(SPACE, *call)] + _plain() + _denied() + _up(SPACE, "idle")
+        )
         for number in range(many):
             self._series += _call(f"shop-{number % 20}", f"web-{number}", f"web-{(number + 1) % many}", 60, 0)
         self._many = many
@@ -149,6 +151,11 @@ def _balanced(sent: dict[str, str], broken: bool) -> list[Series]:
 def _plain() -> list[Series]:
     labels = _own(SPACE, "counter") | {"direction": "inbound", "tls": "no_identity", "peer_identity": ""}
     return _counted(labels, 60, 0)
+
+
+def _denied() -> list[Series]:
+    labels = {"policy": "teahouse/counter#1", "mode": "enforce", "peer_identity": "", "direction": "inbound"}
+    return [("weft_policy_denied_total", _own(SPACE, "counter") | labels, 3)]
 
 
 def _counted(labels: dict[str, str], good: float, bad: float) -> list[Series]:

@@ -54,13 +54,15 @@ def test_home_names_the_cause_before_what_follows(page: Page) -> None:
     """kettle fails; menu and counter fail because of whom they call. Each leads to its page."""
     page.goto("/")
     problems = page.locator(".problems li").filter(has_text="teahouse")
-    expect(problems).to_have_count(3, timeout=15_000)
+    expect(problems).to_have_count(4, timeout=15_000)
     assert [re.sub(r"deployment/(\w+) .*", r"\1", text) for text in problems.get_by_role("link").all_inner_texts()] == [
         "kettle",
         "menu",
         "counter",
+        "counter",
     ]
     expect(problems.first).to_contain_text("it answers HTTP 500 itself")
+    expect(problems.last).to_contain_text("policies denied 3 calls")
     problems.first.get_by_role("link").click()
     expect(page.get_by_role("heading", name="kettle", level=1)).to_be_visible()
 
@@ -82,6 +84,30 @@ def test_a_workload_shows_endpoints_that_are_left_out(page: Page) -> None:
     page.goto("/namespaces/teahouse/deployment/kettle")
     breakers = page.get_by_role("table", name="Pods: the endpoints").get_by_text("open at menu")
     expect(breakers).to_have_count(1, timeout=15_000)
+
+
+SOME = re.compile(r"^\d+(\.\d+)?( %|/s| ms|)$")
+DENIED, QUIET = "3 calls denied, in the last 60 s", "no traffic in the last 60 s"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "expected"),
+    [
+        ("", "counter", ["2/2", *[SOME] * 6, DENIED]),
+        ("", "idle", ["2/2", "–", "0.0/s", "–", "–", "–", "0", QUIET]),
+        ("/deployment/counter", "counter-5d4-0", [*[SOME] * 3, "closed", *[SOME] * 2, DENIED]),
+        ("/deployment/idle", "idle-5d4-0", ["–", "0.0/s", "–", "closed", "–", "–", QUIET]),
+    ],
+)
+def test_a_note_stands_beside_the_numbers(page: Page, path: str, name: str, expected: list[Any]) -> None:
+    """What policies deny, or why there are no requests: what is known is shown all the same."""
+    page.goto(f"/namespaces/teahouse{path}")
+    tables = page.get_by_role("table", name=re.compile("^(Deployments|Pods: the endpoints.*)$"))
+    row = tables.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name, exact=True))
+    own = [] if not path else ["Running", "no", "0"]
+    place = ["node-1", "0.1.0", re.compile("days$")] if path else []
+    cells = [*own, *expected[:-1], *place, expected[-1]]
+    expect(row.get_by_role("cell")).to_have_text(cells, timeout=15_000)
 
 
 def test_the_map_stands_callers_before_whom_they_call(page: Page) -> None:

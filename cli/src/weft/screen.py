@@ -12,7 +12,7 @@ from textual.widgets import DataTable, Footer, Static
 from weft.errors import Failure
 from weft.taps import Event
 from weft.views.exchange import Exchange
-from weft.views.top import HEADER, Top, cells
+from weft.views.top import HEADER, Top, cells, left_out
 
 REDRAW_SECONDS = 0.5
 SHOWN = 200
@@ -87,14 +87,14 @@ class TopScreen(App[None]):
             return
         with self._lock:
             rows = cells(self._totals.rows(self._order, self._sources)[:SHOWN], self._sources)
-            notes = "\n".join(self._notes) or ("" if rows else "waiting for requests …")
+            notes = "\n".join(filter(None, [*self._notes, left_out(self._totals)]))
         table: DataTable[Any] = self.query_one(DataTable)
         row = table.cursor_row
         table.clear(columns=True)
         table.add_columns(*(HEADER if self._sources else HEADER[1:]))
         table.add_rows([*map(Text, row)] for row in rows)
         table.move_cursor(row=row)
-        self.query_one("#notes", Static).update(notes)
+        self.query_one("#notes", Static).update(notes or ("" if rows else "waiting for requests …"))
 
     def _follow(self) -> None:
         try:

@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
+from weft_api.tap.v1 import tap_pb2
 from weft_kube.objects import Pod
 from weft_kube.workloads import parse_kind
 from weft_tap.access import refusal
 from weft_tap.callers import Caller, RequestHeader, caller, common_name, read_config
 from weft_tap.faults import Fault
+from weft_tap.lines import event_line
 from weft_tap.pace import Pace
 from weft_tap.pods import Found, find
 from weft_tap.subject import Subject, Target
@@ -103,3 +105,20 @@ def test_pace_loses_no_count(steps: list[tuple[float, int]], per_second: int) ->
     assert last is not None
     assert went + told + last == came
     assert went <= per_second * (now - 10) + per_second
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("", "success"),
+        ("E111 the server closed the connection", "success"),
+        ("E114 denied by shop/menu#2", "denied"),
+        ("E115 more requests than shop/menu allows", "denied"),
+        ("E117 denied by shop/out", "denied"),
+    ],
+)
+def test_what_a_policy_refuses_is_neither_success_nor_failure(error: str, expected: str) -> None:
+    """As in the proxy's metrics, by the code of the error that it answers with."""
+    event = tap_pb2.Event(status=403, result="RESULT_SUCCESS", error=error)
+    target = Target("shop", "web-1", "web", "10.1.2.3")
+    assert msgspec.json.decode(event_line(event, target, 0))["result"] == expected

@@ -13,7 +13,6 @@ from weft.options import Command, Target, output_option, pass_target
 if TYPE_CHECKING:
     from weft.screen import Read
     from weft.taps import Event
-    from weft.views.top import Top
 
 Function = Callable[..., Any]
 ONCE_SECONDS = 10.0
@@ -75,7 +74,10 @@ def tap(
         for event in _events(target, resource, filters, duration, _stderr):
             if event is None:
                 continue
-            click.echo(json.dumps(event) if output == "json" else line(Exchange.parse(event), output == "wide"))
+            exchange = Exchange.parse(event)
+            if exchange.skipped and output != "json":
+                _stderr(f"{exchange.skipped} requests are left out here: more than --max-rps a second")
+            click.echo(json.dumps(event) if output == "json" else line(exchange, output == "wide"))
             shown += 1
             if shown == filters["limit"]:
                 break
@@ -103,7 +105,7 @@ def top(
     """
     from weft.views import table
     from weft.views.exchange import Exchange
-    from weft.views.top import Top, answer, text
+    from weft.views.top import Top, answer, left_out, text
 
     filters["max_rps"] = filters["max_rps"] or TOP_RPS
     if sys.stdout.isatty() and not once and output == "table":
@@ -116,7 +118,10 @@ def top(
                 totals.add(Exchange.parse(event))
     except KeyboardInterrupt:
         pass
-    _report(table.document(answer(totals)) if output == "json" else text(totals), totals)
+    click.echo(table.document(answer(totals)) if output == "json" else text(totals))
+    for note in ("" if totals.rows() else "no request came while top was looking", left_out(totals)):
+        if note:
+            _stderr(note)
 
 
 def _full_screen(read: "Read") -> None:
@@ -130,14 +135,6 @@ def _full_screen(read: "Read") -> None:
 
 def _stderr(note: str) -> None:
     click.echo(note, err=True)
-
-
-def _report(shown: str, totals: "Top") -> None:
-    click.echo(shown)
-    if not totals.rows():
-        click.echo("no request came while top was looking", err=True)
-    if totals.left_out:
-        click.echo(f"{totals.left_out} requests are left out: too many a second (--max-rps) or paths", err=True)
 
 
 def _events(

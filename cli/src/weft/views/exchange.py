@@ -93,7 +93,7 @@ def _ending(exchange: Exchange) -> str:
     if exchange.grpc_status >= 0:
         known = exchange.grpc_status < len(GRPC)
         return f"{status} grpc={GRPC[exchange.grpc_status] if known else exchange.grpc_status}"
-    return f"{status} cancelled" if exchange.result == "cancelled" else status
+    return f"{status} {exchange.result}" if exchange.result in ("cancelled", "denied") else status
 
 
 def _duration(seconds: float) -> str:

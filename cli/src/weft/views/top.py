@@ -18,7 +18,9 @@ class Tally:
 
     count: int = 0
     successes: int = 0
+    failures: int = 0
     cancelled: int = 0
+    denied: int = 0
     best: float = float("inf")
     worst: float = 0.0
     last: float = 0.0
@@ -27,7 +29,9 @@ class Tally:
         """Count one more."""
         self.count += 1
         self.successes += exchange.result == "success"
+        self.failures += exchange.result == "failure"
         self.cancelled += exchange.result == "cancelled"
+        self.denied += exchange.result == "denied"
         self.best = min(self.best, exchange.latency)
         self.worst = max(self.worst, exchange.latency)
         self.last = exchange.latency
@@ -36,15 +40,17 @@ class Tally:
         """Count all of another's, too."""
         self.count += other.count
         self.successes += other.successes
+        self.failures += other.failures
         self.cancelled += other.cancelled
+        self.denied += other.denied
         self.best = min(self.best, other.best)
         self.worst = max(self.worst, other.worst)
         self.last = other.last
 
     @property
     def success(self) -> float | None:
-        """Share of successes; what the client cancelled is neither success nor failure."""
-        judged = self.count - self.cancelled
+        """Share of successes; what the client cancelled or a policy denied is neither success nor failure."""
+        judged = self.successes + self.failures
         return self.successes / judged if judged else None
 
 
@@ -75,7 +81,7 @@ ORDERS: dict[str, Callable[[Tally], float]] = {
     "count": lambda tally: tally.count,
     "worst": lambda tally: tally.worst,
     "last": lambda tally: tally.last,
-    "failures": lambda tally: tally.count - tally.cancelled - tally.successes,
+    "failures": lambda tally: tally.failures,
 }
 """By what rows can be sorted."""
 
@@ -101,6 +107,11 @@ def cells(rows: Iterable[tuple[Key, Tally]], sources: bool = True) -> list[list[
     ]
 
 
+def left_out(top: Top) -> str:
+    """What the counts lack; empty when they are whole."""
+    return f"{top.left_out} requests are left out: too many a second (--max-rps) or paths" if top.left_out else ""
+
+
 def text(top: Top) -> str:
     """The table."""
     return table(HEADER, cells(top.rows()), left=4)
@@ -117,6 +128,7 @@ def _object(tally: Tally) -> dict[str, Any]:
     return {
         "count": tally.count,
         "cancelled": tally.cancelled,
+        "denied": tally.denied,
         "best_seconds": tally.best,
         "worst_seconds": tally.worst,
         "last_seconds": tally.last,
