@@ -1,7 +1,8 @@
 """A mesh to look at: web in this process, on a socket, over a Kubernetes and a Prometheus that are told what to say.
 
 The tea house: crowd → counter → menu → kettle, whose every third answer fails; a plain client calls the counter;
-loyalty is not in the mesh, idle has no traffic; a policy denies some of the counter's calls. `many` adds Deployments with two pods each.
+loyalty is not in the mesh, idle has no traffic; a policy denies some of the counter's calls. `many` adds Deployments
+with two pods each.
 """
 
 import asyncio
@@ -195,6 +196,6 @@ EXCHANGE: dict[str, Any] = {
     "destination": "10.0.0.1:80", "tls": "true", "peer_identity": f"spiffe://cluster.local/ns/{SPACE}/sa/menu",
     "method": "POST", "authority": "kettle", "path": "/BrewOolong", "status": 500, "grpc_status": -1,
     "result": "failure", "latency_us": 1500, "duration_us": 1600, "route": "", "dst_namespace": SPACE,
-    "dst_service": "", "dst_workload": "kettle", "error": "", "pod": "kettle-5d4-0", "namespace": SPACE,
+    "dst_service": "", "dst_workload": "kettle", "error": "", "skipped": 2, "pod": "kettle-5d4-0", "namespace": SPACE,
     "request_headers": [{"name": "x-tea", "value": "oolong"}], "response_headers": [],
 }  # fmt: skip

@@ -87,6 +87,7 @@ def test_a_workload_shows_endpoints_that_are_left_out(page: Page) -> None:
 
 
 SOME = re.compile(r"^\d+(\.\d+)?( %|/s| ms|)$")
+NONE = "\N{EN DASH}"
 DENIED, QUIET = "3 calls denied, in the last 60 s", "no traffic in the last 60 s"
 
 
@@ -94,9 +95,9 @@ DENIED, QUIET = "3 calls denied, in the last 60 s", "no traffic in the last 60 s
     ("path", "name", "expected"),
     [
         ("", "counter", ["2/2", *[SOME] * 6, DENIED]),
-        ("", "idle", ["2/2", "–", "0.0/s", "–", "–", "–", "0", QUIET]),
+        ("", "idle", ["2/2", NONE, "0.0/s", *[NONE] * 3, "0", QUIET]),
         ("/deployment/counter", "counter-5d4-0", [*[SOME] * 3, "closed", *[SOME] * 2, DENIED]),
-        ("/deployment/idle", "idle-5d4-0", ["–", "0.0/s", "–", "closed", "–", "–", QUIET]),
+        ("/deployment/idle", "idle-5d4-0", [NONE, "0.0/s", NONE, "closed", NONE, NONE, QUIET]),
     ],
 )
 def test_a_note_stands_beside_the_numbers(page: Page, path: str, name: str, expected: list[Any]) -> None:
@@ -213,3 +214,42 @@ def test_a_refused_token_brings_the_question_for_one(page: Page) -> None:
     assert violations(page) == []
     page.get_by_role("button", name="Enter").click()
     expect(page.get_by_text("deployment/kettle in teahouse").first).to_be_visible(timeout=15_000)
+
+
+def test_a_token_that_ends_brings_the_question_for_one(page: Page) -> None:
+    """The stream breaks off; asked again, the server wants a token."""
+    body = {"error": {"code": "unauthenticated", "message": "the token has ended", "hint": ""}}
+    answers = [
+        {"status": 200, "content_type": "text/event-stream", "body": f"event: failure\ndata: {json.dumps(body)}\n\n"},
+        {"status": 401, "content_type": "application/json", "body": json.dumps(body)},
+    ]
+    page.route("**/api/v1/stat/stream**", lambda route: route.fulfill(**answers.pop(0) if answers else {"status": 401}))
+    page.goto("/")
+    expect(page.get_by_label("Token")).to_be_visible(timeout=15_000)
+
+
+def test_who_may_look_at_one_namespace_chooses_it(page: Page) -> None:
+    """Home and the palette cannot list what there is: they take a name."""
+    body = {"error": {"code": "forbidden", "message": "ann may not list pods in all namespaces", "hint": "ask for one"}}
+
+    def answer(route: Any) -> None:
+        if "namespace=teahouse" in route.request.url or "version" in route.request.url:
+            route.fallback()
+        else:
+            route.fulfill(status=403, content_type="application/json", body=json.dumps(body))
+
+    page.route("**/api/**", answer)
+    page.goto("/")
+    page.get_by_label("Namespace").fill("teahouse", timeout=15_000)
+    assert violations(page) == []
+    page.get_by_role("button", name="Go there").click()
+    expect(page.get_by_text("kettle-5d4-0").first).to_be_visible(timeout=15_000)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("teahouse")
+    expect(page.get_by_role("option", name="ns teahouse")).to_be_visible()
+
+
+def test_top_tells_what_it_leaves_out(page: Page) -> None:
+    """Its counts are a sample then."""
+    page.goto(PAGES["top"][0])
+    expect(page.get_by_text("2 requests are left out")).to_be_visible(timeout=15_000)

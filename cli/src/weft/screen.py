@@ -88,6 +88,8 @@ class TopScreen(App[None]):
         with self._lock:
             rows = cells(self._totals.rows(self._order, self._sources)[:SHOWN], self._sources)
             notes = "\n".join(filter(None, [*self._notes, left_out(self._totals)]))
+        if not self.query("#notes"):  # it closes: its parts are gone one by one
+            return
         table: DataTable[Any] = self.query_one(DataTable)
         row = table.cursor_row
         table.clear(columns=True)

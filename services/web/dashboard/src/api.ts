@@ -184,6 +184,8 @@ export interface Exchange {
   dst_service: string;
   dst_workload: string;
   error: string;
+  /** How many that match were left out before this one, because of the rate. */
+  skipped: number;
   pod: string;
   namespace: string;
   request_headers: { name: string; value: string }[];
@@ -232,11 +234,14 @@ export interface Listener<T> {
   onData: (data: T) => void;
   /** Hears whether the stream is connected. */
   onState: (connected: boolean) => void;
-  /** Hears why the server ended the stream; it is not opened again. */
+  /** Hears why the server refused the question, for good; or could not go on, and is asked again. */
   onFailure?: (message: string) => void;
 }
 
 const RETRY_MS = [500, 1000, 2000, 5000];
+
+/** The server cannot go on with a stream, for now. */
+class Broken extends Error {}
 
 /** Server-sent events; returns how to stop. By fetch, not EventSource: that can send no token and sees no status. */
 export function stream<T>(path: string, query: Query, listener: Listener<T>): () => void {
@@ -249,18 +254,18 @@ async function keep<T>(path: string, query: Query, listener: Listener<T>, signal
   for (let attempt = 0; !signal.aborted; attempt += 1) {
     try {
       const response = await ask(path, query, signal);
-      if (!response.ok || !response.body) return listener.onFailure?.(await refusal(response));
+      if (response.status >= 400 && response.status < 500) return listener.onFailure?.(await refusal(response));
+      if (!response.ok || !response.body) throw new Broken(await refusal(response));
       listener.onState(true);
-      attempt = 0;
       for await (const event of events(response.body)) {
-        if (event.type === "failure") {
-          listener.onState(false);
-          return listener.onFailure?.(sentence(JSON.parse(event.data).error));
-        }
-        listener.onData(JSON.parse(event.data) as T);
+        const data = JSON.parse(event.data);
+        if (event.type === "failure") throw new Broken(sentence(data.error));
+        attempt = 0;
+        listener.onData(data as T);
       }
-    } catch {
-      // The connection is lost: below.
+    } catch (error) {
+      // Of anything else, `onState` tells enough: the connection is lost.
+      if (error instanceof Broken) listener.onFailure?.(`${error.message}. Trying again…`);
     }
     if (signal.aborted) return;
     listener.onState(false);

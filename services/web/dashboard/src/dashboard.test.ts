@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
-import { type Edge, events, type Exchange, key, merge, type Row } from "./api";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { type Edge, events, type Exchange, key, merge, type Row, stream } from "./api";
 import { health, identity, left, microseconds, percent, seconds } from "./format";
 import { draw, thickness } from "./layout";
 import { command, notice, resourceQuery } from "./filters";
@@ -8,7 +8,7 @@ import { add, sorted, type TopRow } from "./top";
 const exchange = (fields: Partial<Exchange>): Exchange => ({
   id: 1, started_us: 0, direction: "inbound", source: "10.0.0.1:5000", destination: "10.0.0.2:80", tls: "true", peer_identity: "",
   method: "GET", authority: "web", path: "/", status: 200, grpc_status: -1, result: "success", latency_us: 1000, duration_us: 1000,
-  route: "", dst_namespace: "", dst_service: "", dst_workload: "", error: "", pod: "web-1", namespace: "shop",
+  route: "", dst_namespace: "", dst_service: "", dst_workload: "", error: "", skipped: 0, pod: "web-1", namespace: "shop",
   request_headers: [], response_headers: [], ...fields,
 });
 
@@ -44,7 +44,7 @@ describe("top", () => {
     add(rows, exchange({ latency_us: 1000 }));
     add(rows, exchange({ latency_us: 3000, result: "failure" }));
     const [row] = sorted(rows);
-    expect(row).toMatchObject({ count: 2, success: 1, best: 1000, worst: 3000, last: 3000 });
+    expect(row).toMatchObject({ count: 2, success: 1, judged: 2, best: 1000, worst: 3000, last: 3000 });
   });
   it("gives a changed row as a new object, so that the page redraws it", () => {
     const rows = new Map<string, TopRow>();
@@ -54,10 +54,16 @@ describe("top", () => {
     expect(sorted(rows)[0]).not.toBe(before);
     expect(before?.count).toBe(1);
   });
-  it("never holds more rows than its limit", () => {
+  it("judges neither what was cancelled nor what was denied", () => {
     const rows = new Map<string, TopRow>();
-    for (let i = 0; i < 20; i += 1) add(rows, exchange({ path: `/${i}` }), 5);
-    expect(rows.size).toBe(5);
+    for (const result of ["success", "cancelled", "denied"]) add(rows, exchange({ result }));
+    expect(sorted(rows)[0]).toMatchObject({ count: 3, success: 1, judged: 1 });
+  });
+  it("holds so many rows, counts on in them, and says what is left out", () => {
+    const rows = new Map<string, TopRow>();
+    const taken = ["/1", "/2", "/3", "/1"].map((path) => add(rows, exchange({ path }), 2));
+    expect(taken).toEqual([true, true, false, true]);
+    expect(sorted(rows).map((one) => [one.path, one.count])).toEqual([["/1", 2], ["/2", 1]]);
   });
 });
 
@@ -85,6 +91,40 @@ describe("events", () => {
   it("are read whatever way they are cut, comments left out", async () => {
     const found = await all(body(": still here\n\nda", 'ta: {"a":1}\n', "\nevent: failure\ndata: x\n\n"));
     expect(found).toEqual([{ type: "message", data: '{"a":1}' }, { type: "failure", data: "x" }]);
+  });
+});
+
+describe("a stream", () => {
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    vi.useRealTimers();
+  });
+  const failure = 'event: failure\ndata: {"error":{"message":"no answer","hint":""}}\n\n';
+  const refused = (status: number) => new Response('{"error":{"message":"no","hint":""}}', { status });
+
+  /** What a listener hears of these answers; of each wait, that it ended. */
+  async function heard(...answers: Response[]): Promise<unknown[]> {
+    vi.useFakeTimers();
+    const found: unknown[] = [];
+    vi.stubGlobal("sessionStorage", { getItem: () => null });
+    vi.stubGlobal("window", { dispatchEvent: (event: Event) => found.push(event.type) });
+    vi.stubGlobal("fetch", async () => answers.shift() ?? new Promise(() => {}));
+    const listener = { onData: (data: unknown) => found.push(data), onState: (up: boolean) => found.push(up), onFailure: (why: string) => found.push(why) };
+    const stop = stream("stat/stream", {}, listener);
+    await vi.advanceTimersByTimeAsync(10_000);
+    stop();
+    return found;
+  }
+
+  it("that breaks off is opened again, and tells why it is not there", async () => {
+    const found = await heard(new Response(`data: 1\n\n${failure}`), refused(503), new Response("data: 2\n\n"));
+    expect(found).toEqual([true, 1, "no answer. Trying again…", false, "no. Trying again…", false, true, 2, false]);
+  });
+  it("is not opened again when the question is refused", async () => {
+    expect(await heard(refused(403), new Response("data: 2\n\n"))).toEqual(["no"]);
+  });
+  it("whose token ends asks for one", async () => {
+    expect(await heard(new Response(failure), refused(401))).toEqual([true, "no answer. Trying again…", false, "weft-token-wanted", "no"]);
   });
 });
 
@@ -124,8 +164,9 @@ describe("tap", () => {
     expect(command("tap", form)).toBe("weft -n shop viz tap deploy/web --min-latency 200ms --header 'a=b c'");
   });
   it("says when nobody can be listened to", () => {
-    expect(notice({ pods: 0, unmeshed: 2 })).toContain("None of its 2 pods is in the mesh");
-    expect(notice({ pods: 2, unmeshed: 0 })).toBe("");
+    expect(notice({ pods: 0, unmeshed: 2, failing: {} })).toContain("None of its 2 pods is in the mesh");
+    expect(notice({ pods: 2, unmeshed: 0, failing: {} })).toBe("");
+    expect(notice({ pods: 2, unmeshed: 0, failing: { "web-1": "refused" } })).toBe("The proxy of web-1 cannot be listened to: refused.");
   });
 });
 

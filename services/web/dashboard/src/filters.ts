@@ -55,9 +55,17 @@ function quoted(text: string): string {
 export interface TapStatus {
   pods: number;
   unmeshed: number;
+  /** Why a proxy cannot be listened to, by pod. */
+  failing: Record<string, string>;
 }
 
-export function notice({ pods, unmeshed }: TapStatus): string {
+export function notice({ pods, unmeshed, failing }: TapStatus): string {
+  const [first, ...others] = Object.entries(failing);
+  const deaf = first && `The proxy of ${first[0]} cannot be listened to: ${first[1]}${others.length ? `; nor can ${others.length} more` : ""}.`;
+  return [coverage(pods, unmeshed), deaf].filter(Boolean).join(" ");
+}
+
+function coverage(pods: number, unmeshed: number): string {
   if (pods === 0 && unmeshed === 0) return "There are no running pods to listen to.";
   if (pods === 0) return `None of its ${unmeshed} pods is in the mesh, so nothing can be seen: weft inject it.`;
   return unmeshed ? `${unmeshed} of its ${pods + unmeshed} pods are not in the mesh: their requests are not seen.` : "";

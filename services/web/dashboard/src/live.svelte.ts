@@ -29,6 +29,7 @@ function listen<T, News>(path: string, query: Query, fold: (held: T | null, news
     },
     onState(connected) {
       state.connected = connected;
+      if (connected) state.error = "";
       // A stream that is opened again begins with everything.
       held = null;
     },

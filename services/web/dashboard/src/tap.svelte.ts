@@ -9,18 +9,25 @@ export interface TapState {
   error: string;
   /** What the tap itself says: nobody to listen to, or only some. */
   notice: string;
+  /** Requests that matched and are not shown, because there were too many. */
+  leftOut: number;
 }
 
 /** Listens; `onData` gets each exchange. */
 export function tap(query: Query, onData: (e: Exchange) => void): TapState {
-  const state: TapState = $state({ connected: false, error: "", notice: "" });
+  const state: TapState = $state({ connected: false, error: "", notice: "", leftOut: 0 });
   const seen = new Set<string>();
   const stop = stream<Exchange & { status?: number | TapStatus }>("tap", query, {
     onData(data) {
-      if (typeof data.method === "string") once(seen, data as Exchange, onData);
-      else if (data.status && typeof data.status === "object") state.notice = notice(data.status);
+      if (typeof data.method === "string") {
+        state.leftOut += data.skipped;
+        once(seen, data as Exchange, onData);
+      } else if (data.status && typeof data.status === "object") state.notice = notice(data.status);
     },
-    onState: (connected) => (state.connected = connected),
+    onState(connected) {
+      state.connected = connected;
+      if (connected) state.error = "";
+    },
     onFailure: (message) => (state.error = message),
   });
   onDestroy(stop);

@@ -12,16 +12,20 @@ export interface TopRow {
   worst: number;
   last: number;
   success: number;
+  /** Successes and failures: what was cancelled or denied is neither. */
+  judged: number;
 }
 
-/** Adds an exchange to the rows; at most `limit` of them, the least counted leaves. */
-export function add(rows: Map<string, TopRow>, e: Exchange, limit = 200): void {
+/** Adds an exchange to the rows; of a new one beyond `limit` rows it is said that it was left out. */
+export function add(rows: Map<string, TopRow>, e: Exchange, limit = 200): boolean {
   const source = e.direction === "inbound" ? e.peer_identity || e.source.replace(/:\d+$/, "") : e.pod;
   const destination = e.direction === "inbound" ? e.pod : e.dst_workload || e.dst_service || e.destination;
   const path = e.path.split("?")[0] ?? "";
   const key = [source, destination, e.method, path].join(" ");
   const old = rows.get(key);
+  if (!old && rows.size >= limit) return false;
   const good = e.result === "success" ? 1 : 0;
+  const bad = e.result === "failure" ? 1 : 0;
   // A new object each time: the page redraws what is not the same object any more.
   rows.set(key, {
     key,
@@ -34,8 +38,9 @@ export function add(rows: Map<string, TopRow>, e: Exchange, limit = 200): void {
     worst: Math.max(old?.worst ?? 0, e.latency_us),
     last: e.latency_us,
     success: (old?.success ?? 0) + good,
+    judged: (old?.judged ?? 0) + good + bad,
   });
-  if (rows.size > limit) rows.delete([...rows.values()].reduce((a, b) => (b.count < a.count ? b : a)).key);
+  return true;
 }
 
 export function sorted(rows: Map<string, TopRow>): TopRow[] {
