@@ -22,6 +22,7 @@ from weft.checks import (
     preinstall,
     report,
     runner,
+    viz,
     webhooks,
 )
 from weft.checks.model import Category, Check, CheckFailedError, CheckSkippedError, Result, Scene
@@ -500,10 +501,44 @@ def test_a_late_renewal_is_a_warning_and_an_ended_certificate_an_error(
     samples = [{"metric": metric | {"pod": name}, "value": [0, time.time() + 3600 * h]} for name, h in hours.items()]
     monkeypatch.setattr("weft.checks.viz.prometheus", lambda *_: samples)
     monkeypatch.setattr("weft.checks.viz.is_installed", lambda _: True)
+    monkeypatch.setattr("weft.checks.viz.has_prometheus", lambda _: True)
     found = wrong(dataplane.CATEGORY, scene)
     assert found["proxy-certificate"] == "no valid certificate: teahouse/ended"
     quarter = "less than a quarter of the certificate's life remains: teahouse/ended, teahouse/late"
     assert found["proxy-certificate-age"] == quarter
+
+
+ELSEWHERE = {"id": "", "message": "", "hint": "", "result": "success"}
+
+
+@pytest.fixture
+def elsewhere(scene: Scene, kube: FakeKube, answers: Any, web: Any, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """Prometheus is another one, which only web can ask: it cannot scrape a proxy, and a certificate has ended."""
+    scene.kube.forward = lambda *_: web()  # type: ignore[method-assign]
+    monkeypatch.setattr("weft.checks.viz.is_installed", lambda _: True)
+    for name in ("web", "tap"):
+        kube.put(ready_pod(name))
+    kube.put(meshed("web-1"))
+    down = {"id": "proxies-scraped", "result": "warning", "message": "1 of 2 fail: a/b", "hint": "see port 4191"}
+    answers["/api/v1/check"] = (200, {"checks": [ELSEWHERE | {"id": "prometheus-answers"}, down]})
+    answers["/api/v1/version"] = (200, {})
+    ends = {"spiffe://x/ns/teahouse/sa/a": NOW.timestamp() - 60, "spiffe://x/ns/teahouse/sa/b": None}
+    rows = [{"id": name, "expiry_timestamp_seconds": end} for name, end in ends.items()]
+    answers["/api/v1/identities?namespace=teahouse"] = (200, {"rows": rows})
+    return scene
+
+
+def test_another_prometheus_is_asked_by_web(elsewhere: Scene, answers: Any) -> None:
+    """Nothing is left out but the pod that there is not."""
+    found = outcomes(viz.CATEGORY, elsewhere)
+    assert "viz-prometheus-ready" not in found
+    assert (found["viz-prometheus"], found["viz-scrapes"]) == ("", "1 of 2 fail: a/b (see port 4191)")
+    proxies = outcomes(dataplane.CATEGORY, elsewhere)
+    assert proxies["proxy-metrics"] == "1 of 2 fail: a/b (see port 4191)"
+    assert proxies["proxy-certificate"] == "no valid certificate: spiffe://x/ns/teahouse/sa/a"
+    refused = {"id": "prometheus-answers", "result": "error", "message": "no answer"}
+    answers["/api/v1/check"] = (200, {"checks": [ELSEWHERE | refused]})
+    assert wrong(viz.CATEGORY, elsewhere)["viz-prometheus"] == "no answer"
 
 
 def test_old_proxies_are_named_by_workload(scene: Scene, kube: FakeKube) -> None:

@@ -13,7 +13,7 @@ import traffic
 import yaml
 from guide import follow
 from inventory import everything, keys, left, pods, remembered, settings
-from lab import ROOT, eventually, get, kubectl, one_line_error, run, weft
+from lab import ROOT, eventually, get, kubectl, one_line_error, rolled_out, run, weft
 
 PRODUCTION, AVAILABILITY = "operations/production.md", "operations/availability.md"
 LITTLE = {"resources": {"requests": {"cpu": "10m"}}}
@@ -182,12 +182,14 @@ def test_a_unit_is_released_and_upgraded_alone(
 
 
 def test_another_prometheus_takes_over(by_helm: object, folder: Path) -> None:
-    """It has the jobs and rules of the chart's; web asks it, and the chart's goes."""
+    """It has the jobs and rules of the chart's, and runs before that goes; web asks it, and check is content."""
     own = get("deploy", "prometheus", "-n", "weft")["spec"]["template"]["spec"]
     kubectl("create", "namespace", "monitoring")
     try:
         follow(PRODUCTION, "prometheus", folder)
         kubectl("-n", "monitoring", "apply", "-f", "-", stdin=json.dumps(prometheus(own)))
+        rolled_out("monitoring", "prometheus")
+        follow(PRODUCTION, "other-prometheus", folder)
         eventually(lambda: "prometheus" not in pods().values())
         eventually(requests_a_second, 90, 1)
     finally:

@@ -91,6 +91,9 @@ def wants_proxy(pod: Object, labelled: set[str]) -> bool:
 
 def _metrics(scene: Scene) -> None:
     _require_viz(scene)
+    if not viz.has_prometheus(scene):
+        viz.require_by_web(scene, "proxies-scraped")
+        return
     scraped = {_labels(sample) for sample in viz.prometheus(scene, 'up{job="weft-proxy"} == 1')}
     missing = [_name(pod) for pod in proxies(scene) if _proxy_ready(pod) and _name(pod) not in scraped]
     require(not missing, f"Prometheus has no metrics of {_some(missing)}")
@@ -110,10 +113,14 @@ def _renewals(scene: Scene) -> None:
 
 
 def _ending_within(scene: Scene, seconds: float) -> list[str]:
-    """Pods whose proxy's certificate has ended by then, by Prometheus."""
+    """Pods whose proxy's certificate has ended by then, by Prometheus; by another Prometheus, their identities."""
     _require_viz(scene)
+    until = time.time() + seconds
+    if not viz.has_prometheus(scene):
+        rows = viz.web(scene).get("identities", namespace=scene.namespace or "*")["rows"]
+        return [row["id"] for row in rows if (row["expiry_timestamp_seconds"] or until + 1) <= until]
     samples = viz.prometheus(scene, "weft_identity_expiry_timestamp_seconds")
-    ending = [_labels(sample) for sample in samples if float(sample["value"][1]) <= time.time() + seconds]
+    ending = [_labels(sample) for sample in samples if float(sample["value"][1]) <= until]
     return sorted({_name(pod) for pod in proxies(scene)}.intersection(ending))
 
 

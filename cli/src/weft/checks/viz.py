@@ -16,7 +16,6 @@ LOGS = f"See `kubectl -n {NAMESPACE} logs deploy/{{}}`."
 
 def prometheus(scene: Scene, query: str) -> list[dict[str, Any]]:
     """The instant vector of a query to viz's own Prometheus."""
-    _require_own_prometheus(scene)
     open_socket = to_component(scene.kube, "prometheus", PORT_PROMETHEUS)
     status, body = get_json(open_socket, f"/api/v1/query?query={quote(query)}", "prometheus")
     require(status == 200, f"Prometheus refused a query: {body}")
@@ -29,16 +28,30 @@ def is_installed(scene: Scene) -> bool:
     return installed.tap_service(scene.kube) is not None
 
 
-def _ready(scene: Scene, component: str) -> None:
-    if component == "prometheus":
-        _require_own_prometheus(scene)
-    require_ready(scene, component)
+def has_prometheus(scene: Scene) -> bool:
+    """Whether Prometheus is viz's own. Another may be anywhere: only web knows how it is reached."""
+    return scene.once(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/prometheus") is not None
 
 
-def _require_own_prometheus(scene: Scene) -> None:
-    """Skip when the installation uses another Prometheus."""
-    if scene.kube.find(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/prometheus") is None:
+def web(scene: Scene) -> Client:
+    """Web's public API."""
+    return Client(to_component(scene.kube, "web", PORT_WEB))
+
+
+def require_by_web(scene: Scene, name: str) -> None:
+    """One of web's own checks; skipped where web does not have it."""
+    found = next((one for one in web(scene).get("check")["checks"] if one["id"] == name), None)
+    if found is None:
         raise CheckSkippedError
+    require(
+        found["result"] == "success", f"{found['message']} ({found['hint']})" if found["hint"] else found["message"]
+    )
+
+
+def _ready(scene: Scene, component: str) -> None:
+    if component == "prometheus" and not has_prometheus(scene):
+        raise CheckSkippedError
+    require_ready(scene, component)
 
 
 def _grafana(scene: Scene) -> None:
@@ -58,17 +71,23 @@ def _api_service(scene: Scene) -> None:
 
 
 def _targets(scene: Scene) -> None:
+    if not has_prometheus(scene):
+        require_by_web(scene, "prometheus-answers")
+        return
     require(prometheus(scene, "up == 1"), "Prometheus scrapes nothing successfully")
 
 
 def _proxies_scraped(scene: Scene) -> None:
+    if not has_prometheus(scene):
+        require_by_web(scene, "proxies-scraped")
+        return
     down = prometheus(scene, 'up{job=~"weft-.*"} == 0')
     names = sorted({f"{d['metric'].get('namespace', NAMESPACE)}/{d['metric'].get('pod', '?')}" for d in down})
     require(not names, f"cannot scrape {', '.join(names)}")
 
 
 def _web(scene: Scene) -> None:
-    Client(to_component(scene.kube, "web", PORT_WEB)).version()
+    web(scene).version()
 
 
 CATEGORY = Category(
@@ -103,7 +122,7 @@ CATEGORY = Category(
             "viz-prometheus",
             "Prometheus is up and has targets",
             _targets,
-            LOGS.format("prometheus"),
+            f"{LOGS.format('prometheus')} Another Prometheus is asked by web: see the logs of deploy/web.",
             retry=True,
         ),
         Check(
