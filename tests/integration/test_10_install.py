@@ -1,8 +1,12 @@
 """Installing by hand: what the README's flow promises."""
 
 import json
+import signal
+import subprocess
+from collections.abc import Iterator
 
-from lab import IMAGE, ROOT, eventually, get, kubectl, one_line_error, run, weft
+import pytest
+from lab import IMAGE, ROOT, eventually, get, http, kubectl, one_line_error, run, weft
 from releases.repository import Repository
 from releases.units import UNITS
 
@@ -77,6 +81,53 @@ def test_a_host_network_pod_is_skipped_with_an_event(installed: None) -> None:
         assert "hostNetwork" in events[0]["message"]
     finally:
         kubectl("delete", "namespace", "skips", "--wait=false")
+
+
+@pytest.fixture
+def grafana(viz: None) -> Iterator[None]:
+    """A web server in Grafana's place, whose image cannot be pulled everywhere: as a forward sees it."""
+    fits = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container = {"name": "grafana", "image": IMAGE, "command": ["python3", "-m", "http.server", "3000"]}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "grafana", "namespace": "weft", "labels": {"weft.dev/component": "grafana"}},
+        "spec": {
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{**container, "securityContext": fits}],
+            "terminationGracePeriodSeconds": 0,
+        },
+    }
+    kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+    try:
+        kubectl("-n", "weft", "wait", "pod/grafana", "--for=condition=Ready", "--timeout=60s")
+        yield
+    finally:
+        kubectl("-n", "weft", "delete", "pod", "grafana")
+
+
+def test_the_dashboard_s_command_forwards_both_pages_until_it_is_ended(grafana: None) -> None:
+    """`weft viz dashboard` prints two URLs that answer; Ctrl-C ends it, and it says nothing of that."""
+    command = [
+        "env",
+        "--default-signal=INT",
+        "weft",
+        "viz",
+        "dashboard",
+        "--no-open",
+    ]  # shells' background jobs ignore it
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            pages = [process.stdout.readline().split()[-1] for _ in range(2)]
+            statuses = [eventually(lambda url=page: http(url)[0], 20) for page in pages]
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=20)
+        finally:
+            process.kill()
+
+    assert (statuses, process.returncode) == ([200, 200], 0)
+    assert "Traceback" not in error
 
 
 def test_a_malformed_service_profile_is_refused_naming_the_field(installed: None) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lab import api, eventually, get, http, kubectl, run, weft
+from lab import api, eventually, get, http, kubectl, rolled_out, run, weft
 from load import running
 
 HEADER = "NAME MESHED SUCCESS RPS LATENCY_P50 LATENCY_P95 LATENCY_P99 TCP_CONN"
@@ -49,6 +49,32 @@ def test_inject_is_idempotent_and_uninject_takes_it_back(teahouse: None) -> None
 
     assert once == weft("inject", "-", stdin=once)
     assert "weft.dev/inject: enabled" not in weft("uninject", "-", stdin=once)
+
+
+def test_a_workload_leaves_the_mesh_and_comes_back(counter: str) -> None:
+    """`weft uninject | kubectl apply`, as the guide says: its pods have no proxy, who calls it still may; and back."""
+    greeting = f"{counter}/api/greeting?guest=mia"
+    try:
+        applied("uninject")
+        eventually(lambda: in_the_mesh() == {False}, 120)
+        assert http(greeting)[0] == 200
+    finally:
+        applied("inject")
+    eventually(lambda: in_the_mesh() == {True}, 120)
+    assert http(greeting)[0] == 200
+
+
+def applied(command: str) -> None:
+    """The greeter as it is, through inject or uninject, back into the cluster."""
+    live = kubectl("-n", "teahouse", "get", "deploy", "greeter", "-o", "yaml")
+    kubectl("apply", "-f", "-", stdin=weft(command, "-", stdin=live))
+    rolled_out("teahouse", "greeter")
+
+
+def in_the_mesh() -> set[bool]:
+    """Whether the greeter's pods have a proxy, those that are about to end included."""
+    pods = get("pods", "-n", "teahouse", "-l", "app=greeter")["items"]
+    return {"weft.dev/proxy-version" in pod["metadata"]["labels"] for pod in pods}
 
 
 def test_stat_top_tap_and_edges_show_the_planted_fault(teahouse: None) -> None:

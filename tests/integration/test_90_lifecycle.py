@@ -97,6 +97,17 @@ def test_check_says_that_nothing_is_installed(gone: None) -> None:
     assert "weft install" in done.stdout + done.stderr
 
 
+def test_one_command_installs_and_waits(gone: None) -> None:
+    """`--apply --wait` ends when all is ready: check then holds without waiting."""
+    try:
+        done = run("weft", "install", "--apply", "--wait")
+        assert (done.stdout, done.stderr.splitlines()[-1]) == ("", "Status check results are √")
+        weft("check", "--wait", "0s")
+    finally:
+        kubectl("delete", "--ignore-not-found", "-f", "-", stdin=weft("uninstall"))
+    eventually(lambda: "namespace/weft" not in kubectl("get", "namespaces", "-o", "name").split(), 120)
+
+
 @pytest.fixture(scope="module")
 def by_helm(gone: None, folder: Path) -> Iterator[set[str]]:
     """As the guide installs it for production, and traffic that flows; what there was before."""
