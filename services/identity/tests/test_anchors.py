@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from prometheus_client import CollectorRegistry
 from weft_identity.anchors import OVERLAP_SECONDS, Anchors
 from weft_identity.events import Events
-from weft_identity.issuer import make_anchor, make_issuer
+from weft_identity.issuer import Terms, make_anchor, make_issuer
 from weft_identity.ledger import Ledger
 from weft_identity.metrics import Metrics
 from weft_identity.secrets import Secrets
@@ -45,9 +45,7 @@ class Keeper:
             Ledger(api, "weft"),
             Events(api, "weft"),
             Metrics(self.registry),
-            trust_domain="cluster.local",
-            anchor_lifetime=timedelta(days=365),
-            issuer_lifetime=timedelta(days=30),
+            Terms("cluster.local", anchor=timedelta(days=365), issuer=timedelta(days=30), leaf=timedelta(days=1)),
             now=lambda: self.now,
             clock=self.clock,
         )

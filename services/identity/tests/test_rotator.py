@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from weft_api.identity.v1.identity_pb2 import CertifyRequest
 from weft_identity.anchors import Anchors
 from weft_identity.events import Events
-from weft_identity.issuer import IssuerExpiredError, make_anchor, make_issuer
+from weft_identity.issuer import IssuerExpiredError, Terms, make_anchor, make_issuer
 from weft_identity.ledger import Ledger
 from weft_identity.metrics import Metrics
 from weft_identity.rotation import BORN_SECONDS, FRESH_SECONDS, SETTLE_SECONDS, Phase
@@ -64,34 +64,12 @@ class Replica:
         self.kube = kube
         self.now = BORN + timedelta(days=10)
         self.ledger = Ledger(api, "weft")
-        metrics, secrets, domain = Metrics(CollectorRegistry()), Secrets(api, "weft"), "cluster.local"
-        life = timedelta(days=365)
-        self.anchors = Anchors(
-            secrets,
-            self.ledger,
-            Events(api, "weft"),
-            metrics,
-            trust_domain=domain,
-            anchor_lifetime=life,
-            issuer_lifetime=timedelta(days=30),
-            now=lambda: self.now,
-            clock=self.clock,
-        )
-        self.rotator = Rotator(
-            api,
-            secrets,
-            self.anchors,
-            self.ledger,
-            metrics,
-            trust_domain=domain,
-            anchor_lifetime=life,
-            issuance_lifetime=timedelta(hours=24),
-            now=lambda: self.now,
-        )
-        day = timedelta(hours=24)
-        self.server = Identity(
-            api, self.anchors, self.ledger, metrics, trust_domain=domain, lifetime=day, now=lambda: self.now
-        )
+        metrics, secrets, events = Metrics(CollectorRegistry()), Secrets(api, "weft"), Events(api, "weft")
+        terms = Terms("cluster.local", anchor=timedelta(days=365), issuer=timedelta(days=30), leaf=timedelta(days=1))
+        times: dict[str, Any] = {"now": lambda: self.now}
+        self.anchors = Anchors(secrets, self.ledger, events, metrics, terms, clock=self.clock, **times)
+        self.rotator = Rotator(api, secrets, self.anchors, self.ledger, metrics, terms=terms, **times)
+        self.server = Identity(api, self.anchors, self.ledger, metrics, terms, **times)
 
     def bundle(self) -> bytes:
         """What is published."""

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 from weft_kube.objects import Object
@@ -15,6 +15,7 @@ from weft_identity.issuer import (
     ANCHOR_CERTIFICATE,
     ANCHOR_KEY,
     SecretData,
+    Terms,
     Trust,
     issuer_due,
     make_anchor,
@@ -46,10 +47,8 @@ class Anchors:
         ledger: Ledger,
         events: Events,
         metrics: Metrics,
+        terms: Terms,
         *,
-        trust_domain: str,
-        anchor_lifetime: timedelta,
-        issuer_lifetime: timedelta,
         on_change: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
@@ -60,9 +59,7 @@ class Anchors:
         self._ledger = ledger
         self._events = events
         self._metrics = metrics
-        self._trust_domain = trust_domain
-        self._anchor_lifetime = anchor_lifetime
-        self._issuer_lifetime = issuer_lifetime
+        self._terms = terms
         self._on_change = on_change
         self._now = now
         self._clock = clock
@@ -159,7 +156,7 @@ class Anchors:
             if self.trust or issuer:
                 return
             anchor = new_secret(ANCHOR, "Opaque")
-            anchor.data = make_anchor(self._trust_domain, self._now(), self._anchor_lifetime)
+            anchor.data = make_anchor(self._terms.trust_domain, self._now(), self._terms.anchor)
             await self._secrets.write(anchor)
         if issuer is None:
             issuer = new_secret(ISSUER, "kubernetes.io/tls")
@@ -171,7 +168,7 @@ class Anchors:
     async def issue(self, anchor: Secret, issuer: Secret, key: str = ANCHOR_KEY) -> bool:
         """A new issuer into the Secret, signed by the anchor whose key this is; false when that cannot be."""
         try:
-            issuer.data = make_issuer(anchor.data, self._trust_domain, self._now(), self._issuer_lifetime, key)
+            issuer.data = make_issuer(anchor.data, self._terms.trust_domain, self._now(), self._terms.issuer, key)
             read_trust(anchor.data, issuer.data, self._now())
         except ValueError as error:
             self._log.error("issuer not made", reason=str(error))

@@ -42,16 +42,8 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
     metrics = Metrics(registry)
     changed, wished = asyncio.Event(), asyncio.Event()
     secrets, ledger = Secrets(api, config.namespace), Ledger(api, config.namespace)
-    anchors = Anchors(
-        secrets,
-        ledger,
-        Events(api, config.namespace),
-        metrics,
-        trust_domain=config.trust_domain,
-        anchor_lifetime=config.anchor_lifetime,
-        issuer_lifetime=config.issuer_lifetime,
-        on_change=changed.set,
-    )
+    events = Events(api, config.namespace)
+    anchors = Anchors(secrets, ledger, events, metrics, config.terms, on_change=changed.set)
     namespaces, copies = Namespaces(changed.set), Copies(changed.set)
     reflectors: dict[str, Reflector[Any]] = {
         "anchor": _secret(api, config, ANCHOR, anchors),
@@ -62,16 +54,7 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
     }
     registry.register(WatchCollector("weft_identity", {name: each.state for name, each in reflectors.items()}))
     publisher = Publisher(api, anchors, namespaces, copies, metrics)
-    rotator = Rotator(
-        api,
-        secrets,
-        anchors,
-        ledger,
-        metrics,
-        trust_domain=config.trust_domain,
-        anchor_lifetime=config.anchor_lifetime,
-        issuance_lifetime=config.issuance_lifetime,
-    )
+    rotator = Rotator(api, secrets, anchors, ledger, metrics, terms=config.terms)
     lease = Lease(api, config.namespace, LEASE, config.holder, on_error=_failed)
     metrics.leader.set_function(lambda: lease.held)
     synced = [reflectors[name].state.synced for name in ("namespaces", "bundles")]
@@ -81,21 +64,12 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
             tasks.create_task(publisher.run(changed, synced))
             tasks.create_task(rotator.run(wished))
 
-    servicer = Identity(
-        api, anchors, ledger, metrics, trust_domain=config.trust_domain, lifetime=config.issuance_lifetime
-    )
+    servicer = Identity(api, anchors, ledger, metrics, config.terms)
+    admin = serve_admin(registry, {"issuer": anchors.ready}, config.admin_listen, stop)
     await until(
         stop,
-        servers=[
-            serve_grpc(servicer, config.listen, stop),
-            serve_admin(registry, {"issuer": anchors.ready}, config.admin_listen, stop),
-        ],
-        watches=[
-            anchors.run(),
-            ledger.run(),
-            lease.lead(lead),
-            *(reflector.run() for reflector in reflectors.values()),
-        ],
+        servers=[serve_grpc(servicer, config.listen, stop), admin],
+        watches=[anchors.run(), ledger.run(), lease.lead(lead), *(each.run() for each in reflectors.values())],
     )
 
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 from weft_runtime import logs
 from weft_runtime.config import Address, address, duration, env
 
+from weft_identity.issuer import Terms
+
 MIN_LIFETIME = timedelta(minutes=5)
 MIN_AUTHORITY_LIFETIME = timedelta(days=7)
 
@@ -42,3 +44,8 @@ class Config:
     log_level: int = env("WEFT_LOG_LEVEL", logs.level, default="info", doc="debug, info, warning, error")
     kubernetes_host: str = env("KUBERNETES_SERVICE_HOST", doc="set by Kubernetes in every pod")
     kubernetes_port: str = env("KUBERNETES_SERVICE_PORT", default="443", doc="set by Kubernetes in every pod")
+
+    @property
+    def terms(self) -> Terms:
+        """What is issued."""
+        return Terms(self.trust_domain, self.anchor_lifetime, self.issuer_lifetime, self.issuance_lifetime)

@@ -23,6 +23,16 @@ RENEW_AFTER = 2 / 3
 """Anchor and issuer are renewed after this part of their life."""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is issued: in which trust domain, and how long each kind of certificate lives."""
+
+    trust_domain: str
+    anchor: timedelta
+    issuer: timedelta
+    leaf: timedelta
+
+
 class IssuerExpiredError(Exception):
     """The issuer has ended: nothing can be signed until there is another one."""
 

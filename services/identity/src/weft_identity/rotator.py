@@ -11,7 +11,16 @@ from weft_kube.api import KubeApi
 
 from weft_identity.anchors import Anchors
 from weft_identity.faults import FAILURES
-from weft_identity.issuer import ANCHOR_KEY, NEXT_KEY, add_anchor, anchor_due, drop_anchor, promote_anchor, read_trust
+from weft_identity.issuer import (
+    ANCHOR_KEY,
+    NEXT_KEY,
+    Terms,
+    add_anchor,
+    anchor_due,
+    drop_anchor,
+    promote_anchor,
+    read_trust,
+)
 from weft_identity.ledger import MAX_PODS, Ledger
 from weft_identity.metrics import Metrics
 from weft_identity.pods import live_pods
@@ -43,9 +52,7 @@ class Rotator:
         ledger: Ledger,
         metrics: Metrics,
         *,
-        trust_domain: str,
-        anchor_lifetime: timedelta,
-        issuance_lifetime: timedelta,
+        terms: Terms,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._api = api
@@ -53,9 +60,8 @@ class Rotator:
         self._anchors = anchors
         self._ledger = ledger
         self._metrics = metrics
-        self._trust_domain = trust_domain
-        self._anchor_lifetime = anchor_lifetime
-        self._longest = int(max(issuance_lifetime, LONGEST_LEAF).total_seconds())
+        self._terms = terms
+        self._longest = int(max(terms.leaf, LONGEST_LEAF).total_seconds())
         self._now = now
         self._pods: list[Pod] = []
         self._gone: set[str] = set()
@@ -144,7 +150,7 @@ class Rotator:
         else:
             done = True
             changes: dict[Step, Callable[[], dict[str, Any]]] = {
-                Step.ADD: lambda: add_anchor(anchor.data, self._trust_domain, now, self._anchor_lifetime),
+                Step.ADD: lambda: add_anchor(anchor.data, self._terms.trust_domain, now, self._terms.anchor),
                 Step.PROMOTE: lambda: promote_anchor(anchor.data, state.new),
                 Step.DROP: lambda: drop_anchor(anchor.data, state.old),
             }

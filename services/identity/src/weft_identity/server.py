@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import grpc
 import structlog
@@ -16,7 +16,7 @@ from weft_pki.csr import RequestError
 from weft_runtime.config import Address
 
 from weft_identity.anchors import Anchors
-from weft_identity.issuer import Issued, IssuerExpiredError, Trust, certify
+from weft_identity.issuer import Issued, IssuerExpiredError, Terms, Trust, certify
 from weft_identity.ledger import Ledger, LedgerError
 from weft_identity.limits import LimitedError, Limits
 from weft_identity.metrics import Metrics
@@ -76,9 +76,8 @@ class Identity:
         anchors: Anchors,
         ledger: Ledger,
         metrics: Metrics,
+        terms: Terms,
         *,
-        trust_domain: str,
-        lifetime: timedelta,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._api = api
@@ -86,8 +85,7 @@ class Identity:
         self._ledger = ledger
         self._metrics = metrics
         self._limits = Limits()
-        self._trust_domain = trust_domain
-        self._lifetime = lifetime
+        self._terms = terms
         self._now = now
         self._log = structlog.get_logger()
 
@@ -107,9 +105,9 @@ class Identity:
         with self._metrics.review_duration.time():
             who = await review(self._api, request.token)
         self._limits.spend(f"{who.namespace}/{who.name}", time.monotonic())
-        identity = spiffe_id(self._trust_domain, who.namespace, who.name)
+        identity = spiffe_id(self._terms.trust_domain, who.namespace, who.name)
         trust = await self._trust(request.bundle_sha256)
-        issued = certify(trust, request.csr, identity, self._now(), self._lifetime)
+        issued = certify(trust, request.csr, identity, self._now(), self._terms.leaf)
         await self._write_down(trust, who.pod_uid, request.bundle_sha256, issued)
         bundle = trust.knows(request.bundle_sha256)
         self._metrics.issued.inc()
