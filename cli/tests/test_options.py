@@ -13,6 +13,7 @@ from weft.errors import Failure
 from weft.main import cli
 from weft.options import Target
 from weft.resources import Resource
+from weft_kube.workloads import KINDS
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,13 @@ def test_durations_refuse(text: str) -> None:
 def test_resources(words: list[str], expected: list[Resource]) -> None:
     """TYPE, TYPE/NAME … and TYPE NAME …, with kubectl's short forms."""
     assert expected == resources.parse(words)
+
+
+def test_kinds_are_those_of_the_services() -> None:
+    """With the same short forms; service accounts are for authz alone."""
+    own = {kind: set(words) for kind, words in resources.KINDS.items() if kind != "serviceaccount"}
+    theirs = {kind.name: {kind.plural, kind.short} - {kind.name} for kind in KINDS}
+    assert own == theirs
 
 
 @pytest.mark.parametrize("words", [["widget"], ["deploy/a", "b"], ["deploy", "po/b"], ["deploy/"], ["a/b/c"]])

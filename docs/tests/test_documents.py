@@ -133,6 +133,14 @@ def test_workflows_run_targets_of_make() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
+def test_nobody_is_told_to_install_a_stranger(page: Path) -> None:
+    """Units are built here: by their bare names, package indexes have programs of others."""
+    install = re.compile(r"\b(?:(?:pip|pipx|uv tool|uv pip) install|uvx|pipx run|uv add)\s+(?:-\S+\s+)*[\"']?weft\b")
+
+    assert install.findall((ROOT / page).read_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
 def test_values_of_the_chart_exist(page: Path) -> None:
     """What is given by --set is a key of values.yaml."""
     values = yaml.safe_load((ROOT / "charts/mesh/values.yaml").read_text())

@@ -13,7 +13,6 @@ KINDS: dict[str, tuple[str, ...]] = {
     "namespace": ("namespaces", "ns"),
     "pod": ("pods", "po"),
     "replicaset": ("replicasets", "rs"),
-    "replicationcontroller": ("replicationcontrollers", "rc"),
     "service": ("services", "svc"),
     "serviceaccount": ("serviceaccounts", "sa"),
     "statefulset": ("statefulsets", "sts"),
