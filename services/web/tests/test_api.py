@@ -477,6 +477,17 @@ async def test_problems_are_found_in_what_prometheus_says(lab: Any) -> None:
     )
 
 
+async def test_a_certificate_is_late_when_a_quarter_of_its_life_is_left(lab: Any) -> None:
+    """Whatever life the installation gives it."""
+    lab.prometheus.series = {
+        " - time() < scalar((max(weft_identity_issuance_lifetime_seconds) or": [(WEB, 70)],
+        "max(weft_identity_issuance_lifetime_seconds)": [({}, 300)],
+    }
+    found = (await lab.get("problems"))["problems"]
+    (late,) = [one for one in found if one["id"].startswith("certificate")]
+    assert (late["severity"], late["title"]) == ("warning", "deployment/web in shop: its certificate ends in 1 min")
+
+
 async def test_a_workload_comes_with_its_pods_and_neighbours(lab: Any) -> None:
     """One answer holds what its page shows."""
     lab.prometheus.series = {

@@ -1,5 +1,7 @@
 """What is wrong, and why: rules of ranking and of causes."""
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 from weft_kube.objects import Namespace, Pod
@@ -33,6 +35,50 @@ def a_pod(state: str, *, meshed: bool = True) -> Pod:
     made = pod("shop", "web-5d4-x", labels=labels, owner=("ReplicaSet", "web-5d4"))
     made["status"]["containerStatuses"] = [{"name": "app", "state": {"waiting": {"reason": state}}}]
     return msgspec.convert(made, Pod)
+
+
+OLD = datetime(2026, 1, 1, 0, 6, tzinfo=UTC).timestamp()
+"""When pods of `waiting` are six minutes old."""
+
+
+def waiting(phase: str, *conditions: dict[str, str]) -> Pod:
+    """A meshed pod of Deployment shop/web that began at 2026."""
+    labels = {"pod-template-hash": "5d4", "weft.dev/proxy-version": "1"}
+    made = pod("shop", "web-5d4-x", labels=labels, owner=("ReplicaSet", "web-5d4"), phase=phase)
+    made["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    made["status"]["conditions"] = list(conditions)
+    return msgspec.convert(made, Pod)
+
+
+READY = {"type": "Ready", "status": "True"}
+UNREADY = {"type": "Ready", "status": "False", "reason": "ContainersNotReady"}
+ENDED = {"type": "Ready", "status": "False", "reason": "PodCompleted"}
+UNPLACED = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available: 3 Insufficient memory."}
+FULL = "Pending for 6 min: 0/3 nodes are available: 3 Insufficient memory."
+
+
+@pytest.mark.parametrize(
+    ("found", "now", "told"),
+    [
+        (waiting("Pending", UNPLACED), OLD, [f"web-5d4-x is {FULL}"]),
+        (waiting("Pending"), OLD, ["web-5d4-x is Pending for 6 min"]),
+        (waiting("Running", UNREADY), OLD, ["web-5d4-x is Running, but not ready"]),
+        (waiting("Running", READY), OLD, []),
+        (waiting("Running", ENDED), OLD, []),
+        (waiting("Succeeded", ENDED), OLD, []),
+        (waiting("Pending", UNPLACED), OLD - 120, []),
+        (waiting("Running", UNREADY), OLD - 120, []),
+    ],
+)
+def test_pods_have_five_minutes_to_become_ready(found: Pod, now: float, told: list[str]) -> None:
+    """After that, waiting is trouble, and what the scheduler says is told."""
+    assert [one.cause for one in ranked(Evidence(pods=[found], now=now))] == told
+
+
+@pytest.mark.parametrize(("left", "severity"), [(50, "warning"), (10, "critical"), (-1, "critical")])
+def test_how_bad_a_late_certificate_is_depends_on_its_life(left: float, severity: str) -> None:
+    """One of five minutes that has 50 s left may be renewed yet."""
+    assert [one.severity for one in ranked(Evidence(expiry={ref("web"): left}, lifetime=300))] == [severity]
 
 
 def test_a_healthy_mesh_has_no_problem() -> None:
@@ -125,6 +171,7 @@ def test_problems_have_ids_of_their_own() -> None:
     [
         (Evidence(pods=[a_pod("ImagePullBackOff")]), "pods are not well"),
         (Evidence(expiry={ref("web"): 600.0}), "its certificate ends in 10 min"),
+        (Evidence(pods=[waiting("Pending")], now=OLD), "pods are not well"),
         (Evidence(expiry={ref("web"): -1.0}), "its certificate has ended"),
         (Evidence(disconnected={ref("web"): 2}), "2 proxies have no tie to the control plane"),
         (Evidence(errors={ref("web"): {"E106": 3.0}}), "counted 3 times E106"),

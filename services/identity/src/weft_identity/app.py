@@ -40,6 +40,7 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
     """Serves certificates, by the cluster behind `api`."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
+    metrics.lifetime.set(config.issuance_lifetime.total_seconds())
     changed, wished = asyncio.Event(), asyncio.Event()
     secrets, ledger = Secrets(api, config.namespace), Ledger(api, config.namespace)
     events = Events(api, config.namespace)

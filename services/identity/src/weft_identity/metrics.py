@@ -12,6 +12,9 @@ class Metrics:
         self.issued = Counter(
             "weft_identity_certificates_issued_total", "Workload certificates signed.", registry=registry
         )
+        self.lifetime = Gauge(
+            "weft_identity_issuance_lifetime_seconds", "How long a workload certificate is valid.", registry=registry
+        )
         self.refused = Counter(
             "weft_identity_refused_total",
             "Requests without a certificate; reason is message, token, csr, unavailable (Kubernetes), issuer, bundle "

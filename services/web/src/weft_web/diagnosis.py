@@ -12,11 +12,15 @@ from weft_web.denials import Denied
 from weft_web.edges import edges
 from weft_web.mesh import Mesh
 from weft_web.model import Problems, Ref, Row
-from weft_web.problems import EXPIRY_SECONDS, RECENT_SECONDS, WARNING, Evidence, Failures, ranked
+from weft_web.problems import RECENT_SECONDS, WARNING, Evidence, Failures, ranked
 from weft_web.prometheus import Prometheus, known
 from weft_web.question import Question, of_kinds
 from weft_web.stat import ask_all, stats
 from weft_web.table import Sample, group
+
+LIFETIME = "(max(weft_identity_issuance_lifetime_seconds) or vector(86400))"
+"""Of new certificates; where identity is not scraped, as the chart has it by itself. They are renewed after two thirds
+of it, so one with a quarter left is overdue."""
 
 _OWN = ("namespace", "workload_kind", "workload")
 
@@ -43,6 +47,7 @@ async def problems(question: Question, catalog: Catalog, prometheus: Prometheus,
         checks=looked.checks if question.namespace in ("", mesh.namespace) else (),
         now=time.time(),
     )
+    evidence.lifetime = next((sample.value for sample in signals["lifetime"]), evidence.lifetime)
     evidence.rollouts = _recent(rows, catalog, evidence.now)
     warnings = dict.fromkeys((*found.warnings, *links.warnings, *unknown))
     return Problems(question.window, ranked(evidence), sum(row.rps is not None for row in rows), list(warnings))
@@ -54,7 +59,8 @@ async def _signals(question: Question, prometheus: Prometheus) -> Mapping[str, l
         "failures": promql.failure_series(question).grown(promql.REQUESTS, question.window),
         "errors": promql.error_series(question).grown(promql.PROXY_ERRORS, question.window),
         "denied": promql.denied_series(question).grown(promql.DENIED, question.window),
-        "expiry": f"{expiry} - time() < {EXPIRY_SECONDS}",
+        "expiry": f"{expiry} - time() < scalar({LIFETIME}) / 4",
+        "lifetime": LIFETIME,
         "disconnected": promql.newest("weft_discovery_connected", question, "count", _OWN, " == 0"),
     }
     return await ask_all(prometheus, expressions)

@@ -13,7 +13,7 @@ from weft_kube.names import INJECT
 from weft_kube.objects import Object, Pod
 from weft_kube.workloads import in_mesh, owners
 
-from weft_web.catalog import Rollout, status
+from weft_web.catalog import Rollout, born, status
 from weft_web.denials import Denied, denials
 from weft_web.model import Check, Edge, Problem, Ref, Row
 from weft_web.notes import SHORT
@@ -25,8 +25,11 @@ RECENT_SECONDS = 15 * 60
 STEPS = 8
 """A chain of failing calls is followed so far."""
 
-EXPIRY_SECONDS = 3600
-FINE = ("Running", "Completed", "Succeeded", "Pending", "Terminating", "ContainerCreating", "PodInitializing")
+PATIENCE_SECONDS = 5 * 60
+"""So long a pod may take to become ready."""
+
+COMING = ("Running", "Pending", "ContainerCreating", "PodInitializing")
+GONE = ("Completed", "Succeeded", "Terminating")
 CODES = {
     "E101": "no route for the request",
     "E102": "the control plane does not know the destination",
@@ -72,7 +75,9 @@ class Evidence:
     """The proxies' own errors by code."""
     denied: Mapping[Ref, list[Denied]] = field(default_factory=dict)
     expiry: Mapping[Ref, float] = field(default_factory=dict)
-    """Seconds until the first certificate of a workload's pods ends."""
+    """Seconds until the first certificate of a workload's pods ends, where that is overdue."""
+    lifetime: float = 86_400.0
+    """Of a certificate when it is new, in seconds."""
     disconnected: Mapping[Ref, int] = field(default_factory=dict)
     """Proxies without a stream to the control plane."""
     pods: Iterable[Pod] = ()
@@ -86,7 +91,7 @@ class Evidence:
 def ranked(evidence: Evidence) -> list[Problem]:
     """Worst first: critical ones before warnings, causes before what follows from them."""
     failing = {_ref(row): row for row in evidence.rows if _poor(row.success)}
-    troubled = _troubled(evidence.pods)
+    troubled = _troubled(evidence.pods, evidence.now)
     steps = _steps(failing, evidence.edges)
     found = [_failing(row, steps[ref], troubled, evidence) for ref, row in failing.items()]
     known = {_ref(row) for row in evidence.rows}
@@ -179,12 +184,11 @@ def _checks(evidence: Evidence) -> Iterator[Problem]:
 def _mesh(evidence: Evidence) -> Iterator[Problem]:
     """Certificates, ties to the control plane, and errors of the proxies that are the mesh's own."""
     for ref, left in evidence.expiry.items():
-        if left < EXPIRY_SECONDS:
-            ends = f"ends in {left / 60:.0f} min" if left > 0 else "has ended"
-            title, cause = f"{_name(ref)}: its certificate {ends}", "its proxy could not renew it"
-            hint = "weft check --proxy; is the pod of identity ready?"
-            severity = "critical" if left < EXPIRY_SECONDS / 4 else "warning"
-            yield _problem("certificate", ref, severity, title=title, cause=cause, evidence=[], hint=hint)
+        ends = f"ends in {left / 60:.0f} min" if left > 0 else "has ended"
+        title, cause = f"{_name(ref)}: its certificate {ends}", "its proxy could not renew it"
+        hint = "weft check --proxy; is the pod of identity ready?"
+        severity = "critical" if left < evidence.lifetime / 16 else "warning"
+        yield _problem("certificate", ref, severity, title=title, cause=cause, evidence=[], hint=hint)
     for ref, count in evidence.disconnected.items():
         title = f"{_name(ref)}: {_proxies(count)} no tie to the control plane"
         cause = "destination cannot be reached: traffic goes on with what the proxy knew"
@@ -231,14 +235,28 @@ def _outside(evidence: Evidence) -> Iterator[Problem]:
             yield _problem("outside", _ref(row), "warning", title=title, cause=cause, evidence=[], hint=hint)
 
 
-def _troubled(pods: Iterable[Pod]) -> dict[Ref, list[str]]:
+def _troubled(pods: Iterable[Pod], now: float) -> dict[Ref, list[str]]:
     """States of meshed pods that are not well, by their outermost owner."""
     found: dict[Ref, list[str]] = defaultdict(list)
     for pod in pods:
-        if (state := status(pod)) not in FINE and in_mesh(pod):
+        if in_mesh(pod) and (state := _trouble(pod, now)):
             kind, name = (owners(pod.metadata) or [("pod", pod.metadata.name)])[-1]
             found[Ref(pod.metadata.namespace, kind, name)].append(f"{pod.metadata.name} is {state}")
     return found
+
+
+def _trouble(pod: Pod, now: float) -> str:
+    """What a pod's state is, if it is none that is well, or passes soon; else empty."""
+    state, age = status(pod), now - born(pod)
+    if state not in COMING:
+        return "" if state in GONE else state
+    refused = {one.type: one for one in pod.status.conditions if one.status == "False"}
+    if age < PATIENCE_SECONDS or (state == "Running" and "Ready" not in refused):
+        return ""
+    if state == "Running":
+        return "" if refused["Ready"].reason == "PodCompleted" else "Running, but not ready"
+    why = refused["PodScheduled"].message if "PodScheduled" in refused else ""
+    return f"{state} for {age / 60:.0f} min" + (f": {why}" if why else "")
 
 
 def _severity(success: float | None) -> str:
