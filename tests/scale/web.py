@@ -27,8 +27,9 @@ from weft_web.catalog import Catalog
 from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
 from weft_web.model import Version
-from weft_web.prometheus import CACHE_SECONDS, SCRAPE_SECONDS, Prometheus
+from weft_web.prometheus import Prometheus
 from weft_web.server import application
+from weft_web.shared import KEPT_SECONDS, LONGEST_SECONDS
 from weft_web.static import Static
 from weft_web.views import Views
 
@@ -127,7 +128,7 @@ async def _timed(session: aiohttp.ClientSession, url: str) -> dict[str, float]:
     await _once(session, url)  # fills the fake's own answers
     cold = []
     for _ in range(3):
-        await asyncio.sleep(CACHE_SECONDS + SCRAPE_SECONDS)
+        await asyncio.sleep(KEPT_SECONDS + LONGEST_SECONDS)
         cold.append(await _once(session, url))
     return {"cold": round(statistics.median(cold), 3), "warm": round(await _once(session, url), 3)}
 

@@ -89,6 +89,7 @@ class Lab:
     prometheus: FakePrometheus
     catalog: Catalog
     asking: Prometheus
+    views: Views
     session: aiohttp.ClientSession
     admin_url: str
     exposed_url: str
@@ -139,4 +140,4 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         session = await stack.enter_async_context(aiohttp.ClientSession(base))
         listens = [address for address, _ in listening]
         stack.callback(fake.go_on.set)
-        yield Lab(kube, fake, catalog, prometheus, session, admin_url, exposed_url, listens, tmp_path)
+        yield Lab(kube, fake, catalog, prometheus, views, session, admin_url, exposed_url, listens, tmp_path)

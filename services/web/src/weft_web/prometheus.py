@@ -3,13 +3,13 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 from weft_http.client import Client
 
+from weft_web.shared import Shared
 from weft_web.table import Labels, Sample, Span
 
 PARALLEL = 12
@@ -22,9 +22,6 @@ ANSWER_BYTES = 16 * 2**20
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 SCRAPE_SECONDS = 5.0
-CACHE_SECONDS = 1.0
-CACHE_SHARE = 4
-"""An answer is kept for a second, or for four times as long as it took, up to a scrape's interval."""
 
 
 class PrometheusError(Exception):
@@ -53,14 +50,6 @@ A = TypeVar("A")
 _Question = tuple[tuple[str, str], ...]
 
 
-@dataclass(slots=True)
-class _Held:
-    """An answer, or that somebody is asking."""
-
-    future: asyncio.Future[list[Any]]
-    until: float = math.inf
-
-
 def _samples(found: list[_Series]) -> list[Sample]:
     return [Sample(series.metric, float(series.value[1])) for series in found if series.value[1] != "NaN"]
 
@@ -85,7 +74,7 @@ class Prometheus:
         self._client = Client(self.url)
         self._observe = observe
         self._gate = asyncio.Semaphore(PARALLEL)
-        self._held: dict[_Question, _Held] = {}
+        self._answers = Shared(PrometheusError)
         self._answered = -math.inf
         self._silent_until = -math.inf
 
@@ -103,37 +92,10 @@ class Prometheus:
         return await self._shared(span, _spans)
 
     async def _shared(self, key: _Question, read: Callable[[list[_Series]], list[T]]) -> list[T]:
-        while True:
-            self._forget()
-            held = self._held.get(key)
-            if held is None:
-                return await self._first(key, read)
-            await asyncio.wait([held.future])
-            if not held.future.cancelled():
-                found: list[T] = held.future.result()
-                return found
+        async def ask() -> list[T]:
+            return read(await self._ask(dict(key)))
 
-    def _forget(self) -> None:
-        now = asyncio.get_running_loop().time()
-        for key in [key for key, held in self._held.items() if held.until < now]:
-            del self._held[key]
-
-    async def _first(self, key: _Question, read: Callable[[list[_Series]], list[T]]) -> list[T]:
-        """Asks for all who wait. If this caller goes away meanwhile, the next one asks again."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        future: asyncio.Future[list[T]] = loop.create_future()
-        held = self._held[key] = _Held(future)
-        try:
-            future.set_result(read(await self._ask(dict(key))))
-        except PrometheusError as error:
-            future.set_exception(error)
-        finally:
-            held.until = loop.time() + min(SCRAPE_SECONDS, max(CACHE_SECONDS, CACHE_SHARE * (loop.time() - started)))
-            if not future.done():
-                future.cancel()
-                del self._held[key]
-        return future.result()
+        return await self._answers.get(key, ask)
 
     async def _ask(self, parameters: dict[str, str]) -> list[_Series]:
         started = asyncio.get_running_loop().time()

@@ -1,6 +1,7 @@
 """HTTP: the public API and the dashboard's files. Faults become JSON, streams become server-sent events."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from weft_web.guard import HEADERS, guarded
 from weft_web.metrics import Metrics
 from weft_web.model import Error, ErrorBody
 from weft_web.openapi import document
+from weft_web.shared import Shared
 from weft_web.static import Static
 from weft_web.stream import failure, message, pushes
 from weft_web.tap import tap_lines
@@ -23,6 +25,9 @@ from weft_web.targets import JOBS
 from weft_web.views import Query, Views
 
 MAX_STREAMS = 500
+MAX_OF_ONE = 50
+"""Streams of one user of an exposed web."""
+
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -68,7 +73,8 @@ class Streams:
         self._api = api
         self._metrics = metrics
         self._access = access
-        self._open = 0
+        self._looks = Shared(Fault)
+        self._open: Counter[str] = Counter()
 
     async def stat(self, request: Request) -> Response:
         """Rows of `stat`."""
@@ -86,12 +92,16 @@ class Streams:
         if not self._views.version.tap:
             raise Fault(403, "tap_disabled", "the dashboard may not tap here", "use weft viz tap, with your own rights")
         lines = tap_lines(self._api, request.query)
-        return await self._send(self._allowed(request, (message(line) async for line in lines)))
+        return await self._send(request, (message(line) async for line in lines))
 
     async def _view(self, request: Request, name: str) -> Response:
         query = {key: value for key, value in request.query.items() if key != "view"}
-        events = pushes(lambda: self._views.by_name[name](query), asyncio.sleep)
-        return await self._send(self._allowed(request, events))
+        events = pushes(lambda: self._look(name, query), asyncio.sleep)
+        return await self._send(request, events)
+
+    async def _look(self, name: str, query: Query) -> msgspec.Struct:
+        """All who look at the same share it: an answer is the same for everybody who may have it."""
+        return await self._looks.get((name, *sorted(query.items())), lambda: self._views.by_name[name](query))
 
     async def _allowed(self, request: Request, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The events for as long as the caller may have them: a token ends, a right is withdrawn."""
@@ -100,26 +110,34 @@ class Streams:
                 await self._access.check(request)
             yield data
 
-    async def _send(self, events: AsyncIterator[bytes]) -> Response:
+    async def _send(self, request: Request, unchecked: AsyncIterator[bytes]) -> Response:
         """The first event is awaited before the headers go out, so that a refusal has its status."""
-        if self._open >= MAX_STREAMS:
+        events, user = self._allowed(request, unchecked), await self._user(request)
+        if self._open.total() >= MAX_STREAMS:
             raise Fault(503, "too_many_streams", f"{MAX_STREAMS} streams are open", "close pages that nobody looks at")
-        with self._counted():
+        if user and self._open[user] >= MAX_OF_ONE:
+            raise Fault(429, "too_many_streams", f"{user} has {MAX_OF_ONE} streams open", "close some of them")
+        with self._counted(user):
             first = await anext(events, b"")
 
         async def stream(send: Send) -> None:
-            with self._counted(), self._metrics.streams.track_inprogress():
+            with self._counted(user), self._metrics.streams.track_inprogress():
                 await _written(send, first, events)
 
         return _event_stream(stream)
 
+    async def _user(self, request: Request) -> str:
+        """Who asks; empty on loopback, where all come from one address by port-forward."""
+        return (await self._access.user(request.headers.get("Authorization", ""))).username if self._access else ""
+
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        self._open += 1
+    def _counted(self, user: str) -> Iterator[None]:
+        self._open[user] += 1
         try:
             yield
         finally:
-            self._open -= 1
+            self._open[user] -= 1
+            self._open += Counter()  # leaves those out that have none
 
 
 async def _written(send: Send, first: bytes, events: AsyncIterator[bytes]) -> None:
