@@ -25,6 +25,8 @@ class Latency(TypedDict):
     p50: float | None
     p95: float | None
     p99: float | None
+    at_least: list[str]
+    """Those of the three that are longer than proxies measure."""
 
 
 class Totals(TypedDict):

@@ -23,13 +23,19 @@ from weft_web.histogram import quantiles
 )
 def test_a_quantile_is_prometheus_own(share: float, buckets: dict[float, float], expected: float | None) -> None:
     """Even inside a bucket, from 0 in the lowest, the last finite bound beyond it, nothing without observations."""
-    assert quantiles([share], buckets) == (None if expected is None else [pytest.approx(expected)])
+    found = quantiles([share], buckets)
+    assert (found and [value for value, _ in found]) == (None if expected is None else [pytest.approx(expected)])
+
+
+def test_beyond_the_last_bound_a_quantile_is_at_least_that() -> None:
+    """What took a minute is not told to have taken 10 s."""
+    assert quantiles([0.5, 0.6, 0.99], {5: 50, 10: 60, inf: 100}) == [(5, False), (10, False), (10, True)]
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=2, max_size=20))
 def test_quantiles_lie_within_the_bounds_and_in_order(counts: list[float]) -> None:
     """Whatever the counts are, also such as shrink."""
     buckets = dict(zip([*map(float, range(1, len(counts))), inf], counts, strict=True))
-    found = quantiles((0.5, 0.95, 0.99), buckets) or []
+    found = [value for value, _ in quantiles((0.5, 0.95, 0.99), buckets) or []]
     assert found == sorted(found)
     assert all(0 <= value <= len(counts) - 1 for value in found)

@@ -1,6 +1,7 @@
 """`viz stat`, `edges` and `routes` as tables."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from weft.client import EdgeRow, InboundRow, Latency, OutboundRow, Ref, RouteRow, StatRow
 from weft.views.table import NONE, bytes_rate, count, milliseconds, percent, rate, table
@@ -13,6 +14,7 @@ NOT_SECURED = {
     "disabled": "disabled",
 }
 SHOWN = 5
+QUANTILES: tuple[Literal["p50", "p95", "p99"], ...] = ("p50", "p95", "p99")
 UNITS = {"s": 1, "m": 60, "h": 3600}
 DEFAULT_ROUTE = "[default]"
 OUTSIDE = "(outside the mesh)"
@@ -162,4 +164,9 @@ def _signal_cells(row: RouteRow | InboundRow | OutboundRow) -> list[str]:
 def _latency_cells(latency: Latency | None) -> list[str]:
     if latency is None:
         return [NONE, NONE, NONE]
-    return [milliseconds(latency["p50"]), milliseconds(latency["p95"]), milliseconds(latency["p99"])]
+    at_least = latency.get("at_least", [])
+    return [_at_least(milliseconds(latency[name]), name in at_least) for name in QUANTILES]
+
+
+def _at_least(text: str, so: bool) -> str:
+    return f">{text}" if so else text

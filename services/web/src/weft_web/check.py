@@ -3,19 +3,23 @@
 A check's name says what was looked at, its message what was found there, good or bad.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 
 from weft_kube.names import COMPONENT, PROXY_VERSION
 from weft_kube.objects import Pod
-from weft_kube.workloads import running
+from weft_kube.workloads import in_mesh, running
 
-from weft_web.catalog import Catalog, ready, status
+from weft_web.catalog import Catalog, born, ready, status
 from weft_web.model import Check, Checks
 from weft_web.prometheus import Prometheus, PrometheusError
 
 SCRAPED = 'max_over_time(up{job="weft-proxy"}[30s]) and up{job="weft-proxy"}'
 """0 for a proxy that could not be scraped once in 30 s: one that has just begun gets its time."""
+
+KNOWN_SECONDS = 60.0
+"""Prometheus asks for its targets, and scrapes them, every 5 s; another one may do so more seldom."""
 
 COMPONENTS = ("identity", "destination", "injector", "sp-validator", "tap", "prometheus")
 
@@ -24,7 +28,7 @@ async def checks(catalog: Catalog, prometheus: Prometheus, namespace: str, versi
     """All checks, in a fixed order."""
     pods = catalog.pods("namespace", namespace, namespace)
     found = [component(name, namespace, pods) for name in COMPONENTS]
-    found += await _prometheus(prometheus)
+    found += await _prometheus(prometheus, _meshed(catalog.pod_store.objects.values(), time.time()))
     found.append(proxy_versions(catalog.pod_store.objects.values(), version))
     return Checks(ok=all(check.result != "error" for check in found), checks=found)
 
@@ -43,7 +47,12 @@ def component(name: str, namespace: str, pods: Iterable[Pod]) -> Check:
     return check
 
 
-async def _prometheus(prometheus: Prometheus) -> list[Check]:
+def _meshed(pods: Iterable[Pod], now: float) -> set[str]:
+    """Names of pods whose proxies Prometheus has had the time to know."""
+    return {"/".join(pod.key) for pod in pods if in_mesh(pod) and running(pod) and now - born(pod) > KNOWN_SECONDS}
+
+
+async def _prometheus(prometheus: Prometheus, meshed: set[str]) -> list[Check]:
     answers = Check("prometheus-answers", "viz", "Queries to Prometheus", "success", "answered")
     scrapes = Check("proxies-scraped", "viz", "Scrapes of the proxies", "success")
     try:
@@ -52,9 +61,13 @@ async def _prometheus(prometheus: Prometheus) -> list[Check]:
         answers.result, answers.message = "error", str(error)
         answers.hint = "is the pod of Prometheus running? does WEFT_PROMETHEUS_URL name it?"
         return [answers]
-    scrapes.message = f"{len(targets)} of {len(targets)} succeed" if targets else "Prometheus knows of no proxy yet"
-    down = [f"{target.labels.namespace}/{target.labels.pod}" for target in targets if not target.value]
-    if down:
+    scrapes.message = f"{len(targets)} of {len(targets)} succeed" if targets else "there is no proxy yet"
+    scraped = {f"{target.labels.namespace}/{target.labels.pod}": target.value for target in targets}
+    if unknown := sorted(meshed - scraped.keys()):
+        told = f"Prometheus does not know {len(unknown)} of {len(meshed)}: {', '.join(unknown[:5])}"
+        scrapes.result, scrapes.message = "warning", told
+        scrapes.hint = "has Prometheus the jobs of ConfigMap prometheus-config? does it reach web:9990?"
+    if down := [name for name, up in scraped.items() if not up]:
         scrapes.result, scrapes.message = "warning", f"{len(down)} of {len(targets)} fail: {', '.join(down[:5])}"
         scrapes.hint = "a NetworkPolicy may keep Prometheus from port 4191"
     return [answers, scrapes]

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 
-def quantiles(shares: Sequence[float], buckets: Mapping[float, float]) -> list[float] | None:
-    """For each share the value below which it of the observations lies; None without any.
+def quantiles(shares: Sequence[float], buckets: Mapping[float, float]) -> list[tuple[float, bool]] | None:
+    """For each share the value below which it of the observations lies, and whether that is only a lower bound of it.
 
     `buckets` are cumulative counts by upper bound, +Inf among them. Inside a bucket observations are taken as evenly
-    spread, the lowest begins at 0, and what is beyond the last finite bound counts as that bound: as PromQL's
-    histogram_quantile does. Counts that shrink from one bound to the next (scrapes are not one instant) are levelled.
+    spread, the lowest begins at 0, and of what is beyond the last finite bound no more is known than that bound: as
+    PromQL's histogram_quantile does. Counts that shrink from one bound to the next (scrapes are not one instant) are
+    levelled. None without observations.
     """
     bounds = sorted(buckets)
     counts = list(accumulate(map(buckets.__getitem__, bounds), max, initial=0.0))[1:]
@@ -20,11 +21,11 @@ def quantiles(shares: Sequence[float], buckets: Mapping[float, float]) -> list[f
     return [_value(share * counts[-1], bounds, counts) for share in shares]
 
 
-def _value(rank: float, bounds: Sequence[float], counts: Sequence[float]) -> float:
+def _value(rank: float, bounds: Sequence[float], counts: Sequence[float]) -> tuple[float, bool]:
     """Where the observation of this rank lies."""
     place = bisect_left(counts, rank)
     if place == len(bounds) - 1:
-        return bounds[-2]
+        return bounds[-2], True
     below, start = (counts[place - 1], bounds[place - 1]) if place else (0.0, 0.0)
     inside = counts[place] - below
-    return start + (bounds[place] - start) * ((rank - below) / inside if inside else 1.0)
+    return start + (bounds[place] - start) * ((rank - below) / inside if inside else 1.0), False

@@ -18,6 +18,8 @@ class Latency(Struct):
     p50: float | None
     p95: float | None
     p99: float | None
+    at_least: list[str] = []
+    """Those of the three that are longer than proxies measure: the number is what they measure at most."""
 
 
 class Totals(Struct):

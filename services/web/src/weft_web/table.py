@@ -101,4 +101,10 @@ def latencies(samples: Iterable[Sample], labels: tuple[str, ...]) -> dict[Group,
     for (*row, bound), value in group(samples, (*labels, "le")).items():
         rows[tuple(row)][float(bound)] = value
     found = {row: quantiles(QUANTILES, buckets) for row, buckets in rows.items()}
-    return {row: Latency(*values) for row, values in found.items() if values}
+    return {row: _latency(values) for row, values in found.items() if values}
+
+
+def _latency(values: list[tuple[float, bool]]) -> Latency:
+    p50, p95, p99 = (value for value, _ in values)
+    beyond = [name for name, (_, at_least) in zip(("p50", "p95", "p99"), values, strict=True) if at_least]
+    return Latency(p50, p95, p99, beyond)
