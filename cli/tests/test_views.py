@@ -311,6 +311,13 @@ def test_empty_views_say_why(weft: Any, kube: FakeKube, answers: Any, view: str,
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", expected)
 
 
+def test_a_latency_that_is_longer_than_proxies_measure_says_so() -> None:
+    """It is not shown as the most that they measure."""
+    latency = {"p50": 0.5, "p95": 10.0, "p99": 10.0, "at_least": ["p99"]}
+    shown = metrics.stat_table([STAT[0] | {"latency_seconds": latency}], prefix=False, namespaces=False, wide=False)
+    assert shown.split()[-4:-1] == ["500ms", "10000ms", ">10000ms"]
+
+
 @pytest.mark.usefixtures("forwarded")
 @pytest.mark.parametrize("view", ["stat", "routes"])
 def test_numbers_over_less_than_the_window_say_so(weft: Any, answers: Any, view: str) -> None:
