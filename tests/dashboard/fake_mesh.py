@@ -172,8 +172,9 @@ def _counted(labels: dict[str, str], good: float, bad: float) -> list[Series]:
 
 
 def _up(space: str, name: str) -> list[Series]:
-    own = _own(space, name) | {"job": "weft-proxy"}
-    return [("up", own, 1), ("weft_identity_expiry_timestamp_seconds", own, 4e9)]
+    pods = [_own(space, name) | {"job": "weft-proxy", "pod": f"{name}-5d4-{index}"} for index in range(2)]
+    metrics = (("up", 1), ("weft_identity_expiry_timestamp_seconds", 4e9))
+    return [(metric, pod, value) for pod in pods for metric, value in metrics]
 
 
 def _own(space: str, name: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ FIGURES = {
     "stale_streams": "fanout",
     "certs_per_s_core": "identity",
     "reviews_per_s_core": "webhook",
+    "api_slowest_s": "web",
     "idle_rss_mb": "idle",
 }
 

@@ -167,7 +167,7 @@ def test_up_tells_whether_a_row_was_scraped() -> None:
     """The scrapes of the same rows, whatever peer is asked for; who began within 30 s counts once it was scraped."""
     question = parse({"kind": "pod", "name": "p", "to": "deploy/db"})
     up = 'up{job="weft-proxy",pod="p"}'
-    lately = f"(max_over_time({up}[30s]) and {up})"
+    lately = f"(max_over_time({up}[30s]) and {up} or {up})"
     assert up_series(question).up() == (f"avg by (namespace, pod) ({lately} == 1 or {lately} and {up} offset 30s)")
 
 

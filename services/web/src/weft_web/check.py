@@ -11,12 +11,12 @@ from weft_kube.names import COMPONENT, PROXY_VERSION
 from weft_kube.objects import Pod
 from weft_kube.workloads import in_mesh, running
 
+from weft_web import promql
 from weft_web.catalog import Catalog, born, ready, status
 from weft_web.model import Check, Checks
 from weft_web.prometheus import Prometheus, PrometheusError
 
-SCRAPED = 'max_over_time(up{job="weft-proxy"}[30s]) and up{job="weft-proxy"}'
-"""0 for a proxy that could not be scraped once in 30 s: one that has just begun gets its time."""
+SCRAPED = promql.lately(f"up{{{promql.JOB}}}")
 
 KNOWN_SECONDS = 60.0
 """Prometheus asks for its targets, and scrapes them, every 5 s; another one may do so more seldom."""

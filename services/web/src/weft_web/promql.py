@@ -139,13 +139,18 @@ class Series:
         """For every row, the share of its proxies that could be scraped within 30 s; those that just began are left out
         until they were scraped once."""
         scraped = _selected("up", (JOB, *self.matchers))
-        lately = f"max_over_time({scraped}[30s]) and {scraped}"
-        return self._folded("avg", f"({lately}) == 1 or ({lately}) and {scraped} offset 30s")
+        succeeded = f"({lately(scraped)})"
+        return self._folded("avg", f"{succeeded} == 1 or {succeeded} and {scraped} offset 30s")
 
     def _folded(self, fold: str, inner: str, *more: str) -> str:
         if self.owned:
             inner = self.owned.named % inner
         return f"{fold} by ({', '.join((*self.by, *more))}) ({inner})"
+
+
+def lately(scraped: str) -> str:
+    """1 for what could be scraped once in 30 s; where another Prometheus scrapes more seldom, at its newest try."""
+    return f"max_over_time({scraped}[30s]) and {scraped} or {scraped}"
 
 
 def server_key(kind: str) -> Key:
