@@ -126,7 +126,7 @@ def test_port_in_use() -> None:
 def test_stat_command(weft: Any, forwarded: None, answers: dict[str, Any], same: Callable[[str, str], None]) -> None:
     """The context's namespace, short kinds, and the reason for missing numbers on stderr."""
     bare = ROW | {"name": "menu", "success": None, "rps": None, "latency_seconds": None, "note": "not meshed"}
-    rows = {"rows": [ROW, bare], "warnings": []}
+    rows = {"window_seconds": 60, "rows": [ROW, bare], "warnings": []}
     answers["/api/v1/stat?kind=deployment&namespace=teahouse&window=60s"] = (200, rows)
     result = weft("viz", "stat", "deploy")
     assert (result.exit_code, result.stderr) == (0, "deployment/menu: not meshed\n")
@@ -138,7 +138,9 @@ def test_stat_command_with_filters(weft: Any, forwarded: None, answers: dict[str
     """Peers are sent with their kind spelled out; several kinds give a table each."""
     query = "&namespace=%2A&window=5m&to=deployment%2Fkettle&to_namespace=b&selector=a%3Db"
     for kind in ("pod", "statefulset"):
-        answers[f"/api/v1/stat?kind={kind}&name=x{query}"] = (200, {"rows": [ROW | {"kind": kind}], "warnings": []})
+        rows = [ROW | {"kind": kind}]
+        answer = {"window_seconds": 300, "rows": rows, "warnings": []}
+        answers[f"/api/v1/stat?kind={kind}&name=x{query}"] = (200, answer)
     filters = ["-A", "-t", "5m", "--to", "deploy/kettle", "--to-namespace", "b", "-l", "a=b"]
     result = weft("viz", "stat", "po/x", "sts/x", *filters)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -150,7 +152,7 @@ def test_stat_command_with_filters(weft: Any, forwarded: None, answers: dict[str
 def test_empty_stat_says_why(weft: Any, forwarded: None, kube: FakeKube, answers: dict[str, Any]) -> None:
     """Nothing on stdout, the reason on stderr; a namespace that is not there is a failure, to have nothing is none."""
     path = "/api/v1/stat?kind=deployment&namespace=x&window=60s"
-    answers[path] = (200, {"rows": [], "warnings": []})
+    answers[path] = (200, {"window_seconds": 60, "rows": [], "warnings": []})
     result = weft("viz", "stat", "deploy", "-n", "x")
     expected = "weft: there is no namespace x. Name another by -n, or all by -A.\n"
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", expected)
@@ -176,7 +178,7 @@ def test_stat_of_what_is_not_there_is_a_failure(weft: Any, forwarded: None, answ
     why = "there is no deployment 'nosuch' in namespace teahouse"
     for name, rows, warnings in (("counter", [ROW], []), ("nosuch", [], [why])):
         path = f"/api/v1/stat?kind=deployment&name={name}&namespace=teahouse&window=60s"
-        answers[path] = (200, {"rows": rows, "warnings": warnings})
+        answers[path] = (200, {"window_seconds": 60, "rows": rows, "warnings": warnings})
     result = weft("viz", "stat", "deploy", "counter", "nosuch")
     assert (result.exit_code, len(result.stdout.splitlines())) == (1, 2)
     assert result.stderr == f"weft: {why}. `weft viz stat deployment -A` shows what there is.\n"
