@@ -7,6 +7,7 @@ from panels import board, graph, list_of, number, variable
 RATE = "$__rate_interval"
 LIMITS = (0.9, 0.95)
 SPACE = "/namespaces/${namespace}"
+WORKLOAD = f"{SPACE}/${{kind}}/${{workload}}"
 FAILED = 'result="failure"'
 TRAFFIC = 'route!="[probe]"'
 """All but the kubelet's probes."""
@@ -106,15 +107,17 @@ def overview() -> Dashboard:
 
 def workload() -> Dashboard:
     """One workload: what it answers, what it asks of others, its pods."""
-    own = 'namespace="$namespace",workload="$workload"'
+    own = 'namespace="$namespace",workload_kind="$kind",workload="$workload"'
+    kinds, names = (f'weft_proxy_info{{namespace="$namespace"{more}}}' for more in ("", ',workload_kind="$kind"'))
     inbound, outbound = f'{own},direction="inbound"', f'{own},direction="outbound"'
     to = "dst_namespace, dst_service, dst_workload"
     name = "{{dst_service}}{{dst_workload}}.{{dst_namespace}}"
     pods = "pod"
     return (
-        board("weft-workload", "weft: workload", "One workload's inbound and outbound traffic.", SPACE)
+        board("weft-workload", "weft: workload", "One workload's inbound and outbound traffic.", WORKLOAD)
         .with_variable(variable("namespace", "Namespace", "weft_proxy_info", "namespace"))
-        .with_variable(variable("workload", "Workload", 'weft_proxy_info{namespace="$namespace"}', "workload"))
+        .with_variable(variable("kind", "Kind", kinds, "workload_kind"))
+        .with_variable(variable("workload", "Workload", names, "workload"))
         .with_row(Row("Now"))
         .with_panel(number("Success", "percentunit", success(inbound), limits=LIMITS))
         .with_panel(number("Requests", "reqps", requests(inbound)))

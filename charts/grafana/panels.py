@@ -23,7 +23,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 WIDTH = 24
 HOME = "http://localhost:50750"
-"""Where `weft viz dashboard` brings weft's own dashboard to."""
+"""Where `weft viz dashboard` brings weft's own dashboard to; the chart puts `viz.web.url` in its place."""
 
 Query = tuple[str, str]
 """Legend and expression."""

@@ -11,6 +11,7 @@ from load import running
 DASHBOARDS = ROOT / "charts" / "mesh" / "charts" / "viz" / "files" / "dashboards"
 VARIABLES = {
     "namespace": "teahouse",
+    "kind": "deployment",
     "workload": "counter",
     "service": "counter",
     "__rate_interval": "1m",

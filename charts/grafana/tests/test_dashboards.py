@@ -59,7 +59,7 @@ def test_expressions_use_documented_metrics_and_labels(path: Path, page: Page) -
 
 
 def test_the_workloads_dashboard_has_the_links_variables() -> None:
-    """/d/weft-workload?var-namespace=…&var-workload=…"""
+    """/d/weft-workload?var-namespace=…&var-kind=…&var-workload=…"""
     data = json.loads((FILES[0].parent / "workload.json").read_text())
     names = [one["name"] for one in data["templating"]["list"]]
-    assert (data["uid"], names) == ("weft-workload", ["datasource", "namespace", "workload"])
+    assert (data["uid"], names) == ("weft-workload", ["datasource", "namespace", "kind", "workload"])

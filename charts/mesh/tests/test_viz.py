@@ -1,5 +1,6 @@
 """viz: who reaches the dashboard, and what Prometheus is told."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -49,6 +50,29 @@ def test_another_prometheus_takes_the_place_of_the_own(helm: Any) -> None:
     assert env(objects, "web")["WEFT_PROMETHEUS_URL"] == url
     assert f"url: {url}" in sources
     assert [one for one in objects if one["metadata"]["name"] == "prometheus"] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "url"),
+    [
+        ((), "http://localhost:3000"),
+        (("viz.grafana.enabled=false",), ""),
+        (("viz.grafana.url=https://grafana.example",), "https://grafana.example"),
+        (("viz.grafana.enabled=false", "viz.grafana.url=https://grafana.example"), "https://grafana.example"),
+    ],
+)
+def test_the_dashboard_links_to_grafana(helm: Any, values: tuple[str, ...], url: str) -> None:
+    """To the one that is installed, or to another that is named; nowhere without any."""
+    assert env(helm.render("viz.enabled=true", *values), "web").get("WEFT_GRAFANA_URL", "") == url
+
+
+def test_grafana_links_to_the_dashboard(helm: Any, mesh: Any) -> None:
+    """Where browsers find it; as long as nobody says where, that is where `weft viz dashboard` brings it."""
+    told = helm.render("viz.enabled=true", "viz.web.url=https://weft.example")
+    boards = [objects.one("ConfigMap", "grafana-dashboards")["data"]["workload.json"] for objects in (mesh, told)]
+    page = "/namespaces/${namespace}/${kind}/${workload}"
+    links = [[one["url"] for one in json.loads(board)["links"] if "url" in one] for board in boards]
+    assert [found[-1] for found in links] == [f"http://localhost:50750{page}", f"https://weft.example{page}"]
 
 
 def config(objects: Any, folder: Path) -> Path:

@@ -32,7 +32,7 @@ export function grafana(base: string, ref: Ref): string {
   if (ref.kind === "namespace") return `${base}/d/weft-namespace?${query({ "var-namespace": ref.name })}`;
   if (ref.kind === "pod") return `${base}/d/weft-pod?${query({ "var-namespace": ref.namespace, "var-pod": ref.name })}`;
   if (ref.kind === "service") return `${base}/d/weft-service?${query({ "var-namespace": ref.namespace, "var-service": ref.name })}`;
-  return `${base}/d/weft-workload?${query({ "var-namespace": ref.namespace, "var-workload": ref.name })}`;
+  return `${base}/d/weft-workload?${query({ "var-namespace": ref.namespace, "var-kind": ref.kind, "var-workload": ref.name })}`;
 }
 
 /** Busiest first, what has no numbers last, by name where they are alike. */
