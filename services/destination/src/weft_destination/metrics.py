@@ -1,12 +1,27 @@
 """Every metric of destination's own; those of its watches are in weft_kube.metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 from weft_kube.metrics import WatchCollector
 from weft_kube.watch import WatchState
 
 PREFIX = "weft_destination"
+
+
+class Sent(Collector):
+    """What was sent to proxies, as plain numbers: for each update a Counter takes two locks and a microsecond."""
+
+    def __init__(self) -> None:
+        self.updates = 0
+        self.bytes = 0
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Families for the registry."""
+        yield CounterMetricFamily(f"{PREFIX}_updates", "Updates sent to proxies.", self.updates)
+        yield CounterMetricFamily(f"{PREFIX}_update_bytes", "Bytes of these updates.", self.bytes)
 
 
 class Metrics:
@@ -17,8 +32,8 @@ class Metrics:
         self.registry.register(WatchCollector(PREFIX, watches))
         self.streams = Gauge(f"{PREFIX}_streams", "Proxies connected.", registry=self.registry)
         self.targets = Gauge(f"{PREFIX}_targets", "Different targets that proxies watch.", registry=self.registry)
-        self.updates = Counter(f"{PREFIX}_updates_total", "Updates sent to proxies.", registry=self.registry)
-        self.update_bytes = Counter(f"{PREFIX}_update_bytes_total", "Bytes of these updates.", registry=self.registry)
+        self.sent = Sent()
+        self.registry.register(self.sent)
         self.leader = Gauge(f"{PREFIX}_leader", "1 while this replica writes statuses.", registry=self.registry)
         self.refusals = Counter(
             f"{PREFIX}_refusals_total", "Streams ended for what the proxy sent.", ["code"], registry=self.registry

@@ -200,6 +200,7 @@ class Stream:
         if held == topic.version:
             return b""
         update = topic.since(held)
-        self._metrics.updates.inc()
-        self._metrics.update_bytes.inc(len(update))
+        sent = self._metrics.sent
+        sent.updates += 1
+        sent.bytes += len(update)
         return update
