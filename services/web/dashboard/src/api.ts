@@ -10,6 +10,8 @@ export interface Latency {
   p50: number | null;
   p95: number | null;
   p99: number | null;
+  /** Those of the three that are longer than proxies measure: the number is what they measure at most. */
+  at_least: string[];
 }
 
 export interface Row extends Ref {
@@ -254,7 +256,7 @@ async function keep<T>(path: string, query: Query, listener: Listener<T>, signal
   for (let attempt = 0; !signal.aborted; attempt += 1) {
     try {
       const response = await ask(path, query, signal);
-      if (response.status >= 400 && response.status < 500) return listener.onFailure?.(await refusal(response));
+      if (forGood(response.status)) return listener.onFailure?.(await refusal(response));
       if (!response.ok || !response.body) throw new Broken(await refusal(response));
       listener.onState(true);
       for await (const event of events(response.body)) {
@@ -271,6 +273,11 @@ async function keep<T>(path: string, query: Query, listener: Listener<T>, signal
     listener.onState(false);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
   }
+}
+
+/** Whether asking again would be refused again; 429 is about other streams of the user. */
+function forGood(status: number): boolean {
+  return status >= 400 && status < 500 && status !== 429;
 }
 
 /** Events of a body, as the HTML standard's event stream has them, comments left out. */

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Edge, events, type Exchange, key, merge, type Row, stream } from "./api";
-import { health, identity, left, microseconds, percent, seconds } from "./format";
+import { health, identity, left, microseconds, percent, quantile, seconds } from "./format";
 import { draw, thickness } from "./layout";
 import { command, notice, resourceQuery } from "./filters";
 import { add, sorted, type TopRow } from "./top";
@@ -29,6 +29,11 @@ describe("format", () => {
   });
   it("keeps two digits of a success rate, so 99.99 % is not 100 %", () => {
     expect(percent(0.9999)).toBe("99.99 %");
+  });
+  it("says when a latency is longer than proxies measure", () => {
+    const latency = { p50: 0.25, p95: 10, p99: 10, at_least: ["p99"] };
+    expect([quantile(latency, "p50"), quantile(latency, "p95"), quantile(latency, "p99")]).toEqual(["250 ms", "10.00 s", ">10.00 s"]);
+    expect(quantile(null, "p50")).toBe("–");
   });
   it("shortens an identity to namespace and service account", () => {
     expect(identity("spiffe://cluster.local/ns/shop/sa/web")).toBe("shop/web");
@@ -117,8 +122,9 @@ describe("a stream", () => {
   }
 
   it("that breaks off is opened again, and tells why it is not there", async () => {
-    const found = await heard(new Response(`data: 1\n\n${failure}`), refused(503), new Response("data: 2\n\n"));
-    expect(found).toEqual([true, 1, "no answer. Trying again…", false, "no. Trying again…", false, true, 2, false]);
+    const found = await heard(new Response(`data: 1\n\n${failure}`), refused(503), refused(429), new Response("data: 2\n\n"));
+    const again = ["no. Trying again…", false];
+    expect(found).toEqual([true, 1, "no answer. Trying again…", false, ...again, ...again, true, 2, false]);
   });
   it("is not opened again when the question is refused", async () => {
     expect(await heard(refused(403), new Response("data: 2\n\n"))).toEqual(["no"]);

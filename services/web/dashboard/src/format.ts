@@ -1,4 +1,5 @@
 // Numbers as people read them. null means: not known.
+import type { Latency } from "./api";
 
 export const unknown = "–";
 
@@ -14,6 +15,12 @@ export function rate(value: number | null): string {
 export function seconds(value: number | null | undefined): string {
   if (value === null || value === undefined) return unknown;
   return value < 1 ? `${Math.max(1, Math.round(value * 1000))} ms` : `${value.toFixed(2)} s`;
+}
+
+/** A quantile of a latency; with > before it when it is longer than proxies measure. */
+export function quantile(latency: Latency | null | undefined, name: "p50" | "p95" | "p99"): string {
+  const text = seconds(latency?.[name]);
+  return latency?.at_least.includes(name) ? `>${text}` : text;
 }
 
 export function microseconds(value: number): string {
