@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::config::{Config, Mode};
 use crate::discovery::Discovery;
@@ -118,21 +118,25 @@ fn bind(addrs: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
 pub async fn work(shared: Arc<Shared>, listeners: Listeners) {
     held::limit(shared.config.max_buffered);
     let worker = Worker::new(shared, rand::random());
+    let places = || Arc::new(Semaphore::new(worker.shared.config.max_connections));
+    // Apart, so that who fills the way in leaves the pod its way out.
+    let (out, within) = (places(), places());
     for listener in listeners.outbound {
-        tokio::task::spawn_local(accept(worker.clone(), listener, "outbound", outbound::serve));
+        let served = accept(worker.clone(), listener, out.clone(), "outbound", outbound::serve);
+        tokio::task::spawn_local(served);
     }
     for listener in listeners.inbound {
-        tokio::task::spawn_local(accept_inbound(worker.clone(), listener));
+        tokio::task::spawn_local(accept_inbound(worker.clone(), listener, within.clone()));
     }
     worker.sweep().await;
 }
 
 /// While the proxy leaves, the pod's application is gone: closed doors send clients elsewhere at once.
-async fn accept_inbound(worker: Rc<Worker>, listener: TcpListener) {
+async fn accept_inbound(worker: Rc<Worker>, listener: TcpListener, places: Arc<Semaphore>) {
     let drain = worker.shared.drain.clone();
     tokio::select! {
         () = drain.started() => {}
-        () = accept(worker, listener, "inbound", inbound::serve) => {}
+        () = accept(worker, listener, places, "inbound", inbound::serve) => {}
     }
 }
 
@@ -143,8 +147,13 @@ fn refuse(worker: &Worker, stream: &TcpStream) {
     tracing::debug!("a connection above WEFT_MAX_CONNECTIONS");
 }
 
-async fn accept<F, R>(worker: Rc<Worker>, listener: TcpListener, direction: &'static str, serve: F)
-where
+async fn accept<F, R>(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    direction: &'static str,
+    serve: F,
+) where
     F: Fn(Rc<Worker>, TcpStream, SocketAddr) -> R + Copy + 'static,
     R: Future<Output = Result<(), Error>> + 'static,
 {
@@ -161,7 +170,7 @@ where
                 continue;
             }
         };
-        let Ok(place) = worker.places.clone().try_acquire_owned() else {
+        let Ok(place) = places.clone().try_acquire_owned() else {
             refuse(&worker, &stream);
             continue;
         };

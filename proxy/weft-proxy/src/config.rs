@@ -89,7 +89,7 @@ pub struct Config {
     /// Of routes that have none of their own; none: no limit.
     pub request_timeout: Option<Duration>,
     pub limits: Limits,
-    /// Accepted by one worker at once.
+    /// Accepted by one worker at once, in each direction.
     pub max_connections: usize,
     /// Bytes that one worker holds for slow readers.
     pub max_buffered: usize,
@@ -149,11 +149,10 @@ impl Config {
             },
             connect_timeout: r.get("WEFT_CONNECT_TIMEOUT", "1s", parse_duration),
             app_connect_timeout: r.get("WEFT_APP_CONNECT_TIMEOUT", "300ms", parse_duration),
-            request_timeout: Some(r.get("WEFT_REQUEST_TIMEOUT", "0s", parse_duration))
-                .filter(|t| !t.is_zero()),
+            request_timeout: r.get("WEFT_REQUEST_TIMEOUT", "0s", parse_limit),
             limits: Limits {
                 head: r.get("WEFT_HEADER_TIMEOUT", "10s", parse_duration),
-                idle: r.get("WEFT_IDLE_TIMEOUT", "1h", parse_duration),
+                idle: r.get("WEFT_IDLE_TIMEOUT", "1h", parse_limit),
             },
             max_connections: r.get("WEFT_MAX_CONNECTIONS", "10000", |s| parse(s).and_then(at_least_one)),
             max_buffered: r.get("WEFT_MAX_BUFFERED", "256Mi", parse_bytes),
@@ -264,6 +263,11 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// No limit is a duration of 0.
+fn parse_limit(text: &str) -> Result<Option<Duration>, String> {
+    Ok(Some(parse_duration(text)?).filter(|limit| !limit.is_zero()))
+}
+
 /// As Kubernetes spells memory: "256Mi".
 fn parse_bytes(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -314,6 +318,13 @@ mod tests {
     fn bytes_have_units() {
         assert_eq!((Ok(3 << 10), Ok(2 << 30)), (parse_bytes("3Ki"), parse_bytes("2Gi")));
         assert!(parse_bytes("100").is_err() && parse_bytes("99999999999999999Gi").is_err());
+    }
+
+    /// Nothing, of time, is no limit.
+    #[test]
+    fn zero_is_no_limit() {
+        let limits = [parse_limit("0s"), parse_limit("0h"), parse_limit("5ms")];
+        assert_eq!([Ok(None), Ok(None), Ok(Some(Duration::from_millis(5)))], limits);
     }
 
     /// Ports as annotations spell them.

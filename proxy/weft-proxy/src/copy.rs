@@ -59,15 +59,17 @@ where
     .await
 }
 
-/// Copies until both have ended, one fails, or nothing has come for too long.
+/// Copies until both have ended. When one fails, or nothing has come for too long, both are reset: an end would say that
+/// all has come.
 pub async fn watched(a: &mut Io, b: &mut Io, vigil: &Vigil) {
-    tokio::select! {
-        done = both(a, b) => {
-            if let Err(error) = done {
-                tracing::debug!(%error, "copy");
-            }
-        }
-        () = vigil.overdue() => tracing::debug!("a connection was idle for too long"),
+    let done = tokio::select! {
+        done = both(a, b) => done,
+        () = vigil.overdue() => Err(io::Error::new(io::ErrorKind::TimedOut, "idle for too long")),
+    };
+    if let Err(error) = done {
+        tracing::debug!(%error, "copy");
+        a.reset();
+        b.reset();
     }
 }
 

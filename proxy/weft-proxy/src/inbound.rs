@@ -201,7 +201,8 @@ impl Conn {
     async fn serve_tcp(self, stream: TcpStream, buf: BytesMut, tls: Tls) -> Result<(), Error> {
         let (guard, io) = (self.guard(None), Io::tcp(stream));
         self.admit(&guard, &io)?;
-        let server = self.open().await?;
+        // An end would say that this is all there is.
+        let server = self.open().await.inspect_err(|_| io.reset())?;
         self.copy(io.prefixed(buf.freeze()), server, tls, guard).await
     }
 
@@ -234,6 +235,7 @@ impl Conn {
             revoked = guard.revoked(self.bytes()) => revoked,
         };
         client.reset();
+        server.reset();
         Err(revoked)
     }
 
@@ -243,7 +245,8 @@ impl Conn {
         if !guard.allows(self.bytes()) {
             return Box::pin(self.serve_late(guard, stream, buf)).await;
         }
-        let mut server = self.open().await?;
+        let opened = self.open().await.inspect_err(|_| drop(socket::reset(&stream)));
+        let mut server = opened?;
         let mut words = BytesMut::with_capacity(FIRST_WORDS);
         let by_client = tokio::select! {
             biased;

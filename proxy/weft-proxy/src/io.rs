@@ -61,7 +61,8 @@ impl Io {
 
     /// Puts back what was read already.
     pub fn prefixed(mut self, prefix: Bytes) -> Self {
-        self.prefix = prefix;
+        self.prefix =
+            if self.prefix.is_empty() { prefix } else { [&prefix[..], &self.prefix[..]].concat().into() };
         self
     }
 
@@ -112,6 +113,14 @@ impl Io {
             moves.written();
         }
         Poll::Ready(Ok(n))
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        if self.moves.as_ref().is_some_and(|moves| moves.is_broken()) {
+            self.reset();
+        }
     }
 }
 

@@ -99,7 +99,7 @@ fn refuse_loop(worker: &Worker, stream: &TcpStream, dst: SocketAddr) -> Result<(
     Ok(())
 }
 
-/// Tells an HTTP client why it gets no answer; others are cut off.
+/// Tells an HTTP client why it gets no answer; others are reset.
 pub async fn refuse(worker: &Rc<Worker>, stream: TcpStream, error: Error) -> Result<(), Error> {
     let mut buf = BytesMut::new();
     if let Ok(Found::Kind(kind @ (Kind::Http1 | Kind::Http2))) =
@@ -125,6 +125,8 @@ pub async fn refuse(worker: &Rc<Worker>, stream: TcpStream, error: Error) -> Res
             () = leaving.ending() => answered.start(),
         }
         let _ = served.await;
+    } else {
+        let _ = socket::reset(&stream);
     }
     Err(error)
 }
@@ -156,7 +158,7 @@ async fn serve_tcp(
     tls: Option<Tls>,
     left: Option<Box<Left>>,
 ) -> Result<(), Error> {
-    let (node, io) = Box::pin(connect_any(worker, target, tls)).await?;
+    let (node, io) = reached(&stream, Box::pin(connect_any(worker, target, tls)).await)?;
     copy_tcp(worker, target, node, io, Io::tcp(stream).prefixed(buf.freeze()), left).await
 }
 
@@ -184,6 +186,7 @@ async fn copy_tcp(
         revoked = Box::pin(left.revoked(&worker.shared, target.updates())) => revoked,
     };
     client.reset();
+    server.reset();
     Err(revoked)
 }
 
@@ -197,7 +200,7 @@ async fn serve_silent(
     left: Option<Box<Left>>,
 ) -> Result<(), Error> {
     let failed = |e: std::io::Error| Error::new(Code::Protocol, e.to_string());
-    let (node, mut io) = Box::pin(connect_any(&worker, &target, None)).await?;
+    let (node, mut io) = reached(&stream, Box::pin(connect_any(&worker, &target, None)).await)?;
     let mut words = BytesMut::with_capacity(FIRST_WORDS);
     let by_client = tokio::select! {
         biased;
@@ -220,6 +223,11 @@ async fn serve_silent(
     }
     drop(words);
     copy_tcp(&worker, &target, node, io, Io::tcp(client).prefixed(buf.freeze()), left).await
+}
+
+/// A client whose server cannot be reached is reset: an end would say that this is all there is.
+fn reached<T>(client: &TcpStream, opened: Result<T, Error>) -> Result<T, Error> {
+    opened.inspect_err(|_| drop(socket::reset(client)))
 }
 
 /// A raw connection to an endpoint; those that cannot be reached are passed over.

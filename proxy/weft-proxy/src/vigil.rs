@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::Notify;
 
 use crate::error::{Code, Error};
@@ -17,8 +18,8 @@ use crate::http::client::chain;
 pub struct Limits {
     /// From the first byte of a request's head to its end.
     pub head: Duration,
-    /// Without a byte either way and without a request under way.
-    pub idle: Duration,
+    /// Without a byte either way and without a request under way; none: for ever.
+    pub idle: Option<Duration>,
 }
 
 /// What the I/O of a connection tells. Upgraded connections must be able to go to other threads, though none does.
@@ -28,6 +29,8 @@ pub struct Moves {
     moved: AtomicBool,
     /// Bytes came since the last request began: they belong to the head of the next one.
     head: AtomicBool,
+    /// Ending the connection would say that all has come.
+    broken: AtomicBool,
 }
 
 impl Moves {
@@ -38,6 +41,11 @@ impl Moves {
 
     pub fn written(&self) {
         self.moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection is to be reset when it ends.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// Whether bytes went either way since this was asked last.
@@ -55,9 +63,19 @@ pub struct Vigil {
     head_since: Cell<Option<Instant>>,
     overdue: Cell<bool>,
     woken: Notify,
+    /// Bytes outside a request are the head of one.
+    heads: Cell<bool>,
+    /// What becomes of the connection when its HTTP has ended.
+    next: RefCell<Option<LocalBoxFuture<'static, ()>>>,
 }
 
 impl Vigil {
+    /// `next` goes on with the connection when its HTTP has ended: it keeps its place and its limits.
+    pub fn leave_http(&self, next: impl Future<Output = ()> + 'static) {
+        self.heads.set(false);
+        self.next.replace(Some(Box::pin(next)));
+    }
+
     /// Waits until the connection has been idle, or in a request's head, for too long.
     pub async fn overdue(&self) {
         while !self.overdue.get() {
@@ -65,32 +83,40 @@ impl Vigil {
         }
     }
 
-    /// Serves HTTP until the connection ends or is overdue; that is an error in the middle of a request's head.
+    /// Serves HTTP, and what comes of it, until the connection ends or is overdue; that is an error in the middle of a
+    /// request's head.
     pub async fn over(&self, served: impl Future<Output = Result<(), BoxError>>) -> Result<(), Error> {
-        tokio::select! {
+        let done = tokio::select! {
             biased;
-            done = served => {
-                if let Err(error) = done {
-                    tracing::debug!(error = chain(&*error), "client connection");
-                }
-                Ok(())
-            }
-            () = self.overdue() => match self.head_since.get() {
-                Some(_) => Err(Error::new(Code::Timeout, "the head of a request does not end")),
-                None => Ok(()),
-            }
+            done = served => done,
+            () = self.overdue() => return self.too_late(),
+        };
+        // Taken in any case: it holds this vigil.
+        let next = self.next.take();
+        match (done, next) {
+            (Ok(()), Some(next)) => next.await,
+            (Ok(()), None) => {}
+            (Err(error), _) => tracing::debug!(error = chain(&*error), "client connection"),
+        }
+        Ok(())
+    }
+
+    fn too_late(&self) -> Result<(), Error> {
+        self.next.take();
+        match self.head_since.get() {
+            Some(_) => Err(Error::new(Code::Timeout, "the head of a request does not end")),
+            None => Ok(()),
         }
     }
 
-    /// `heads`: bytes outside a request are the head of one.
-    fn look(&self, heads: bool, limits: Limits, now: Instant) {
+    fn look(&self, limits: Limits, now: Instant) {
         let (still, busy) = (!self.moves.moved_since_asked(), self.requests.get() > 0);
-        let in_head = heads && self.moves.head.load(Ordering::Relaxed) && !busy;
+        let in_head = self.heads.get() && self.moves.head.load(Ordering::Relaxed) && !busy;
         let too_long = |since: &Cell<Option<Instant>>, is: bool, limit: Duration| {
             since.set(is.then(|| since.get().unwrap_or(now)));
             since.get().is_some_and(|since| now.saturating_duration_since(since) >= limit)
         };
-        let idle = too_long(&self.idle_since, still && !busy, limits.idle);
+        let idle = limits.idle.is_some_and(|idle| too_long(&self.idle_since, still && !busy, idle));
         let head = too_long(&self.head_since, in_head, limits.head);
         if head || idle {
             self.overdue.set(true);
@@ -108,6 +134,11 @@ impl Busy {
         vigil.moves.head.store(false, Ordering::Relaxed);
         Self(vigil.clone())
     }
+
+    /// The connection will be reset.
+    pub fn break_off(&self) {
+        self.0.moves.broken.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Busy {
@@ -121,21 +152,21 @@ impl Drop for Busy {
 
 /// All connections of a worker.
 #[derive(Default)]
-pub struct Vigils(RefCell<Vec<(Weak<Vigil>, bool)>>);
+pub struct Vigils(RefCell<Vec<Weak<Vigil>>>);
 
 impl Vigils {
     /// `heads`: requests of HTTP/1 come on it.
     pub fn begin(&self, heads: bool) -> Rc<Vigil> {
-        let vigil = Rc::new(Vigil::default());
-        self.0.borrow_mut().push((Rc::downgrade(&vigil), heads));
+        let vigil = Rc::new(Vigil { heads: heads.into(), ..Vigil::default() });
+        self.0.borrow_mut().push(Rc::downgrade(&vigil));
         vigil
     }
 
     /// Looks at all of them; call it regularly.
     pub fn look(&self, limits: Limits, now: Instant) {
-        self.0.borrow_mut().retain(|(vigil, heads)| match vigil.upgrade() {
+        self.0.borrow_mut().retain(|vigil| match vigil.upgrade() {
             Some(vigil) => {
-                vigil.look(*heads, limits, now);
+                vigil.look(limits, now);
                 true
             }
             None => false,
@@ -148,15 +179,19 @@ mod tests {
     use super::*;
 
     const S: Duration = Duration::from_secs(1);
-    const LIMITS: Limits = Limits { head: Duration::from_secs(10), idle: Duration::from_secs(60) };
+    const LIMITS: Limits = Limits { head: Duration::from_secs(10), idle: Some(Duration::from_secs(60)) };
 
     /// The second in which a connection is overdue, with what happens to it in each.
-    fn overdue(heads: bool, mut happens: impl FnMut(&Rc<Vigil>, u32)) -> Option<u32> {
+    fn overdue(heads: bool, happens: impl FnMut(&Rc<Vigil>, u32)) -> Option<u32> {
+        overdue_by(LIMITS, heads, happens)
+    }
+
+    fn overdue_by(limits: Limits, heads: bool, mut happens: impl FnMut(&Rc<Vigil>, u32)) -> Option<u32> {
         let (vigils, start) = (Vigils::default(), Instant::now());
         let vigil = vigils.begin(heads);
         (0..1000).find(|second| {
             happens(&vigil, *second);
-            vigils.look(LIMITS, start + *second * S);
+            vigils.look(limits, start + *second * S);
             vigil.overdue.get()
         })
     }
@@ -172,6 +207,24 @@ mod tests {
     fn bytes_are_no_idleness() {
         assert_eq!(None, overdue(false, |vigil, _| vigil.moves.read()));
         assert_eq!(Some(60), overdue(false, |_, _| ()));
+    }
+
+    /// Without a limit a connection may be idle for ever.
+    #[test]
+    fn no_limit_is_for_ever() {
+        assert_eq!(None, overdue_by(Limits { idle: None, ..LIMITS }, false, |_, _| ()));
+    }
+
+    /// What has left HTTP has no heads any more.
+    #[test]
+    fn upgraded_connections_have_no_heads() {
+        let late = overdue(true, |vigil, second| {
+            if second == 5 {
+                vigil.leave_http(std::future::ready(()));
+            }
+            vigil.moves.read();
+        });
+        assert_eq!(None, late);
     }
 
     /// A request may take as long as it takes; the time counts from its end.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 use crate::balance::node::{Group, Node};
 use crate::balance::{Balancer, Lots};
@@ -96,14 +95,11 @@ pub struct Worker {
     probes: OnceCell<Rc<Requests>>,
     outsiders: RefCell<HashSet<IpAddr>>,
     pub vigils: Vigils,
-    /// One for each accepted connection.
-    pub places: Arc<Semaphore>,
 }
 
 impl Worker {
     pub fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
         Rc::new(Self {
-            places: Arc::new(Semaphore::new(shared.config.max_connections)),
             vigils: Vigils::default(),
             shared,
             lots: Lots::new(seed),

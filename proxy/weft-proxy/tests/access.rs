@@ -4,7 +4,7 @@ mod support;
 
 use http::{Request, StatusCode};
 use support::access::{deny, enforced, loopback, policy, rule, web};
-use support::http::{Body, full, get, http1, http2, mirror, serve, text};
+use support::http::{Body, UPGRADE, full, get, http1, http2, mirror, serve, serve_upgrades, text};
 use support::loopback::Mesh;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,7 +13,6 @@ use weft_api::discovery::Default as Otherwise;
 
 const WEB: &str = "peer_identity=\"spiffe://cluster.local/ns/shop/sa/web\"";
 const ENFORCED: &str = "mode=\"enforce\"";
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n";
 
 /// Status and `weft-error` of a GET.
 async fn ask(client: &mut hyper::client::conn::http1::SendRequest<Body>, path: &str) -> (u16, String) {
@@ -43,11 +42,6 @@ fn is_reset<T>(heard: std::io::Result<T>) -> bool {
     heard.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
 }
 
-/// The client's own proxy tells a reset by its end.
-fn is_over(heard: std::io::Result<String>) -> bool {
-    heard.as_deref().map_or(true, str::is_empty)
-}
-
 /// An application that greets, and then says again what it hears.
 fn greet(app: TcpListener, greeting: &'static str) {
     tokio::spawn(async move {
@@ -55,23 +49,6 @@ fn greet(app: TcpListener, greeting: &'static str) {
             let (mut stream, _) = app.accept().await.unwrap();
             tokio::spawn(async move {
                 stream.write_all(greeting.as_bytes()).await.unwrap();
-                let (mut from, mut to) = stream.split();
-                let _ = tokio::io::copy(&mut from, &mut to).await;
-            });
-        }
-    });
-}
-
-/// An application that speaks HTTP, and leaves it when it is asked to.
-fn serve_upgrades(app: TcpListener) {
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = app.accept().await.unwrap();
-            tokio::spawn(async move {
-                let _head = stream.read(&mut [0; 4096]).await.unwrap();
-                let switch =
-                    "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n";
-                stream.write_all(switch.as_bytes()).await.unwrap();
                 let (mut from, mut to) = stream.split();
                 let _ = tokio::io::copy(&mut from, &mut to).await;
             });
@@ -151,7 +128,7 @@ async fn bytes_are_judged_when_they_come() {
     let mesh = Mesh::start();
     let (web_pod, api, app) = mesh.pair().await;
     mesh.access(&api, enforced(Otherwise::Deny, vec![rule("shop/menu", web(), &["/menu"])]));
-    assert!(is_over(say(&mut web_pod.connect().await, b"*1\r\n$4\r\nPING\r\n").await));
+    assert!(is_reset(say(&mut web_pod.connect().await, b"*1\r\n$4\r\nPING\r\n").await));
     assert!(is_reset(say(&mut api.reach().await, b"*1\r\n$4\r\nPING\r\n").await));
     assert!(is_reset(say(&mut api.reach().await, b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00").await));
     assert!(is_reset(api.reach().await.read_u8().await));
@@ -176,7 +153,7 @@ async fn bytes_get_around_no_deny() {
     greet(app, "");
     let rules = || vec![deny(rule("shop/keys", vec![], &["/keys"]))];
     mesh.access(&api, enforced(Otherwise::Anyone, rules()));
-    assert!(is_over(say(&mut web_pod.connect().await, b"*1\r\n").await));
+    assert!(is_reset(say(&mut web_pod.connect().await, b"*1\r\n").await));
     assert!(is_reset(say(&mut api.reach().await, b"*1\r\n").await));
     let opaque =
         api::Inbound { protocol: api::Protocol::Opaque.into(), ..enforced(Otherwise::Anyone, rules()) };
@@ -225,7 +202,7 @@ async fn changes_hold_for_live_connections() {
     mesh.change_access(&api, allowed()).await;
     mesh.change_access(&api, enforced(Otherwise::Deny, vec![])).await;
     for mut ended in [raw, left] {
-        assert!(is_over(say(&mut ended, b"").await));
+        assert!(is_reset(say(&mut ended, b"").await));
     }
     let app = api.app().await;
     serve(app, false, mirror);

@@ -5,7 +5,7 @@ mod support;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use support::http::{full, http2};
+use support::http::{UPGRADE, full, http2};
 use support::loopback::Mesh;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -99,4 +99,71 @@ async fn closed_responses_are_not_whole() {
     // The end or a reset, and no last chunk before it.
     assert_eq!(0, client.read_buf(&mut heard).await.unwrap_or(0));
     web.expect("weft_requests_total", &["result=\"failure\""], 1.0).await;
+}
+
+/// An application that says `words` on its next connection and resets it when it is told.
+fn say_and_reset(app: TcpListener, words: &'static str, told: oneshot::Receiver<()>) {
+    tokio::spawn(async move {
+        let (mut stream, _) = app.accept().await.unwrap();
+        stream.read_buf(&mut BytesMut::with_capacity(4096)).await.unwrap();
+        stream.write_all(words.as_bytes()).await.unwrap();
+        told.await.unwrap();
+        weft_proxy::socket::reset(&stream).unwrap();
+    });
+}
+
+/// What a client that says `words` hears, up to `until`, and how it ends once the application has reset its side.
+async fn hear(
+    mesh: &Mesh,
+    words: &str,
+    answer: &'static str,
+    until: &str,
+) -> (String, std::io::Result<usize>) {
+    let (web, _api, app) = mesh.pair().await;
+    let (tell, told) = oneshot::channel();
+    say_and_reset(app, answer, told);
+    let mut client = web.connect().await;
+    client.write_all(words.as_bytes()).await.unwrap();
+    let mut heard = BytesMut::new();
+    while !heard.ends_with(until.as_bytes()) {
+        client.read_buf(&mut heard).await.unwrap();
+    }
+    tell.send(()).unwrap();
+    (String::from_utf8_lossy(&heard).into_owned(), client.read_buf(&mut heard).await)
+}
+
+/// Bytes, a body that only the end of its connection ends, and what has left HTTP: a reset is no end.
+#[tokio::test]
+async fn resets_are_no_ends() {
+    const SWITCH: &str =
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\nhalf";
+    let conversations = [
+        ("*1\r\n", "half"),
+        ("GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\nhalf"),
+        ("GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+        (UPGRADE, SWITCH),
+    ];
+    for (words, answer) in conversations {
+        let (heard, ended) = hear(&Mesh::start(), words, answer, "half").await;
+        let kind = ended.map_err(|error| error.kind());
+        assert_eq!(Err(std::io::ErrorKind::ConnectionReset), kind, "{words}: {heard}");
+    }
+}
+
+/// A client whose server cannot be reached, or with which nothing moves for too long, hears of no end either.
+#[tokio::test]
+async fn given_up_is_no_end() {
+    let mesh = Mesh::start();
+    let idle = Some(std::time::Duration::from_millis(1));
+    let web = mesh.pod_with(2, "web", |config| config.limits.idle = idle);
+    let api = mesh.pod(3, "api");
+    mesh.service(vec![api.endpoint()]);
+    for listens in [false, true] {
+        let app = api.app().await;
+        let _app = listens.then_some(app);
+        let mut client = web.connect().await;
+        client.write_all(b"*1\r\n").await.unwrap();
+        let ended = client.read(&mut [0; 8]).await.map_err(|error| error.kind());
+        assert_eq!(Err(std::io::ErrorKind::ConnectionReset), ended, "{listens}");
+    }
 }

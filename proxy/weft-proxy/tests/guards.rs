@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use support::http::{full, get, http1, http2, mirror, serve};
+use support::http::{UPGRADE, full, get, http1, http2, mirror, serve, serve_upgrades};
 use support::loopback::{Mesh, Pod};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -96,6 +96,24 @@ async fn connections_are_limited() {
     assert_eq!(StatusCode::OK, client.send_request(get("/")).await.unwrap().status());
 }
 
+/// What has left HTTP still has its place; the other direction has places of its own.
+#[tokio::test]
+async fn upgraded_connections_are_limited() {
+    let mesh = Mesh::start();
+    let web = mesh.pod_with(2, "web", |config| config.max_connections = 1);
+    let api = mesh.pod(3, "api");
+    serve_upgrades(api.app().await);
+    mesh.service(vec![api.endpoint()]);
+    let mut left = web.connect().await;
+    left.write_all(UPGRADE.as_bytes()).await.unwrap();
+    assert!(left.read(&mut [0; 512]).await.unwrap() > 0);
+    let above = async { TcpStream::connect(web.outbound).await?.read(&mut [0; 1]).await };
+    assert!(above.await.is_err());
+    serve(web.app().await, false, mirror);
+    let answer = say(&web, &["GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"]).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
 /// A client whose proxy may hold a MiB, and a server of much for `/bulk`.
 async fn pair_with_little_room(mesh: &Mesh, http2: bool) -> Pod {
     let web = mesh.pod_with(2, "web", |config| config.max_buffered = 1 << 20);
@@ -143,18 +161,20 @@ async fn unread_streams_are_limited() {
     assert_eq!(StatusCode::OK, client.send_request(ask("/small")).await.unwrap().status());
 }
 
-/// A head that comes byte by byte is not waited for, and neither is a connection on which nothing comes at all.
+/// A head that comes byte by byte is not waited for, and neither is a connection on which nothing comes at all, one
+/// that has left HTTP included.
 #[tokio::test]
 async fn slow_and_idle_connections_end() {
     let mesh = Mesh::start();
-    for (idle, errors) in [(3600, 1.0), (0, 0.0)] {
+    let soon = Some(Duration::from_millis(1));
+    let head = "GET / HTTP/1.1\r\nhost:";
+    for (idle, begun, errors) in [(None, head, 1.0), (soon, "*1\r\n", 0.0), (soon, UPGRADE, 0.0)] {
         let api = mesh.pod_with(3, "api", |config| {
             config.limits.head = Duration::from_millis(1);
-            config.limits.idle = Duration::from_secs(idle);
+            config.limits.idle = idle;
         });
-        serve(api.app().await, false, mirror);
+        serve_upgrades(api.app().await);
         let mut client = TcpStream::connect(api.inbound).await.unwrap();
-        let begun = if errors > 0.0 { "GET / HTTP/1.1\r\nhost:" } else { "*1\r\n" };
         client.write_all(begun.as_bytes()).await.unwrap();
         let mut rest = Vec::new();
         let _ = client.read_to_end(&mut rest).await;

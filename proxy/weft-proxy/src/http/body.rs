@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Sleep;
 
@@ -215,6 +216,8 @@ pub struct Stream {
     record: Record,
     lease: Lease,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// That of the client.
+    version: Version,
     over: bool,
 }
 
@@ -225,13 +228,14 @@ impl Body {
         mut record: Record,
         lease: Lease,
         deadline: Option<Pin<Box<Sleep>>>,
+        version: Version,
     ) -> Self {
         if incoming.is_end_stream() {
             record.finish(End::Complete);
             incoming.reusable().into_iter().for_each(|connection| lease.give_back(connection));
             return Body::Fixed(None);
         }
-        Body::Stream(Box::new(Stream { incoming, record, lease, deadline, over: false }))
+        Body::Stream(Box::new(Stream { incoming, record, lease, deadline, version, over: false }))
     }
 }
 
@@ -253,7 +257,17 @@ impl Stream {
             Some(Err(_)) => self.end(End::Broken),
             None => self.end(End::Complete),
         }
+        if matches!(frame, Some(Err(_))) {
+            self.break_off();
+        }
         Poll::Ready(frame)
+    }
+
+    /// A client of HTTP/1.0 may know the end of a body by that of its connection.
+    fn break_off(&self) {
+        if let Some(busy) = self.record.busy.as_ref().filter(|_| self.version == Version::HTTP_10) {
+            busy.break_off();
+        }
     }
 
     fn note(&mut self, frame: &Frame<Bytes>) {
@@ -277,7 +291,10 @@ impl Stream {
         self.end(End::Broken);
         Poll::Ready(Some(match trailers {
             Some(trailers) => Ok(Frame::trailers(trailers)),
-            None => Err(error.into()),
+            None => {
+                self.break_off();
+                Err(error.into())
+            }
         }))
     }
 

@@ -5,16 +5,16 @@ use std::pin::Pin;
 use http::header::{HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::body::{Body, Fault, RequestBody};
 use super::classify::End;
-use super::client::{Lease, Sent};
+use super::client::Sent;
 use super::headers::{REQUEST_ID, strip_hop};
 use super::received::Received;
 use super::record::Record;
 use super::respond;
+use super::upgrade;
 use crate::error::{Code, Error};
 
 /// A head of its own for one more attempt, and for the record; extensions belong to the first.
@@ -65,21 +65,20 @@ pub fn pass_on(
     let (mut head, incoming) = response.into_parts();
     strip_hop(&mut head.headers);
     head.version = version;
-    Response::from_parts(head, Body::stream(incoming, record, lease, deadline))
+    Response::from_parts(head, Body::stream(incoming, record, lease, deadline, version))
 }
 
 /// The client gets a response that leaves HTTP, or the refusal to.
-pub fn pass_on_upgrade(mut response: Response<Incoming>, mut record: Record, lease: Lease) -> Response<Body> {
+pub fn pass_on_upgrade((mut response, lease): upgrade::Sent, mut record: Record) -> Response<Body> {
     record.head(&response);
-    let upgraded =
-        response.status() == StatusCode::SWITCHING_PROTOCOLS || record.head.method == Method::CONNECT;
-    if upgraded && (response.status().is_success() || response.status().is_informational()) {
+    let Some(lease) = lease else {
         record.finish(End::Complete);
         return response.map(|_| Body::Fixed(None));
-    }
+    };
     strip_hop(response.headers_mut());
     let (head, incoming) = response.into_parts();
-    Response::from_parts(head, Body::stream(Received::Driven(incoming), record, lease, None))
+    let body = Body::stream(Received::Driven(incoming), record, lease, None, Version::HTTP_11);
+    Response::from_parts(head, body)
 }
 
 /// The client gets the proxy's own response.

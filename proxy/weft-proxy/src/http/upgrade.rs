@@ -1,26 +1,35 @@
 //! Requests that leave HTTP: WebSocket, CONNECT. They get a connection of their own and end as plain copying.
 
+use std::rc::Rc;
+
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 
-use super::client::{MAX_HEADER_BYTES, chain};
+use super::body::BoxError;
+use super::client::{Lease, MAX_HEADER_BYTES, chain};
 use super::received::Received;
 use crate::copy;
 use crate::drain::Live;
 use crate::error::{Code, Error};
 use crate::io::Io;
+use crate::vigil::Vigil;
 
-/// Sends `request` over `io` as HTTP/1.1; when the server agrees, the two sides talk to each other from then on.
-/// `revoked` ends that.
+/// The response, and the lease back if the connection stays with HTTP.
+pub type Sent = (Response<Incoming>, Option<Lease>);
+
+/// Sends `request` over `io` as HTTP/1.1; when the server agrees, the two sides talk to each other from then on, as
+/// long as the client's connection, which `vigil` watches, goes on. `revoked` ends that.
 pub async fn send(
     io: Io,
     mut request: Request<Received>,
+    lease: Lease,
     live: Live,
+    vigil: &Rc<Vigil>,
     revoked: impl Future<Output = ()> + 'static,
-) -> Result<Response<Incoming>, Error> {
+) -> Result<Sent, Error> {
     let client = hyper::upgrade::on(&mut request);
     let connect = request.method() == Method::CONNECT;
     let lost = |e: hyper::Error| Error::new(Code::Lost, chain(&e));
@@ -30,22 +39,38 @@ pub async fn send(
     tokio::task::spawn_local(connection.with_upgrades());
     let mut response = sender.send_request(request).await.map_err(lost)?;
     let status = response.status();
-    if status == StatusCode::SWITCHING_PROTOCOLS || (connect && status.is_success()) {
-        tokio::task::spawn_local(join(client, hyper::upgrade::on(&mut response), live, revoked));
+    if status != StatusCode::SWITCHING_PROTOCOLS && !(connect && status.is_success()) {
+        return Ok((response, Some(lease)));
     }
-    Ok(response)
+    let (server, watch) = (hyper::upgrade::on(&mut response), vigil.clone());
+    vigil.leave_http(async move {
+        let _held = (lease, live);
+        if let Err(error) = join(client, server, &watch, revoked).await {
+            tracing::debug!(error = chain(&*error), "upgraded connection");
+        }
+    });
+    Ok((response, None))
 }
 
-async fn join(client: OnUpgrade, server: OnUpgrade, _live: Live, revoked: impl Future<Output = ()>) {
-    let joined = async {
-        let (client, server) = futures_util::try_join!(client, server)?;
-        copy::both(&mut TokioIo::new(client), &mut TokioIo::new(server)).await?;
-        Ok::<_, super::body::BoxError>(())
-    };
+async fn join(
+    client: OnUpgrade,
+    server: OnUpgrade,
+    vigil: &Vigil,
+    revoked: impl Future<Output = ()>,
+) -> Result<(), BoxError> {
+    let (client, server) = futures_util::try_join!(client, server)?;
+    let (mut client, mut server) = (take_back(client)?, take_back(server)?);
     tokio::select! {
-        joined = joined => if let Err(error) = joined {
-            tracing::debug!(error = chain(&*error), "upgraded connection");
-        },
-        () = revoked => tracing::debug!("an upgraded connection is not allowed any more"),
+        () = copy::watched(&mut client, &mut server, vigil) => return Ok(()),
+        () = revoked => {}
     }
+    client.reset();
+    server.reset();
+    Err("not allowed any more".into())
+}
+
+/// The connection that hyper was given, with what it has read too far.
+fn take_back(upgraded: Upgraded) -> Result<Io, BoxError> {
+    let parts = upgraded.downcast::<TokioIo<Io>>().map_err(|_| "no connection of this proxy's")?;
+    Ok(parts.io.into_inner().holding(0).prefixed(parts.read_buf))
 }

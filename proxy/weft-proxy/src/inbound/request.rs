@@ -165,18 +165,19 @@ async fn answer_upgrade(
     let (guard, method, uri) = (client.guard.clone(), head.method.clone(), head.uri.clone());
     let mut record = Record::begin(worker.clone(), client.subject.clone(), copy, None);
     record.audited = audited;
+    record.busy = Some(Busy::new(&client.vigil));
     let revoked = async move {
         guard.revoked(Call::Request { method: method.as_str(), path: uri.path() }).await;
     };
     let sent = async {
         let io = connect::open(worker, &client.app, ALPN_TCP, None).await?;
-        let request = Request::from_parts(head, incoming);
-        upgrade::send(io, request, worker.shared.drain.live(), revoked).await
+        let (request, lease) = (Request::from_parts(head, incoming), Lease::new(client.app.clone()));
+        upgrade::send(io, request, lease, worker.shared.drain.live(), &client.vigil, revoked).await
     };
     match sent.await {
-        Ok(mut response) => {
-            response.headers_mut().remove(headers::ERROR);
-            forward::pass_on_upgrade(response, record, Lease::new(client.app.clone()))
+        Ok(mut sent) => {
+            sent.0.headers_mut().remove(headers::ERROR);
+            forward::pass_on_upgrade(sent, record)
         }
         Err(error) => forward::fail(&error, record),
     }

@@ -134,6 +134,7 @@ async fn answer_upgrade(
     let revoked = revoked(conn.clone(), plan, &head);
     let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), None);
     record.audited = audited;
+    record.busy = Some(Busy::new(&conn.vigil));
     record.classes = chosen.rule.and_then(|rule| rule.classes.clone());
     let upstream = match chosen.backend {
         Backend::Service(upstream) => upstream,
@@ -143,14 +144,13 @@ async fn answer_upgrade(
         headers::check_host(&head)?;
         chosen.change_request(upstream, &mut head)?;
         let (node, io) = connect_upgrade(conn, &chosen, upstream, &mut record).await?;
-        let request = Request::from_parts(head, incoming);
-        let response = upgrade::send(io, request, conn.worker.shared.drain.live(), revoked).await?;
-        Ok((response, Lease::new(node)))
+        let (request, lease) = (Request::from_parts(head, incoming), Lease::new(node));
+        upgrade::send(io, request, lease, conn.worker.shared.drain.live(), &conn.vigil, revoked).await
     };
     match sent.await {
-        Ok((response, lease)) => {
-            conn.target.heard(&response);
-            let mut response = forward::pass_on_upgrade(response, record, lease);
+        Ok(sent) => {
+            conn.target.heard(&sent.0);
+            let mut response = forward::pass_on_upgrade(sent, record);
             chosen.change_response(Some(upstream), response.headers_mut());
             response
         }

@@ -10,7 +10,11 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+/// What `serve_upgrades` agrees to.
+pub const UPGRADE: &str = "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n";
 
 pub type Body = BoxBody<Bytes, Infallible>;
 
@@ -49,6 +53,23 @@ where
                     let server = hyper::server::conn::http1::Builder::new();
                     let _ = server.serve_connection(io, service).with_upgrades().await;
                 }
+            });
+        }
+    });
+}
+
+/// Leaves HTTP when it is asked to, and then says again what it hears.
+pub fn serve_upgrades(app: TcpListener) {
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = app.accept().await.unwrap();
+            tokio::spawn(async move {
+                let _head = stream.read(&mut [0; 4096]).await.unwrap();
+                let switch =
+                    "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n";
+                stream.write_all(switch.as_bytes()).await.unwrap();
+                let (mut from, mut to) = stream.split();
+                let _ = tokio::io::copy(&mut from, &mut to).await;
             });
         }
     });
