@@ -52,11 +52,6 @@ ERRORS = {
         "What came is not the HTTP it claims to be, or breaks its rules.",
         "Declare ports that do not speak HTTP as opaque: annotation config.weft.dev/opaque-ports.",
     ),
-    "E109": Explanation(
-        "shutting down",
-        "The pod is ending and takes no new requests.",
-        "A client in the mesh tries another endpoint by itself; others should retry.",
-    ),
     "E110": Explanation(
         "overloaded",
         "Too many requests wait in this proxy already.",

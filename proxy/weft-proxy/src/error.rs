@@ -14,7 +14,6 @@ pub enum Code {
     Tls,
     Loop,
     Protocol,
-    ShuttingDown,
     Overloaded,
     /// The connection went away after the request may have been seen, before any response byte.
     Lost,
@@ -33,7 +32,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 17] = [
+    pub const ALL: [Code; 16] = [
         Code::NoRoute,
         Code::Unknown,
         Code::Connect,
@@ -42,7 +41,6 @@ impl Code {
         Code::Tls,
         Code::Loop,
         Code::Protocol,
-        Code::ShuttingDown,
         Code::Overloaded,
         Code::Lost,
         Code::Request,
@@ -63,7 +61,6 @@ impl Code {
             Code::Tls => "E106",
             Code::Loop => "E107",
             Code::Protocol => "E108",
-            Code::ShuttingDown => "E109",
             Code::Overloaded => "E110",
             Code::Lost => "E111",
             Code::Request => "E112",
@@ -78,7 +75,7 @@ impl Code {
     /// The HTTP status of a response that the proxy makes itself.
     pub fn status(self) -> http::StatusCode {
         match self {
-            Code::NoEndpoints | Code::Unknown | Code::ShuttingDown | Code::Overloaded | Code::NoPolicy => {
+            Code::NoEndpoints | Code::Unknown | Code::Overloaded | Code::NoPolicy => {
                 http::StatusCode::SERVICE_UNAVAILABLE
             }
             Code::Timeout => http::StatusCode::GATEWAY_TIMEOUT,

@@ -39,7 +39,6 @@ CODES = {
     "E106": "the peer's identity could not be verified",
     "E107": "the request went in a loop",
     "E108": "the peer does not speak the protocol",
-    "E109": "the proxy was shutting down",
     "E110": "too many requests were waiting",
     "E111": "the connection was lost",
     "E112": "the request was malformed",
