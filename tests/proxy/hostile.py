@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from http.client import HTTPException, HTTPResponse
 
 from hpack import Decoder, Encoder
 from hyperframe.exceptions import HyperframeError
@@ -137,9 +138,11 @@ class Http2:
 class Bystander(threading.Thread):
     """An honest client on both proxies, all the while: a request on an old connection and one on a new, in turn."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, size: int = 2) -> None:
+        """`size`: bytes of a body there and back."""
         super().__init__(daemon=True)
         self.mesh = mesh
+        self.body = b"x" * size
         self.over = threading.Event()
         self.answers = 0
         self.slowest = 0.0
@@ -162,16 +165,23 @@ class Bystander(threading.Thread):
     def _ask(self, sock: socket.socket) -> None:
         began = time.monotonic()
         try:
-            sock.sendall(b"POST /bystander HTTP/1.1\r\nHost: web.shop\r\nContent-Length: 2\r\n\r\nhi")
-            answer = b""
-            while not answer.endswith(b"\r\n\r\nhi"):
-                answer += sock.recv(4096) or b"(closed)\r\n\r\nhi"
-        except OSError as error:
-            answer = str(error).encode()
+            head = f"POST /bystander HTTP/1.1\r\nHost: web.shop\r\nContent-Length: {len(self.body)}\r\n\r\n"
+            sock.sendall(head.encode() + self.body)
+            answer = _answer(sock)
+        except (OSError, HTTPException) as error:
+            answer = repr(error).encode()
         self.answers += 1
         self.slowest = max(self.slowest, time.monotonic() - began)
-        if not answer.startswith(b"HTTP/1.1 200 OK"):
-            self.faults.append(answer.decode(errors="replace"))
+        if answer != self.body:
+            self.faults.append(answer[:1000].decode(errors="replace"))
+
+
+def _answer(sock: socket.socket) -> bytes:
+    """The body of a response 200; of others what they say."""
+    response = HTTPResponse(sock)
+    response.begin()
+    body = response.read()
+    return body if response.status == 200 else f"{response.status} {response.headers}".encode()
 
 
 @contextmanager

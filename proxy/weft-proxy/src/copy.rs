@@ -101,7 +101,12 @@ impl Half {
         writer: &mut W,
     ) -> Poll<io::Result<()>> {
         while let Some(rest @ [_, ..]) = self.held.get(self.at..) {
-            self.at += ready!(Pin::new(&mut *writer).poll_write(cx, rest))?;
+            let Poll::Ready(n) = Pin::new(&mut *writer).poll_write(cx, rest)? else {
+                self.counted.wait(self.held.len(), cx)?;
+                return Poll::Pending;
+            };
+            self.at += n;
+            self.counted.moved();
             self.dirty = true;
         }
         if self.at > 0 {

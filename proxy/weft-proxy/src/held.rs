@@ -1,16 +1,39 @@
-//! Memory that this thread keeps for those who are slow to take what is theirs. It is limited: what goes beyond is
-//! broken off, so that readers who stop reading cost the others nothing.
+//! Memory that this thread keeps for those who are slow to take what is theirs. It is limited: when it gets scarce, who
+//! has waited the longest is broken off, so that readers who stop reading cost the others nothing.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
 
 /// For threads that nobody told another one.
 const DEFAULT: usize = 256 << 20;
+/// A connection of many streams does not end for a socket that is full for a moment.
+const STALLED: Duration = Duration::from_secs(1);
 
 thread_local! {
     static LIMIT: Cell<usize> = const { Cell::new(DEFAULT) };
     static HELD: Cell<usize> = const { Cell::new(0) };
+    /// What of it belongs to those who were told to end.
+    static LEAVING: Cell<usize> = const { Cell::new(0) };
     static REFUSED: Cell<u64> = const { Cell::new(0) };
+    /// By the turn in which they began to wait.
+    static WAITING: RefCell<BTreeMap<u64, Waiting>> = const { RefCell::new(BTreeMap::new()) };
+    static TURNS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Waiting {
+    /// 0: nobody knows, it is a connection of many streams.
+    bytes: usize,
+    since: Instant,
+    waker: Waker,
+}
+
+impl Waiting {
+    fn may_end(&self) -> bool {
+        self.bytes > 0 || self.since.elapsed() >= STALLED
+    }
 }
 
 /// Limits what this thread holds, in bytes.
@@ -18,9 +41,35 @@ pub fn limit(bytes: usize) {
     LIMIT.set(bytes);
 }
 
-/// How often something was refused since this was asked last.
+/// How often something was broken off since this was asked last.
 pub fn refused() -> u64 {
     REFUSED.take()
+}
+
+/// Those who wait may have so much. The rest is for what moves, until they have made room.
+fn for_waiting() -> usize {
+    LIMIT.get() / 4 * 3
+}
+
+/// Tells those who have waited the longest to end, as many as must.
+fn make_room() {
+    while HELD.get().saturating_sub(LEAVING.get()) > for_waiting() {
+        let longest = WAITING.with_borrow_mut(|all| {
+            let turn = *all.iter().find(|(_, waiting)| waiting.may_end())?.0;
+            all.remove(&turn)
+        });
+        let Some(longest) = longest else { return };
+        LEAVING.set(LEAVING.get() + longest.bytes);
+        longest.waker.wake();
+        if longest.bytes == 0 {
+            return;
+        }
+    }
+}
+
+fn refuse() -> Result<(), TooMuch> {
+    REFUSED.set(REFUSED.get() + 1);
+    Err(TooMuch)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +84,11 @@ impl From<TooMuch> for io::Error {
 
 /// So many bytes are held until this is dropped.
 #[derive(Debug, Default)]
-pub struct Held(usize);
+pub struct Held {
+    bytes: usize,
+    /// Since when its owner waits for a reader.
+    turn: Option<u64>,
+}
 
 impl Held {
     pub fn new(bytes: usize) -> Result<Self, TooMuch> {
@@ -44,33 +97,64 @@ impl Held {
         Ok(held)
     }
 
-    /// So many from now on. The error is for what has to be broken off, and counted.
+    /// So many from now on, and nobody is waited for. The error is for what has to be broken off, and counted.
     pub fn set(&mut self, bytes: usize) -> Result<(), TooMuch> {
-        if self.fits(bytes) {
-            return Ok(());
+        self.moved();
+        let fits = self.put(bytes, LIMIT.get());
+        if !fits || bytes > 0 {
+            make_room();
         }
-        REFUSED.set(REFUSED.get() + 1);
-        Err(TooMuch)
+        if fits { Ok(()) } else { refuse() }
     }
 
-    /// So many from now on, if there is room for them; else as many as before.
+    /// So many while its owner waits for a reader: to be asked by every poll that has to wait. 0 for a connection of many
+    /// streams. The error is for who has to end, because it has waited the longest, or there is no room.
+    pub fn wait(&mut self, bytes: usize, cx: &Context<'_>) -> Result<(), TooMuch> {
+        let Some(turn) = self.turn else {
+            self.set(bytes)?;
+            let turn = TURNS.replace(TURNS.get() + 1);
+            let waiting = Waiting { bytes, since: Instant::now(), waker: cx.waker().clone() };
+            WAITING.with_borrow_mut(|all| all.insert(turn, waiting));
+            self.turn = Some(turn);
+            return Ok(());
+        };
+        let waits = WAITING.with_borrow_mut(|all| {
+            all.get_mut(&turn).map(|waiting| waiting.waker.clone_from(cx.waker())).is_some()
+        });
+        if waits { Ok(()) } else { refuse() }
+    }
+
+    /// The reader took something: who waits on waits anew.
+    pub fn moved(&mut self) {
+        let Some(turn) = self.turn.take() else { return };
+        if WAITING.with_borrow_mut(|all| all.remove(&turn)).is_none() {
+            LEAVING.set(LEAVING.get().saturating_sub(self.bytes));
+        }
+    }
+
+    /// So many from now on, if there is room for what can be done without; else as many as before.
     pub fn fits(&mut self, bytes: usize) -> bool {
-        if bytes == self.0 {
+        self.put(bytes, for_waiting())
+    }
+
+    fn put(&mut self, bytes: usize, limit: usize) -> bool {
+        if bytes == self.bytes {
             return true;
         }
-        let all = HELD.get().saturating_sub(self.0) + bytes;
-        if bytes > self.0 && all > LIMIT.get() {
+        let all = HELD.get().saturating_sub(self.bytes) + bytes;
+        if bytes > self.bytes && all > limit {
             return false;
         }
         HELD.set(all);
-        self.0 = bytes;
+        self.bytes = bytes;
         true
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        HELD.set(HELD.get().saturating_sub(self.0));
+        self.moved();
+        HELD.set(HELD.get().saturating_sub(self.bytes));
     }
 }
 
@@ -90,6 +174,34 @@ mod tests {
         assert_eq!(Ok(()), one.set(10));
         assert!(Held::new(90).is_ok());
         assert_eq!(10, HELD.get());
+        limit(DEFAULT);
+    }
+
+    /// When room gets scarce, who has waited the longest ends, and only as many as must; who moves on is new in line.
+    #[test]
+    fn who_waits_longest_ends() {
+        limit(100);
+        let cx = Context::from_waker(Waker::noop());
+        let mut waiting = [(); 3].map(|()| Held::default());
+        waiting.iter_mut().for_each(|held| held.wait(25, &cx).unwrap());
+        waiting[0].moved();
+        waiting[0].wait(25, &cx).unwrap();
+        let moving = Held::new(20).unwrap();
+        assert_eq!([Ok(()), Err(TooMuch), Ok(())], waiting.each_mut().map(|held| held.wait(25, &cx)));
+        waiting[1] = Held::default();
+        assert_eq!((70, 0, 1), (HELD.get(), LEAVING.get(), refused()));
+        drop((waiting, moving));
+        assert_eq!((0, 0), (HELD.get(), WAITING.with_borrow(BTreeMap::len)));
+        limit(DEFAULT);
+    }
+
+    /// What can be done without is not held when room gets scarce.
+    #[test]
+    fn the_rest_is_for_what_moves() {
+        limit(100);
+        let mut spare = Held::default();
+        assert_eq!((false, true), (spare.fits(76), spare.fits(75)));
+        assert!(Held::new(25).is_ok());
         limit(DEFAULT);
     }
 }

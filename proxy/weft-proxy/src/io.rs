@@ -31,8 +31,8 @@ pub struct Io {
     prefix: Bytes,
     meter: Option<Meter>,
     moves: Option<Arc<Moves>>,
-    /// What waits for a peer that does not read.
-    backlog: usize,
+    /// What waits at most for a peer that does not read; none: it counts elsewhere.
+    backlog: Option<usize>,
     held: Held,
 }
 
@@ -56,7 +56,7 @@ impl Io {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, prefix: Bytes::new(), meter: None, moves: None, backlog: 0, held: Held::default() }
+        Self { kind, prefix: Bytes::new(), meter: None, moves: None, backlog: None, held: Held::default() }
     }
 
     /// Puts back what was read already.
@@ -94,15 +94,18 @@ impl Io {
         let _ = socket::reset(socket);
     }
 
-    /// Up to `backlog` bytes wait while the peer does not read: they count as held, or the connection fails.
-    pub fn holding(mut self, backlog: usize) -> Self {
+    /// Up to `backlog` bytes wait while the peer does not read: they count as held, or the connection is reset. 0 if they
+    /// are counted elsewhere, and go with the connection. None: the connection holds nothing.
+    pub fn holding(mut self, backlog: Option<usize>) -> Self {
         self.backlog = backlog;
         self
     }
 
-    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn wrote(&mut self, written: Poll<io::Result<usize>>, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         let Poll::Ready(n) = written? else {
-            self.held.set(self.backlog)?;
+            if let Some(backlog) = self.backlog {
+                self.held.wait(backlog, cx).inspect_err(|_| self.reset())?;
+            }
             return Poll::Pending;
         };
         self.held.set(0)?;
@@ -162,7 +165,7 @@ impl AsyncRead for Io {
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = each!(&mut self.kind, s => Pin::new(s).poll_write(cx, buf));
-        self.wrote(written)
+        self.wrote(written, cx)
     }
 
     fn poll_write_vectored(
@@ -179,7 +182,7 @@ impl AsyncWrite for Io {
             });
         }
         let written = each!(&mut self.kind, s => Pin::new(s).poll_write_vectored(cx, bufs));
-        self.wrote(written)
+        self.wrote(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

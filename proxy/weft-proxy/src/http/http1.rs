@@ -26,7 +26,7 @@ impl Exclusive {
     pub async fn over(io: Io) -> hyper::Result<Box<Self>> {
         let mut builder = Builder::new();
         builder.max_buf_size(2 * MAX_HEADER_BYTES as usize);
-        let (sender, connection) = builder.handshake(TokioIo::new(io.holding(HTTP1_BACKLOG))).await?;
+        let (sender, connection) = builder.handshake(TokioIo::new(io.holding(Some(HTTP1_BACKLOG)))).await?;
         Ok(Box::new(Self { sender, connection: Some(connection) }))
     }
 

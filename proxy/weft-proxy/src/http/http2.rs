@@ -68,7 +68,7 @@ impl Shared {
             // A peer proxy allows as much before its settings are known.
             .initial_max_send_streams(if is_peer { MAX_STREAMS as usize } else { FIRST_STREAMS })
             .enable_push(false);
-        let (sender, mut connection) = builder.handshake(io.telling(moves.clone())).await?;
+        let (sender, mut connection) = builder.handshake(io.telling(moves.clone()).holding(Some(0))).await?;
         let pings = if is_peer { connection.ping_pong() } else { None };
         let ended = Rc::new(Cell::new(false));
         let told = ended.clone();
@@ -308,14 +308,26 @@ async fn room(stream: &mut SendStream<Piece>) -> Result<(), BoxError> {
     if stream.capacity() > 0 {
         return Ok(());
     }
-    let _held = Held::new(STREAM_WINDOW as usize)?;
+    let mut held = Held::default();
+    poll_fn(|cx| poll_room(stream, &mut held, cx)).await
+}
+
+fn poll_room(
+    stream: &mut SendStream<Piece>,
+    held: &mut Held,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), BoxError>> {
     while stream.capacity() == 0 {
-        match poll_fn(|cx| stream.poll_capacity(cx)).await {
-            Some(granted) => drop(granted?),
-            None => return Err("the stream has ended".into()),
+        match stream.poll_capacity(cx) {
+            Poll::Ready(Some(granted)) => drop(granted?),
+            Poll::Ready(None) => return Poll::Ready(Err("the stream has ended".into())),
+            Poll::Pending => {
+                held.wait(STREAM_WINDOW as usize, cx)?;
+                return Poll::Pending;
+            }
         }
     }
-    Ok(())
+    Poll::Ready(Ok(()))
 }
 
 /// What a stream is reset with: what the one that the body comes from was reset with.

@@ -40,7 +40,7 @@ where
     let answer = move |request: Request<_>| Box::pin(answer(request.map(Received::Driven)));
     let mut builder = http1::Builder::new();
     builder.auto_date_header(false).max_buf_size(2 * MAX_HEADER_BYTES as usize);
-    let io = TokioIo::new(io.holding(HTTP1_BACKLOG));
+    let io = TokioIo::new(io.holding(Some(HTTP1_BACKLOG)));
     let mut connection = pin!(builder.serve_connection(io, service_fn(answer)).with_upgrades());
     tokio::select! {
         biased;
@@ -61,7 +61,7 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADER_BYTES)
         .max_concurrent_streams(MAX_STREAMS);
-    let mut connection = builder.handshake(io).await?;
+    let mut connection = builder.handshake(io.holding(Some(0))).await?;
     let mut leaving = false;
     loop {
         let accepted = tokio::select! {
