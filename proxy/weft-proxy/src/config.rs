@@ -12,6 +12,9 @@ use ipnet::IpNet;
 use crate::balance::Queue;
 use crate::vigil::Limits;
 
+/// Where the kernel tells a container's limit: of version 2, and of version 1.
+const MEMORY_LIMIT: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+
 /// How the proxy is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -97,9 +100,16 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the process's environment.
+    /// Reads the process's environment. What is held for slow readers never brings the container to its memory limit,
+    /// unless that was asked for.
     pub fn from_env() -> Result<Self, Vec<String>> {
-        Self::parse(std::env::vars().collect())
+        let mut config = Self::parse(std::env::vars().collect())?;
+        let asked_for = std::env::var("WEFT_MAX_BUFFERED").is_ok_and(|text| !text.is_empty());
+        let files = MEMORY_LIMIT.iter().find_map(|file| std::fs::read_to_string(file).ok());
+        if let Some(memory) = files.and_then(|text| memory_limit(&text)).filter(|_| !asked_for) {
+            config.max_buffered = config.max_buffered.min(memory / 2 / config.workers);
+        }
+        Ok(config)
     }
 
     /// Reads settings; the error lists every fault.
@@ -281,6 +291,11 @@ fn parse_bytes(text: &str) -> Result<usize, String> {
     n.checked_mul(1 << shift).ok_or_else(|| format!("{text:?} is too much"))
 }
 
+/// What a container may have, in bytes; none: as much as there is.
+fn memory_limit(text: &str) -> Option<usize> {
+    text.trim().parse().ok()
+}
+
 fn at_least_one(n: usize) -> Result<usize, String> {
     if n >= 1 { Ok(n) } else { Err("at least 1".into()) }
 }
@@ -325,6 +340,12 @@ mod tests {
     fn zero_is_no_limit() {
         let limits = [parse_limit("0s"), parse_limit("0h"), parse_limit("5ms")];
         assert_eq!([Ok(None), Ok(None), Ok(Some(Duration::from_millis(5)))], limits);
+    }
+
+    /// As the kernel writes it.
+    #[test]
+    fn containers_may_have_no_limit() {
+        assert_eq!((Some(64 << 20), None), (memory_limit("67108864\n"), memory_limit("max\n")));
     }
 
     /// Ports as annotations spell them.

@@ -100,7 +100,7 @@ OPTIONS = {
         Option("proxy-memory-request", QUANTITY, "20Mi", "global.proxy.resources.requests.memory",
                Resource("requests", "memory"), "Memory reserved for the proxy."),
         Option("proxy-memory-limit", QUANTITY, "", "global.proxy.resources.limits.memory", Resource("limits", "memory"),
-               "Memory above which the proxy is restarted."),
+               "Memory above which the proxy is restarted; up to half of it waits for slow readers."),
         Option("proxy-ephemeral-storage-request", QUANTITY, "", "", Resource("requests", "ephemeral-storage"),
                "Disk of the node reserved for the proxy: for its log, it writes nothing else."),
         Option("proxy-ephemeral-storage-limit", QUANTITY, "", "", Resource("limits", "ephemeral-storage"),
