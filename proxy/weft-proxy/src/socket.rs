@@ -9,7 +9,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
 const BACKLOG: i32 = 4096;
-/// A peer that vanished without a word is noticed after this long, with data under way or not.
+/// A peer is asked after so long in silence whether it is there; one that vanished is noticed by the ninth probe. The kernel
+/// asks nothing while data is under way, and gives up after its own time (`tcp_retries2`): `TCP_USER_TIMEOUT` would end
+/// readers that pause as well, see `expect_answers`.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Lets this process have as many sockets as it may: the soft limit is there for programs that use `select`.
