@@ -50,6 +50,36 @@ async fn clients_that_leave_have_cancelled() {
     assert_eq!(0.0, web.metric("weft_requests_total", &["result=\"failure\""]));
 }
 
+/// Flow control counts bytes and not frames: a flood of small ones that nobody reads ends their connection, before each
+/// costs its hundreds of bytes.
+#[tokio::test]
+async fn small_frames_are_limited() {
+    const CALM: &[u8] = &[0, 0, 0, 11];
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    tokio::spawn(async move {
+        let mut connection = h2::server::handshake(app.accept().await.unwrap().0).await.unwrap();
+        let _unread = connection.accept().await;
+        connection.accept().await;
+    });
+    let mut client = web.connect().await;
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    assert!(client.read(&mut [0; 512]).await.unwrap() > 0);
+    // SETTINGS acknowledged; POST / with a body.
+    client.write_all(b"\0\0\0\x04\x01\0\0\0\0\0\0\x03\x01\x04\0\0\0\x01\x83\x86\x84").await.unwrap();
+    let (mut reader, mut writer) = client.into_split();
+    let flood = tokio::spawn(async move {
+        let frames = b"\0\0\x01\0\0\0\0\0\x01x".repeat(260_000);
+        let _ = writer.write_all(&frames).await;
+        writer
+    });
+    let mut heard = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(20), reader.read_to_end(&mut heard)).await;
+    assert!(ended.is_ok());
+    assert!(heard.windows(4).any(|window| window == CALM), "{heard:?}");
+    flood.abort();
+}
+
 /// One request for two hosts is nobody's.
 #[tokio::test]
 async fn two_hosts_are_refused() {

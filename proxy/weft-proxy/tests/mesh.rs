@@ -407,3 +407,21 @@ async fn nothing_reserved_passes() {
     let id = "weft-client-id: spiffe://cluster.local/ns/shop/sa/web";
     assert_eq!(format!("GET / HTTP/1.1\nhost: a\ntraceparent: 00-1-2-01\n{id}\n\n"), seen);
 }
+
+/// A client that waits to be asked for its body is asked, over HTTP/2 too, though the server never is.
+#[tokio::test]
+async fn who_waits_to_be_asked_is_asked() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    serve(app, true, mirror);
+    let (client, connection) = h2::client::handshake(web.connect().await).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post("http://api.shop/").header("expect", "100-continue").body(()).unwrap();
+    let (mut response, mut body) = client.ready().await.unwrap().send_request(request, false).unwrap();
+    let asked = std::future::poll_fn(|cx| response.poll_informational(cx)).await.unwrap().unwrap();
+    assert_eq!(StatusCode::CONTINUE, asked.status());
+    body.send_data("body".into(), true).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    let answer = body.data().await.unwrap().unwrap();
+    assert!(answer.ends_with(b"body") && !answer.windows(6).any(|name| name == b"expect"), "{answer:?}");
+}

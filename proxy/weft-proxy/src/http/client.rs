@@ -22,6 +22,9 @@ pub const STREAM_WINDOW: u32 = 256 * 1024;
 pub const MAX_STREAMS: u32 = 1024;
 /// Room for every stream: those that nobody reads must not hold up the others.
 pub const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS;
+/// What unread frames of under 256 bytes may lack to 256 each, on one connection: they cost about so much beside their
+/// bytes. 130,000 of one byte, or ten streams of small messages whose readers have stopped.
+pub const FRAME_OVERHEAD: usize = 32 << 20;
 pub const MAX_HEADER_BYTES: u32 = 64 * 1024;
 /// What waits at most for a peer of HTTP/1 that does not read: hyper's buffer, and the stream that the body comes from.
 pub const HTTP1_BACKLOG: usize = (2 * MAX_HEADER_BYTES + STREAM_WINDOW) as usize;

@@ -6,14 +6,17 @@ use std::task::Poll;
 
 use h2::Reason;
 use h2::server::{Builder, SendResponse};
-use http::{Request, Response};
+use http::header::EXPECT;
+use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use super::body::{Body, BoxError};
-use super::client::{CONNECTION_WINDOW, HTTP1_BACKLOG, MAX_HEADER_BYTES, MAX_STREAMS, STREAM_WINDOW, chain};
+use super::client::{
+    CONNECTION_WINDOW, FRAME_OVERHEAD, HTTP1_BACKLOG, MAX_HEADER_BYTES, MAX_STREAMS, STREAM_WINDOW, chain,
+};
 use super::http2::{Streamed, carry};
 use super::piece::Piece;
 use super::received::Received;
@@ -60,7 +63,8 @@ where
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADER_BYTES)
-        .max_concurrent_streams(MAX_STREAMS);
+        .max_concurrent_streams(MAX_STREAMS)
+        .data_frame_budget(FRAME_OVERHEAD);
     let mut connection = builder.handshake(io.holding(Some(0))).await?;
     let mut leaving = false;
     loop {
@@ -74,11 +78,22 @@ where
             }
         };
         let Some(accepted) = accepted else { return Ok(()) };
-        let (request, respond) = accepted?;
+        let (request, mut respond) = accepted?;
+        if request.headers().contains_key(EXPECT) {
+            proceed(&mut respond);
+        }
         // Boxed: it is large, a task would copy it several times and keep its room while the body goes out.
         let answer = Box::pin(answer(Streamed::request(request)));
         tokio::task::spawn_local(reply(answer, respond));
     }
+}
+
+/// The client waits with its body for this; hyper says it by itself to clients of HTTP/1.
+fn proceed(respond: &mut SendResponse<Piece>) {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::CONTINUE;
+    // Fails only when the client has gone: its request tells.
+    let _ = respond.send_informational(response);
 }
 
 /// Answers one request of HTTP/2, if its client waits for the answer.
