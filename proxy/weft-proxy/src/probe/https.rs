@@ -70,7 +70,8 @@ fn headers(config: &Config, asked: &HeaderMap) -> HeaderMap {
 
 async fn ask(app: SocketAddr, path: &str, headers: HeaderMap) -> anyhow::Result<StatusCode> {
     let stream = socket::connect(app, LIMIT).await?;
-    let tls = TlsConnector::from(client_config()?).connect(ServerName::IpAddress(app.ip().into()), stream).await?;
+    let tls =
+        TlsConnector::from(client_config()?).connect(ServerName::IpAddress(app.ip().into()), stream).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
     let mut request = Request::get(path).body(Empty::<Bytes>::new())?;
     *request.headers_mut() = headers;
