@@ -80,7 +80,9 @@ def test_tcp_traffic_without_requests_is_told() -> None:
 
 def test_silence_towards_a_peer_is_not_silence() -> None:
     """With `to` or `from`, the note speaks of that peer."""
-    assert filled(Numbers(up={KEY: 1.0}), client_side=True).note == "no traffic with that peer in the last 60 s"
+    told = "no traffic with that peer in the last 60 s"
+    assert filled(Numbers(up={KEY: 1.0}), client_side=True).note == told
+    assert filled(Numbers(peer_up=1.0), Meshed(0, 1), client_side=True).note == told
 
 
 def test_what_policies_deny_is_told() -> None:

@@ -186,16 +186,17 @@ def fill(row: Row, numbers: Numbers, window: int, *, client_side: bool) -> None:
     partly = notes.partly(scraped if numbers.peer_up is None else numbers.peer_up)
     told = [partly, notes.denied(numbers.denied.get(key, {}), window)]
     if not any(told) and not row.rps:
-        told = [_note(row, window, scraped, client_side)]
+        told = [_note(row, window, scraped, client_side=client_side, heard=bool(numbers.peer_up))]
     row.note = "; ".join(filter(None, told))
 
 
-def _note(row: Row, window: int, scraped: float | None, client_side: bool) -> str:
+def _note(row: Row, window: int, scraped: float | None, *, client_side: bool, heard: bool) -> str:
+    """Why there are no requests. `heard`: the peer that was asked for would have told."""
     if row.tcp_read_bytes_per_second or row.tcp_written_bytes_per_second:
         return f"TCP only: no HTTP requests in the last {window} s"
-    if row.kind == "service":
+    if row.kind == "service" and not heard:
         return notes.service(window)
-    if client_side and row.meshed and row.meshed.pods:
+    if heard or (client_side and row.meshed and row.meshed.pods):
         return notes.peer(window)
     return notes.workload(row, window, None if scraped is None else bool(scraped))
 
