@@ -17,12 +17,14 @@ export interface TapState {
 export function tap(query: Query, onData: (e: Exchange) => void): TapState {
   const state: TapState = $state({ connected: false, error: "", notice: "", leftOut: 0 });
   const seen = new Set<string>();
+  const hear = (exchange: Exchange) => {
+    state.leftOut += exchange.skipped;
+    onData(exchange);
+  };
   const stop = stream<Exchange & { status?: number | TapStatus }>("tap", query, {
     onData(data) {
-      if (typeof data.method === "string") {
-        state.leftOut += data.skipped;
-        once(seen, data as Exchange, onData);
-      } else if (data.status && typeof data.status === "object") state.notice = notice(data.status);
+      if (typeof data.method === "string") once(seen, data as Exchange, hear);
+      else if (data.status && typeof data.status === "object") state.notice = notice(data.status);
     },
     onState(connected) {
       state.connected = connected;
