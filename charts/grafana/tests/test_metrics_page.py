@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from weft_destination.metrics import Metrics as Destination
+from weft_destination.metrics import Sent
 from weft_identity.metrics import Metrics as Identity
 from weft_injector.metrics import Metrics as Injector
 from weft_sp_validator.metrics import Metrics as SpValidator
@@ -27,6 +28,9 @@ def declared(registry: CollectorRegistry) -> dict[str, tuple[str, list[str]]]:
             kind = collector._type
             labels = ["version"] if kind == "info" else list(collector._labelnames)
             found[collector._name + SUFFIX.get(kind, "")] = ("gauge" if kind == "info" else kind, labels)
+        elif isinstance(collector, Sent):
+            for family in collector.collect():
+                found[family.name + SUFFIX[family.type]] = (family.type, list(family._labelnames))
     return found
 
 
