@@ -4,6 +4,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::{Request, Response};
 use support::http::{full, get, http1, serve, text};
@@ -115,6 +116,28 @@ async fn failing_endpoints_are_left_out() {
     mesh.endpoints(vec![good.endpoint()]);
     web.settled(async || !web.shared.metrics.render(Control::default()).contains("weft_balancer_left_out{"))
         .await;
+}
+
+/// An endpoint that never answers is tried once: what it lets a request wait counts as its latency.
+#[tokio::test]
+async fn hung_endpoints_are_left_alone() {
+    let mesh = Mesh::start();
+    let (web, good, hung) = (mesh.pod(2, "web"), mesh.pod(3, "api"), mesh.pod(4, "api"));
+    serve(hung.app().await, false, |_| std::future::pending());
+    serve(good.app().await, false, |_| async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Response::new(full(""))
+    });
+    let route = api::Route { name: "all".into(), request_timeout_ms: 500, ..Default::default() };
+    let to = api::ServiceDestination { routes: vec![route], ..Default::default() };
+    mesh.service_of(api::Protocol::Http1, to, vec![good.endpoint(), hung.endpoint()]);
+    let mut client = http1(web.connect().await).await;
+    let mut late = 0;
+    for _ in 0..20 {
+        late += usize::from(client.send_request(get("/")).await.unwrap().status() == 504);
+        client.ready().await.unwrap();
+    }
+    assert_eq!(1, late);
 }
 
 /// When every breaker is open, requests go on: the mesh never makes an outage whole.

@@ -285,8 +285,44 @@ mod tests {
     #[test]
     fn slowest_is_left_alone() {
         let nodes = nodes(&[1, 1, 1]);
-        nodes[1].load.observe(Duration::from_secs(1), Instant::now());
+        nodes[1].load.answered(Duration::from_secs(1), Instant::now());
         assert_eq!(0, shares(&nodes)[1]);
+    }
+
+    /// What each of two endpoints gets of a hundred requests a second: the first answers in 5 ms, the other never, and
+    /// the client waits for `patience`.
+    fn shares_beside_a_hung_one(patience: Duration) -> [usize; 2] {
+        let (nodes, lots, start) = (nodes(&[1, 1]), Lots::new(7), Instant::now());
+        let (mut under_way, mut counts) = (Vec::new(), [0; 2]);
+        for n in 0..30_000 {
+            let now = start + Duration::from_millis(10) * n;
+            under_way.retain(|(which, began): &(usize, Instant)| {
+                let (load, waited) = (&nodes[*which].load, now.saturating_duration_since(*began));
+                match which {
+                    0 => load.answered(Duration::from_millis(5), now),
+                    _ if waited >= patience => load.given_up(waited, now),
+                    _ => return true,
+                }
+                load.end();
+                false
+            });
+            let picked = pick(&nodes, &lots, &[], now).unwrap();
+            let which = usize::from(Rc::ptr_eq(&nodes[1], &picked));
+            picked.load.begin();
+            picked.load.ask(now);
+            under_way.push((which, now));
+            counts[which] += 1;
+        }
+        counts
+    }
+
+    /// An endpoint that hangs is only tried now and then, whether its clients give up or wait.
+    #[test]
+    fn hung_is_left_alone() {
+        for patience in [Duration::from_secs(1), Duration::from_millis(50), Duration::from_secs(3600)] {
+            let [_, hung] = shares_beside_a_hung_one(patience);
+            assert!((1..100).contains(&hung), "{hung} of 30,000 while clients wait {patience:?}");
+        }
     }
 
     /// An endpoint that does not connect is avoided, unless it is all there is.

@@ -11,6 +11,7 @@ use tokio::time::{Sleep, sleep};
 use super::request::Conn;
 use super::retry::{Retries, Verdict};
 use super::{MAX_ATTEMPTS, next, no_endpoints};
+use crate::balance::ewma::Load;
 use crate::balance::node::Node;
 use crate::error::{Code, Error};
 use crate::http::body::RequestBody;
@@ -86,10 +87,33 @@ async fn send(
     headers::check_host(&head)?;
     chosen.change_request(upstream, &mut head)?;
     let wire = prepare(&mut head, conn, node)?;
-    let started = Instant::now();
+    let mut asked = Asked::new(&node.load);
     let sent = client::send(&conn.worker, node, wire, Request::from_parts(head, body)).await?;
-    node.load.observe(started.elapsed(), Instant::now());
+    asked.answered = true;
     Ok(sent)
+}
+
+/// A try, until its answer or until it is given up: it failed, took too long, or the client left.
+struct Asked<'a> {
+    load: &'a Load,
+    since: Instant,
+    answered: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn new(load: &'a Load) -> Self {
+        let since = Instant::now();
+        load.ask(since);
+        Self { load, since, answered: false }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.since);
+        if self.answered { self.load.answered(took, now) } else { self.load.given_up(took, now) }
+    }
 }
 
 /// Between proxies all HTTP is HTTP/2; other servers are spoken to as the application speaks.
