@@ -225,6 +225,41 @@ async fn backends_share_what_comes() {
     }
 }
 
+/// A change is not lost with the request that waits for what it needs: the next one follows it.
+#[tokio::test]
+async fn changes_survive_requests_that_are_given_up() {
+    let mesh = Mesh::start();
+    let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+    serve(api.app().await, true, mirror);
+    mesh.service(vec![api.endpoint()]);
+    let mut client = http2(web.connect().await).await;
+    let mut ask = || client.send_request(Request::get("http://api.shop/").body(full("")).unwrap());
+    assert_eq!(200, ask().await.unwrap().status());
+
+    let port = api::ServicePort { namespace: "shop".into(), name: "late".into(), port: 80 };
+    let backend = api::WeightedBackend { service: Some(port.clone()), weight: 1, ..Default::default() };
+    let rule = api::Route { backends: vec![backend], ..route("late", prefix("/")) };
+    mesh.service_of(api::Protocol::Detect, by(vec![rule]), vec![api.endpoint()]);
+    let target = api::Target { kind: Some(api::target::Kind::Endpoints(port)) };
+    let watches = |asked: &api::request::Kind| match asked {
+        api::request::Kind::Watch(watch) => watch.target.as_ref() == Some(&target),
+        _ => false,
+    };
+    tokio::select! {
+        () = async { loop { let _ = ask().await; } } => {}
+        () = mesh.plane.destination.wait_for(watches) => {}
+    }
+    // The request that met the change has left; by the same connection comes the next one. Another's round trip later
+    // the proxy has heard of both.
+    let next = tokio::spawn(ask());
+    let other = Request::get("http://api.shop/").body(full("")).unwrap();
+    http2(api.reach().await).await.send_request(other).await.unwrap();
+    mesh.backend("late", vec![api.endpoint()]);
+    assert_eq!(200, next.await.unwrap().unwrap().status());
+    let followed = ["route=\"late\"", "status=\"200\""];
+    web.settled(async || web.metric("weft_requests_total", &followed) > 0.0).await;
+}
+
 /// An upgrade (WebSocket) meets what every request of its route does: filters, backends, answers of the proxy.
 #[tokio::test]
 async fn upgrades_take_their_route() {

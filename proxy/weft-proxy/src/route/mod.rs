@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Response;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::discovery::Outbound;
 use crate::error::Error;
@@ -29,6 +29,8 @@ pub struct Target {
     pub dst: SocketAddr,
     updates: RefCell<watch::Receiver<Arc<Outbound>>>,
     plan: RefCell<Rc<Plan>>,
+    /// Held while a change is followed: one plan is made at a time.
+    planning: Mutex<()>,
     /// A port that spoke HTTP is waited for, never taken for opaque because of silence.
     pub spoke_http: Cell<bool>,
     /// The server spoke first: the next client's silence need not be waited for.
@@ -48,6 +50,7 @@ impl Target {
             dst,
             updates: RefCell::new(updates),
             plan: RefCell::new(Rc::new(plan)),
+            planning: Mutex::default(),
             spoke_http: Cell::new(false),
             server_first: Cell::new(false),
             used: Cell::new(Instant::now()),
@@ -62,18 +65,24 @@ impl Target {
     /// The plan for now; a change that cannot be followed yet leaves the old one.
     pub async fn plan(&self, worker: &Worker) -> Rc<Plan> {
         let changed = self.updates.borrow().has_changed().unwrap_or(false);
-        if changed {
-            let outbound = self.updates.borrow_mut().borrow_and_update().clone();
-            let budget = self.plan.borrow().budget();
-            match Box::pin(Plan::new(worker, self.dst, &outbound, budget)).await {
-                Ok(plan) => *self.plan.borrow_mut() = Rc::new(plan),
-                Err(error) => {
-                    self.updates.borrow_mut().mark_changed();
-                    tracing::warn!(%error, dst = %self.dst, "keeps its old routes");
-                }
-            }
+        if changed && let Ok(_turn) = self.planning.try_lock() {
+            Box::pin(self.follow(worker)).await;
         }
         self.plan.borrow().clone()
+    }
+
+    /// A change counts as seen when its plan is there: whoever makes it may be cancelled, then the next one does.
+    async fn follow(&self, worker: &Worker) {
+        let mut updates = self.updates();
+        let outbound = updates.borrow_and_update().clone();
+        let budget = self.plan.borrow().budget();
+        match Plan::new(worker, self.dst, &outbound, budget).await {
+            Ok(plan) => {
+                *self.plan.borrow_mut() = Rc::new(plan);
+                *self.updates.borrow_mut() = updates;
+            }
+            Err(error) => tracing::warn!(%error, dst = %self.dst, "keeps its old routes"),
+        }
     }
 
     /// A response came: the server's own, and not what a proxy has to say, shows that the port speaks HTTP.
