@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::config::{Config, Mode};
 use crate::discovery::Discovery;
@@ -42,16 +43,18 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     if shared.config.access_log {
         shared.ring.log_to(access_log::start(std::io::stdout())?);
     }
+    let ended = Arc::new(Notify::new());
     if shared.config.mode == Mode::Sidecar {
         for n in 0..shared.config.workers {
-            spawn_worker(shared.clone(), n)?;
+            start_worker(shared.clone(), n, &ended)?;
         }
     }
     held::limit(shared.config.max_buffered);
-    Builder::new_current_thread().enable_all().build()?.block_on(supervise(shared))
+    Builder::new_current_thread().enable_all().build()?.block_on(supervise(shared, ended))
 }
 
-async fn supervise(shared: Arc<Shared>) -> anyhow::Result<()> {
+/// Until the proxy is told to end, or a worker has `ended`: without it traffic would wait for nobody.
+async fn supervise(shared: Arc<Shared>, ended: Arc<Notify>) -> anyhow::Result<()> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     control::start(&shared.config, &shared.identity, &shared.discovery, &shared.ring, &shared.drain)?;
     let listener = socket::listen(shared.config.admin_listen)
@@ -64,6 +67,7 @@ async fn supervise(shared: Arc<Shared>) -> anyhow::Result<()> {
         _ = term.recv() => {}
         _ = int.recv() => {}
         () = stop.notified() => {}
+        () = ended.notified() => anyhow::bail!("a worker has ended, so nothing is served: see the panic or error before"),
     }
     tracing::info!(grace = ?shared.config.shutdown_grace, "ending");
     shared.drain.start();
@@ -82,7 +86,7 @@ async fn expire(shared: Arc<Shared>) {
     }
 }
 
-fn spawn_worker(shared: Arc<Shared>, n: usize) -> anyhow::Result<()> {
+fn start_worker(shared: Arc<Shared>, n: usize, ended: &Arc<Notify>) -> anyhow::Result<()> {
     let config = &shared.config;
     let listeners =
         Listeners { outbound: bind(&config.outbound_listen)?, inbound: bind(&config.inbound_listen)? };
@@ -95,9 +99,27 @@ fn spawn_worker(shared: Arc<Shared>, n: usize) -> anyhow::Result<()> {
         }
         Err(error) => drop(ready.send(Err(error))),
     };
-    std::thread::Builder::new().name(format!("worker-{n}")).spawn(work)?;
+    spawn(format!("worker-{n}"), ended, work)?;
     began.recv()??;
     Ok(())
+}
+
+/// Runs `work` on a thread of its own; however that comes to its end, `ended` is told.
+fn spawn(name: String, ended: &Arc<Notify>, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let last = Last(ended.clone());
+    std::thread::Builder::new().name(name).spawn(move || {
+        let _last = last;
+        work();
+    })?;
+    Ok(())
+}
+
+struct Last(Arc<Notify>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 /// Listens on all of `addrs`; beside others an IPv6 address may be left out where there is no IPv6.
@@ -114,21 +136,25 @@ fn bind(addrs: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
     Ok(bound)
 }
 
-/// One worker: accepts for ever and serves every connection in a task of its own. Must run in a `LocalRuntime`.
+/// One worker: accepts and serves every connection in a task of its own, for ever; returns when it cannot accept any more.
+/// Must run in a `LocalRuntime`.
 pub async fn work(shared: Arc<Shared>, listeners: Listeners) {
     held::limit(shared.config.max_buffered);
     let worker = Worker::new(shared, rand::random());
     let places = || Arc::new(Semaphore::new(worker.shared.config.max_connections));
     // Apart, so that who fills the way in leaves the pod its way out.
     let (out, within) = (places(), places());
+    let mut accepting = JoinSet::new();
     for listener in listeners.outbound {
-        let served = accept(worker.clone(), listener, out.clone(), "outbound", outbound::serve);
-        tokio::task::spawn_local(served);
+        accepting.spawn_local(accept(worker.clone(), listener, out.clone(), "outbound", outbound::serve));
     }
     for listener in listeners.inbound {
-        tokio::task::spawn_local(accept_inbound(worker.clone(), listener, within.clone()));
+        accepting.spawn_local(accept_inbound(worker.clone(), listener, within.clone()));
     }
-    worker.sweep().await;
+    tokio::select! {
+        () = worker.sweep() => {}
+        Some(_) = accepting.join_next() => {}
+    }
 }
 
 /// While the proxy leaves, the pod's application is gone: closed doors send clients elsewhere at once.
@@ -136,8 +162,9 @@ async fn accept_inbound(worker: Rc<Worker>, listener: TcpListener, places: Arc<S
     let drain = worker.shared.drain.clone();
     tokio::select! {
         () = drain.started() => {}
-        () = accept(worker, listener, places, "inbound", inbound::serve) => {}
+        () = accept(worker, listener, places, "inbound", inbound::serve) => return,
     }
+    std::future::pending().await
 }
 
 /// All places are taken: one more is reset at once, which the client notices better than silence.
@@ -182,5 +209,46 @@ async fn accept<F, R>(
                 tracing::debug!(%error, %source, direction, "connection");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared() -> Arc<Shared> {
+        let mut config = Config::parse([].into()).unwrap();
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        (config.admin_listen, config.tap_listen) = (free, free);
+        let identity = Identity::new(&config.own_id(), &config.trust_domain);
+        Arc::new(Shared::new(config, identity, Discovery::new(vec![]), Arc::new(socket::original_dst)))
+    }
+
+    async fn fate(ended: Arc<Notify>) -> String {
+        let outcome = tokio::time::timeout(Duration::from_secs(20), supervise(shared(), ended));
+        outcome.await.expect("an end in time").unwrap_err().to_string()
+    }
+
+    /// A worker that panics, where it is no connection's own task, takes the process with it.
+    #[tokio::test]
+    async fn the_process_ends_with_a_worker() {
+        let ended = Arc::new(Notify::new());
+        spawn("worker".into(), &ended, || panic!("as the test wants it")).unwrap();
+        assert!(fate(ended).await.starts_with("a worker has ended"));
+    }
+
+    /// So does one that cannot accept any more: here, tokio panics for want of a socket that does not block.
+    #[tokio::test]
+    async fn the_process_ends_with_an_accepting_task() {
+        let ended = Arc::new(Notify::new());
+        let blocking = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listeners = Listeners { inbound: vec![blocking], ..Listeners::default() };
+        let shared = shared();
+        spawn("worker".into(), &ended, move || {
+            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            runtime.unwrap().block_on(work(shared, listeners));
+        })
+        .unwrap();
+        assert!(fate(ended).await.starts_with("a worker has ended"));
     }
 }
