@@ -12,16 +12,15 @@ use prometheus_client::metrics::histogram::Histogram;
 use super::Series;
 use super::labels::{Answered, OVERFLOW, Routed};
 
-/// Distinct results of one peer and route; hostile status codes end here.
-const MAX_RESULTS: usize = 64;
+/// Distinct results of one peer and route, of all their handles; hostile status codes end here.
+pub(super) const MAX_RESULTS: usize = 64;
 
 /// How an exchange ended: `result`, HTTP status (0: none came), gRPC status.
 pub type Answer = (&'static str, u16, Option<u16>);
 
 /// Requests to one peer by one route. Belongs to one worker; the counters behind it are shared.
 pub struct Requests {
-    /// None: the labels are `overflow`.
-    pub(super) series: Option<Arc<Series>>,
+    pub(super) series: Arc<Series>,
     pub(super) family: Family<Answered, Counter>,
     pub(super) routed: Routed,
     pub(super) latency: Histogram,
@@ -36,19 +35,26 @@ impl Requests {
             counter.inc();
             return;
         }
-        let full = results.len() >= MAX_RESULTS;
-        let labels = self.labels(answer, full);
+        let (labels, own) = self.admit(answer);
         let counter = self.family.get_or_create_owned(&labels);
         counter.inc();
-        if let Some(series) = &self.series {
-            let mut known = series.lock().unwrap_or_else(PoisonError::into_inner);
-            if !known.contains(&labels) {
-                known.push(labels);
-            }
-        }
-        if !full {
+        if own {
             results.push((answer, counter));
         }
+    }
+
+    /// The labels of a result, and whether they are its own: once there are too many they are those of `overflow`.
+    fn admit(&self, answer: Answer) -> (Answered, bool) {
+        let mut known = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut labels = self.labels(answer, false);
+        let own = known.contains(&labels) || known.len() < MAX_RESULTS;
+        if !own {
+            labels = self.labels(answer, true);
+        }
+        if !known.contains(&labels) {
+            known.push(labels.clone());
+        }
+        (labels, own)
     }
 
     /// Notes the time to a response's head.
@@ -70,7 +76,7 @@ impl Requests {
 /// Counters of the connections with one peer.
 #[derive(Clone)]
 pub struct Connections {
-    pub(super) _series: Option<Arc<Series>>,
+    pub(super) _series: Arc<Series>,
     pub(super) open: Gauge,
     pub(super) opened: Counter,
     pub(super) read: Counter,

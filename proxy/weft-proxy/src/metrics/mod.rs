@@ -60,6 +60,8 @@ pub struct Metrics {
     policies: policy::Policies,
     egress: egress::Egress,
     known: Known<Routed, Series>,
+    /// Of all that is not known.
+    overflow: Arc<Series>,
 }
 
 /// What the handles of one peer and route share: the results that have series.
@@ -84,6 +86,7 @@ impl Default for Metrics {
             discovery_connected: Gauge::default(),
             discovery_age: Gauge::default(),
             known: Known::new(MAX_PEERS),
+            overflow: Arc::default(),
         };
         metrics.register();
         metrics
@@ -183,11 +186,14 @@ impl Metrics {
     }
 
     /// The labels to use: those asked for, or `overflow` once there are too many.
-    fn admit(&self, peer: &Peer, route: &str) -> (Routed, Option<Arc<Series>>) {
+    fn admit(&self, peer: &Peer, route: &str) -> (Routed, Arc<Series>) {
         let routed = Routed { peer: peer.clone(), route: route.to_owned() };
         match self.known.admit(&routed) {
-            Some(series) => (routed, Some(series)),
-            None => (Routed { peer: Peer::overflow(peer.direction), route: OVERFLOW.to_owned() }, None),
+            Some(series) => (routed, series),
+            None => {
+                let routed = Routed { peer: Peer::overflow(peer.direction), route: OVERFLOW.to_owned() };
+                (routed, self.overflow.clone())
+            }
         }
     }
 
@@ -224,6 +230,7 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use super::handles::MAX_RESULTS;
     use super::*;
     use crate::discovery::DstLabels;
 
@@ -271,6 +278,28 @@ mod tests {
             .partition(|l| !l.contains(OVERFLOW));
         assert_eq!((MAX_PEERS, 1), (series.len(), overflow.len()));
         assert!(overflow[0].ends_with(" 5"));
+    }
+
+    /// However often a peer comes back, it has so many results; those beyond share a series, and are counted.
+    #[test]
+    fn results_overflow_into_one_series() {
+        let metrics = Metrics::default();
+        let known: Vec<_> = (0..MAX_PEERS).map(|n| metrics.requests(&peer(&n.to_string()), "")).collect();
+        let statuses = 300..300 + 2 * MAX_RESULTS as u16;
+        for status in statuses.clone() {
+            metrics.requests(&peer("0"), "").count(("success", status, None));
+            metrics.requests(&peer("one too many"), "").count(("success", status, None));
+        }
+        drop(known);
+        let text = metrics.render(Control::default());
+        for workload in ["0", OVERFLOW] {
+            let of = format!("dst_workload=\"{workload}\"");
+            let series: Vec<_> =
+                text.lines().filter(|l| l.starts_with("weft_requests_total") && l.contains(&of)).collect();
+            let beyond: Vec<_> = series.iter().filter(|l| l.contains("status=\"overflow\"")).collect();
+            assert_eq!((MAX_RESULTS + 1, 1), (series.len(), beyond.len()));
+            assert!(beyond[0].ends_with(&format!(" {}", statuses.len() - MAX_RESULTS)));
+        }
     }
 
     /// Series are kept for an hour after their last handle, and then leave nothing behind.
