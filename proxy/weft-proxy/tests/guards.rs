@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use weft_proxy::identity::testing::spiffe;
 use weft_proxy::identity::{ALPN_TCP, SNI};
 
-const FORGED: &str = "host: a\r\nweft-client-id: spiffe://forged\r\nconnection: close\r\n\r\n";
+const FORGED: &str =
+    "host: a\r\nweft-client-id: spiffe://forged\r\nconnection: close, weft-client-id\r\n\r\n";
 
 /// All that the proxy of `pod` answers to these bytes of a client outside the mesh.
 async fn say(pod: &Pod, parts: &[&str]) -> String {

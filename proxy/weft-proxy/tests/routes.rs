@@ -80,7 +80,10 @@ fn serve_upgrades(app: TcpListener) {
         loop {
             let (mut stream, _) = app.accept().await.unwrap();
             let seen = read_head(&mut stream).await;
-            let (line, tea) = (seen.lines().next().unwrap(), seen.contains("x-tea: oolong\r\n"));
+            let (line, tea) = (
+                seen.lines().next().unwrap(),
+                seen.contains("x-tea: oolong\r\n") && seen.contains("connection: Upgrade\r\n"),
+            );
             let (status, upgrade) = if line.contains("room") {
                 ("101 Switching Protocols", "upgrade: echo\r\nconnection: upgrade\r\n")
             } else {
@@ -99,8 +102,9 @@ fn serve_upgrades(app: TcpListener) {
 /// Asks to leave HTTP: the head of the answer, and the connection.
 async fn upgrade(pod: &Pod, path: &str) -> (String, TcpStream) {
     let mut stream = pod.connect().await;
-    let request =
-        format!("GET {path} HTTP/1.1\r\nhost: api.shop\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: api.shop\r\nconnection: upgrade, x-tea\r\nupgrade: echo\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     (read_head(&mut stream).await, stream)
 }

@@ -10,7 +10,7 @@ use tokio::time::Sleep;
 use super::body::{Body, Fault, RequestBody};
 use super::classify::End;
 use super::client::Sent;
-use super::headers::{REQUEST_ID, strip_hop};
+use super::headers::{REQUEST_ID, strip_hop, strip_hop_but_upgrade};
 use super::received::Received;
 use super::record::Record;
 use super::respond;
@@ -72,6 +72,7 @@ pub fn pass_on(
 pub fn pass_on_upgrade((mut response, lease): upgrade::Sent, mut record: Record) -> Response<Body> {
     record.head(&response);
     let Some(lease) = lease else {
+        strip_hop_but_upgrade(response.headers_mut());
         record.finish(End::Complete);
         return response.map(|_| Body::Fixed(None));
     };

@@ -54,6 +54,20 @@ pub fn strip_hop(headers: &mut HeaderMap) {
     headers.remove(UPGRADE);
 }
 
+/// The same of what leaves HTTP: it says on the next hop, too, what it asks for, and if it says nothing else, in its own way.
+pub fn strip_hop_but_upgrade(headers: &mut HeaderMap) {
+    let asks: Vec<_> = headers.get_all(UPGRADE).iter().cloned().collect();
+    let said =
+        headers.get(CONNECTION).filter(|said| said.as_bytes().eq_ignore_ascii_case(b"upgrade")).cloned();
+    strip_hop(headers);
+    if !asks.is_empty() {
+        headers.insert(CONNECTION, said.unwrap_or(HeaderValue::from_static("Upgrade")));
+    }
+    for asked in asks {
+        headers.append(UPGRADE, asked);
+    }
+}
+
 fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(CONNECTION).iter().filter_map(|v| v.to_str().ok());
     let names = values.flat_map(|v| v.split(',')).filter_map(|n| n.trim().parse().ok());
@@ -241,6 +255,21 @@ mod tests {
         let mut left: Vec<_> = parts.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(vec!["content-length", "host"], left);
+    }
+
+    /// What leaves HTTP still says so, and nothing else of its connection.
+    #[test]
+    fn upgrades_are_stripped_of_the_rest() {
+        let mut parts = parts(
+            Request::get("/")
+                .header("connection", "upgrade, weft-client-id")
+                .header("weft-client-id", "1")
+                .header("upgrade", "websocket"),
+        );
+        strip_hop_but_upgrade(&mut parts.headers);
+        let expected = [("connection", "Upgrade"), ("upgrade", "websocket")];
+        let expected = expected.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        assert_eq!(HeaderMap::from_iter(expected), parts.headers);
     }
 
     /// Chunks win over a length.

@@ -91,6 +91,13 @@ pub async fn answer(client: Rc<Client>, request: Request<Received>) -> Result<Re
     let (mut head, incoming) = request.into_parts();
     let restored = client.subject.tls == Tls::True && headers::restore(&mut head);
     headers::strip_reserved(&mut head.headers);
+    let upgrade = !restored && headers::is_upgrade(&head);
+    // First: what the client names in `Connection` goes, but nothing that is said here.
+    if upgrade {
+        headers::strip_hop_but_upgrade(&mut head.headers);
+    } else {
+        headers::strip_hop(&mut head.headers);
+    }
     if let Some(id) = &client.id {
         head.headers.insert(headers::CLIENT_ID, id.clone());
     }
@@ -98,10 +105,9 @@ pub async fn answer(client: Rc<Client>, request: Request<Received>) -> Result<Re
         Ok(audited) => audited,
         Err(error) => return Ok(client.refuse(head, &error)),
     };
-    if !restored && headers::is_upgrade(&head) {
+    if upgrade {
         return Ok(Box::pin(answer_upgrade(&client, Request::from_parts(head, incoming), audited)).await);
     }
-    headers::strip_hop(&mut head.headers);
     // Only what may be repeated is ever sent to the application twice.
     let keep = forward::is_idempotent(&head.method);
     let source = (!incoming.is_end_stream()).then(|| Source::new(incoming, keep));

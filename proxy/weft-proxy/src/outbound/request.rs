@@ -129,6 +129,7 @@ async fn answer_upgrade(
     audited: Option<Arc<str>>,
 ) -> Response<Body> {
     let (mut head, incoming) = request.into_parts();
+    headers::strip_hop_but_upgrade(&mut head.headers);
     headers::strip_reserved(&mut head.headers);
     let subject = nowhere(conn, plan, &chosen);
     let revoked = revoked(conn.clone(), plan, &head);
