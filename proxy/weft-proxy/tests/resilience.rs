@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
-use support::http::{full, get, http1, serve, text};
-use support::loopback::{Mesh, Pod};
+use support::http::{full, get, http1, http2, serve, text};
+use support::loopback::{Mesh, Pod, endpoint};
 use weft_api::discovery as api;
 use weft_proxy::metrics::Control;
 
@@ -41,6 +41,18 @@ async fn post(pod: &Pod, count: usize) -> Vec<(u16, String)> {
         client.ready().await.unwrap();
     }
     answers
+}
+
+/// `weft-error` of a GET.
+async fn said(pod: &Pod, by_http2: bool) -> String {
+    let stream = pod.connect().await;
+    let response = if by_http2 {
+        let request = Request::get("http://api.shop/").body(full("")).unwrap();
+        http2(stream).await.send_request(request).await.unwrap()
+    } else {
+        http1(stream).await.send_request(get("/")).await.unwrap()
+    };
+    response.headers().get("weft-error").map_or("", |said| said.to_str().unwrap()).to_owned()
 }
 
 fn retrying(min_retries_per_second: u32) -> api::ServiceDestination {
@@ -81,6 +93,27 @@ async fn retries_stay_within_the_budget() {
     assert_eq!(5 + 4, hits.load(Ordering::Relaxed));
     web.expect("weft_retries_total", &["result=\"failure\""], 1.0).await;
     web.expect("weft_retries_total", &["result=\"no_budget\""], 4.0).await;
+}
+
+/// A response with more header than fits is an error of its own: asked for once, and no breaker hears of it.
+#[tokio::test]
+async fn too_much_header_is_told() {
+    for (kib, http2, meshed) in [(100, false, true), (100, true, true), (600, true, false)] {
+        let mesh = Mesh::start();
+        let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+        let (app, hits) = (api.app().await, Hits::default());
+        let (there, count) = (app.local_addr().unwrap(), hits.clone());
+        serve(app, http2, move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let much = "x".repeat(kib * 1024);
+            std::future::ready(Response::builder().header("x-much", much).body(full("")).unwrap())
+        });
+        let to = if meshed { api.endpoint() } else { endpoint(there, "", "api") };
+        mesh.service_of(api::Protocol::Detect, breaking(1), vec![to]);
+        let (said, hits) = (said(&web, http2).await, hits.load(Ordering::Relaxed));
+        assert_eq!(("E108 ", 1), (&said[..5], hits), "{kib} KiB: {said}");
+        assert_eq!(0.0, web.metric("weft_breaker_trips_total", &[]));
+    }
 }
 
 /// Nothing is sent twice by a route that does not say so.

@@ -26,6 +26,8 @@ pub const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS;
 /// bytes. 130,000 of one byte, or ten streams of small messages whose readers have stopped.
 pub const FRAME_OVERHEAD: usize = 32 << 20;
 pub const MAX_HEADER_BYTES: u32 = 64 * 1024;
+/// What is read of a response's head: with more, HTTP/2 would end for all requests on the connection, and not for one.
+pub const MAX_RESPONSE_HEAD: u32 = 8 * MAX_HEADER_BYTES;
 /// What waits at most for a peer of HTTP/1 that does not read: hyper's buffer, and the stream that the body comes from.
 pub const HTTP1_BACKLOG: usize = (2 * MAX_HEADER_BYTES + STREAM_WINDOW) as usize;
 /// A connection from the pool may be closing just now: then another one is taken, but not for ever.
@@ -149,6 +151,8 @@ fn lost2(error: &h2::Error, node: &Node) -> Error {
     let code = match error.reason() {
         Some(Reason::REFUSED_STREAM) if error.is_remote() => Code::Connect,
         Some(Reason::NO_ERROR) if error.is_remote() && error.is_go_away() => Code::Connect,
+        // What came is no response, or its head larger than `MAX_RESPONSE_HEAD`.
+        _ if error.is_reset() && error.is_library() => Code::Protocol,
         _ if error.is_reset() || error.is_io() || error.is_go_away() => Code::Lost,
         _ => Code::Protocol,
     };

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Method, Version};
 
+use super::client::MAX_HEADER_BYTES;
 use crate::error::{Code, Error};
 
 pub const ERROR: HeaderName = HeaderName::from_static("weft-error");
@@ -93,6 +94,15 @@ pub fn strip_reserved(headers: &mut HeaderMap) {
 pub fn check_host(parts: &Parts) -> Result<(), Error> {
     if parts.version < Version::HTTP_2 && parts.headers.get_all(HOST).iter().nth(1).is_some() {
         return Err(Error::new(Code::Request, "more than one Host header"));
+    }
+    Ok(())
+}
+
+/// Refuses more header than is passed on, by HTTP/2's measure (RFC 9113, 6.5.2).
+pub fn check_size(headers: &HeaderMap) -> Result<(), Error> {
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    if size > MAX_HEADER_BYTES as usize {
+        return Err(Error::new(Code::Protocol, format!("a response with {size} bytes of header")));
     }
     Ok(())
 }

@@ -18,7 +18,9 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::task::AbortHandle;
 
 use super::body::{BoxError, RequestBody};
-use super::client::{CONNECTION_WINDOW, FRAME_OVERHEAD, MAX_HEADER_BYTES, MAX_STREAMS, STREAM_WINDOW, chain};
+use super::client::{
+    CONNECTION_WINDOW, FRAME_OVERHEAD, MAX_RESPONSE_HEAD, MAX_STREAMS, STREAM_WINDOW, chain,
+};
 use super::piece::Piece;
 use super::received::Received;
 use crate::held::Held;
@@ -64,7 +66,7 @@ impl Shared {
         builder
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(MAX_HEADER_BYTES)
+            .max_header_list_size(MAX_RESPONSE_HEAD)
             .data_frame_budget(FRAME_OVERHEAD)
             // A peer proxy allows as much before its settings are known.
             .initial_max_send_streams(if is_peer { MAX_STREAMS as usize } else { FIRST_STREAMS })

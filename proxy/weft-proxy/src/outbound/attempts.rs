@@ -90,6 +90,7 @@ async fn send(
     let mut asked = Asked::new(&node.load);
     let sent = client::send(&conn.worker, node, wire, Request::from_parts(head, body)).await?;
     asked.answered = true;
+    headers::check_size(sent.0.headers())?;
     Ok(sent)
 }
 
