@@ -110,11 +110,6 @@ TLS = {
         "The application encrypts already, so the proxy only carries the bytes: no routes and no requests are counted.",
         "Let the application speak plain HTTP if you want metrics; the mesh encrypts it.",
     ),
-    "disabled": Explanation(
-        "disabled",
-        "Mutual TLS is switched off for this traffic.",
-        "Remove the annotation or value that switches it off.",
-    ),
 }
 """By the label `tls` of metrics and tap."""
 

@@ -11,7 +11,6 @@ NOT_SECURED = {
     "no_identity": "peer not meshed",
     "loopback": "loopback",
     "passthrough": "application's own TLS",
-    "disabled": "disabled",
 }
 SHOWN = 5
 QUANTILES: tuple[Literal["p50", "p95", "p99"], ...] = ("p50", "p95", "p99")

@@ -69,7 +69,8 @@ struct State {
     cache: Cache,
     /// To the open stream; none while there is none.
     requests: Option<mpsc::UnboundedSender<api::Request>>,
-    connected_until: Instant,
+    /// When the control plane last said anything; before its first word, when the proxy started.
+    heard: Instant,
     /// Above so many targets those that are not in use are forgotten.
     room: usize,
 }
@@ -79,7 +80,7 @@ impl Discovery {
     pub fn new(networks: Vec<IpNet>) -> Self {
         let mut cache = Cache::new();
         let outside = cache.outbound(OUTSIDE).0;
-        let state = State { cache, requests: None, connected_until: Instant::now(), room: MAX_TARGETS };
+        let state = State { cache, requests: None, heard: Instant::now(), room: MAX_TARGETS };
         Self {
             shared: Arc::new(Shared {
                 networks,
@@ -150,9 +151,9 @@ impl Discovery {
         self.shared.connected.load(Ordering::Relaxed)
     }
 
-    /// How old what is known may be: 0 while connected.
+    /// Since when the control plane has not said a word.
     pub fn age(&self) -> Duration {
-        if self.is_connected() { Duration::ZERO } else { self.state().connected_until.elapsed() }
+        self.state().heard.elapsed()
     }
 
     /// What is held of each target, one a line: its version, "-" for none yet, and the target.
@@ -204,12 +205,15 @@ impl Discovery {
         self.shared.connected.store(true, Ordering::Relaxed);
     }
 
+    /// The control plane said something.
+    fn heard_now(&self) {
+        self.set_connected();
+        self.state().heard = Instant::now();
+    }
+
     fn close(&self) {
-        let mut state = self.state();
-        state.requests = None;
-        if self.shared.connected.swap(false, Ordering::Relaxed) {
-            state.connected_until = Instant::now();
-        }
+        self.state().requests = None;
+        self.shared.connected.store(false, Ordering::Relaxed);
     }
 
     fn apply(&self, mut update: api::Update) {

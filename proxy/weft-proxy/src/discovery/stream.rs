@@ -82,7 +82,7 @@ async fn receive(
     let mut updates =
         patience.wait(discovery, client.subscribe(requests)).await?.map_err(status)?.into_inner();
     while let Some(update) = patience.wait(discovery, updates.message()).await?.map_err(status)? {
-        discovery.set_connected();
+        discovery.heard_now();
         match update.state {
             Some(State::Heartbeat(beat)) => *patience = Patience::until_next(beat),
             _ => discovery.apply(update),

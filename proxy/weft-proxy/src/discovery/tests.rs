@@ -65,3 +65,17 @@ async fn targets_are_bounded() {
     assert!(state.cache.len() <= MAX_TARGETS, "{}", state.cache.len());
     assert!(state.cache.held().iter().any(|(target, _)| *target == Target::Outbound(address(1))));
 }
+
+/// What is known grows old by silence, connected or not, and young again by a word.
+#[test]
+fn silence_is_age() {
+    let discovery = Discovery::new(vec![]);
+    discovery.heard_now();
+    let silence = Duration::from_secs(30);
+    discovery.state().heard -= silence;
+    let connected = discovery.age() >= silence;
+    discovery.close();
+    let closed = discovery.age() >= silence;
+    discovery.heard_now();
+    assert_eq!((true, true, true), (connected, closed, discovery.age() < silence));
+}

@@ -16,7 +16,6 @@ pub enum Tls {
     NoIdentity,
     Loopback,
     Passthrough,
-    Disabled,
 }
 
 impl Tls {
@@ -26,7 +25,6 @@ impl Tls {
             Tls::NoIdentity => "no_identity",
             Tls::Loopback => "loopback",
             Tls::Passthrough => "passthrough",
-            Tls::Disabled => "disabled",
         }
     }
 }

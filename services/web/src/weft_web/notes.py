@@ -74,7 +74,6 @@ OUTBOUND = {
     "no_identity": "the server is not in the mesh, or takes this port past its proxy",
     "loopback": "it stays within the pod",
     "passthrough": "the application makes its own TLS, which the proxy leaves as it is",
-    "disabled": "it is switched off for this traffic",
 }
 INBOUND = OUTBOUND | {"no_identity": "the client is not in the mesh: weft inject it"}
 
