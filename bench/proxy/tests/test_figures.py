@@ -51,6 +51,15 @@ def test_the_latency_of_no_proxy_at_all_is_taken_off_first() -> None:
     assert ratio(Goal("p50_us", 0.5, over_direct=True), peers) == 0.5
 
 
+def test_a_goal_met_beside_a_saturated_envoy_says_so() -> None:
+    """A goal that is met only because Envoy cannot keep up with the rate says so, and no other."""
+    envoy = {"p50_us": 900.0, "p99_us": 900.0}
+    weft, direct = {"p50_us": 300.0, "p99_us": 300.0}, {"p50_us": 100.0}
+    peers = [{"weft": weft, "direct": direct, "envoy-h2": envoy | {"rps": rps}} for rps in (5000.0, 4633.0)]
+    verdicts = [[row.split(" | ")[-1] for row in table({"rate-5000": of}).splitlines()[2:]] for of in peers]
+    assert verdicts == [["met |"] * 2, ["met, as Envoy is saturated: 4,633 requests/s |"] * 2]
+
+
 def test_every_goal_has_its_row_and_a_missed_one_says_so() -> None:
     """Every goal of a measured cell has its row, and a missed one says so."""
     cpu = {"weft": {"cpu_us_per_request": 50.0}, "envoy": {"cpu_us_per_request": 100.0}}
