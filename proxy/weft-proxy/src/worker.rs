@@ -207,7 +207,7 @@ impl Worker {
         let mut ticks = tokio::time::interval(SWEEP);
         loop {
             ticks.tick().await;
-            self.sweep_once(Instant::now());
+            self.sweep_once(Instant::now()).await;
         }
     }
 
@@ -219,14 +219,15 @@ impl Worker {
         }
     }
 
-    fn sweep_once(&self, now: Instant) {
+    async fn sweep_once(&self, now: Instant) {
         self.vigils.look(self.shared.config.limits, now);
         self.tell_refused(held::refused());
         let idle =
             |t: &Rc<Target>| Rc::strong_count(t) == 1 && now.saturating_duration_since(t.used.get()) >= KEEP;
         self.targets.borrow_mut().retain(|_, target| !idle(target));
-        for target in self.targets.borrow().values() {
-            target.sweep(now);
+        let targets: Vec<_> = self.targets.borrow().values().cloned().collect();
+        for target in targets {
+            target.sweep(now).await;
         }
         // No target leads there any more.
         self.balancers.borrow_mut().retain(|_, balancer| Rc::strong_count(balancer) > 1);

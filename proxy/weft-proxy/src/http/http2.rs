@@ -97,6 +97,11 @@ impl Shared {
         self.ended.get() || matches!(ready, Poll::Ready(Err(_)))
     }
 
+    /// Whether it is over: cheaper to ask of one that is not about to be used.
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
     pub fn has_room(&self) -> bool {
         let limit = self.sender.borrow().current_max_send_streams();
         self.active.get() < limit.min(MAX_STREAMS as usize)

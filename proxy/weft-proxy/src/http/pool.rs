@@ -77,7 +77,7 @@ impl Pool {
         self.http1.borrow_mut().retain_mut(|(connection, since)| fresh(since) && connection.is_usable());
         self.http2.borrow_mut().retain(|shared| {
             shared.look(now);
-            !shared.is_closed() && !shared.is_idle(IDLE_HTTP2, now)
+            !shared.has_ended() && !shared.is_idle(IDLE_HTTP2, now)
         });
     }
 

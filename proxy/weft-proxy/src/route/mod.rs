@@ -24,6 +24,9 @@ pub use plan::{Backend, Chosen, Plan, Reply, Retry, Upstream};
 pub use redirect::location;
 pub use table::Table;
 
+/// Endpoints whose connections are looked at before others have their turn.
+const SWEPT_AT_ONCE: usize = 256;
+
 /// What a worker knows of an address that its application dials.
 pub struct Target {
     pub dst: SocketAddr,
@@ -92,10 +95,16 @@ impl Target {
         }
     }
 
-    /// Closes idle connections to its endpoints.
-    pub fn sweep(&self, now: Instant) {
-        for balancer in self.plan.borrow().balancers() {
-            balancer.nodes().iter().for_each(|node| node.pool.sweep(now));
+    /// Closes idle connections to its endpoints. Of many it looks at some at a time: requests go on meanwhile.
+    pub async fn sweep(&self, now: Instant) {
+        let plan = self.plan.borrow().clone();
+        for balancer in plan.balancers() {
+            for some in balancer.nodes().chunks(SWEPT_AT_ONCE) {
+                some.iter().for_each(|node| node.pool.sweep(now));
+                if some.len() == SWEPT_AT_ONCE {
+                    tokio::task::yield_now().await;
+                }
+            }
         }
     }
 }
