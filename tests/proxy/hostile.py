@@ -82,12 +82,13 @@ class Http2:
         return {frame.stream_id: frame.error_code for frame in self.frames if isinstance(frame, RstStreamFrame)}
 
     def statuses(self) -> dict[int, str]:
-        """The status of each stream that was answered."""
+        """The status of each stream that was answered; 100 Continue and its like are no answers."""
         decoder, found = Decoder(), {}
         for frame in self.frames:
             if isinstance(frame, HeadersFrame):
                 fields = dict(decoder.decode(frame.data))
-                found.setdefault(frame.stream_id, fields.get(":status", ""))
+                if not (status := fields.get(":status", "")).startswith("1"):
+                    found.setdefault(frame.stream_id, status)
         return found
 
     def data(self, stream: int) -> bytes:
