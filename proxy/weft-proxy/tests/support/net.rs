@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,7 +27,14 @@ impl Namespace {
         let name = format!("weft-{}-{number}-{role}", std::process::id());
         ip(&["netns", "add", &name]);
         ip(&["-n", &name, "link", "set", "lo", "up"]);
-        Self { name }
+        let namespace = Self { name };
+        // With it, an interface asks nobody for its neighbours for two seconds after it is up.
+        namespace.set("net/ipv6/conf/default/accept_dad", "0");
+        namespace
+    }
+
+    fn set(&self, setting: &'static str, value: &'static str) {
+        self.run(move || std::fs::write(Path::new("/proc/sys").join(setting), value).unwrap());
     }
 
     /// What puts the calling thread into the namespace.
@@ -80,10 +88,8 @@ impl Net {
     pub fn new() -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let node = Namespace::new("node", number);
-        node.run(|| {
-            std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-            std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
-        });
+        node.set("net/ipv4/ip_forward", "1");
+        node.set("net/ipv6/conf/all/forwarding", "1");
         let client = Namespace::new("client", number);
         let server = Namespace::new("server", number);
         wire(&node, &client, 1);
@@ -100,16 +106,7 @@ fn wire(node: &Namespace, pod: &Namespace, number: u8) {
     ]);
     for (namespace, interface, last) in [(node, outside.as_str(), 1), (pod, "eth0", 2)] {
         ip(&["-n", &namespace.name, "addr", "add", &format!("10.77.{number}.{last}/24"), "dev", interface]);
-        ip(&[
-            "-n",
-            &namespace.name,
-            "addr",
-            "add",
-            &format!("fd77:{number}::{last}/64"),
-            "dev",
-            interface,
-            "nodad",
-        ]);
+        ip(&["-n", &namespace.name, "addr", "add", &format!("fd77:{number}::{last}/64"), "dev", interface]);
         ip(&["-n", &namespace.name, "link", "set", interface, "up"]);
     }
     ip(&["-n", &pod.name, "route", "add", "default", "via", &format!("10.77.{number}.1")]);
