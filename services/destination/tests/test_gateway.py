@@ -234,6 +234,22 @@ def test_what_is_not_supported_is_in_the_status(rule: Json, fault: str) -> None:
     assert "r/1" in (partly.rules() or [])
 
 
+BAD = path("/", "Glob")
+
+
+@pytest.mark.parametrize("matches", [[BAD, path("/tea")], [path("/tea"), BAD]])
+def test_a_match_that_is_not_supported_takes_no_other_with_it(matches: list[Json]) -> None:
+    """The rule does what it says for its other matches, and the status names the one that is left out."""
+    cluster = Cluster([route(to("web", matches=matches), to("web-v2", matches=[path("/")]))])
+    first, *_ = cluster.told()
+
+    assert (first.name, [one.value for one in first.matches], first.answer) == ("r/0", ["/tea"], None)
+    assert cluster.conditions()["Accepted"] == (True, "Accepted")
+    assert cluster.conditions()["PartiallyInvalid"] == (True, "UnsupportedValue")
+    where = f"spec.rules[0].matches[{matches.index(BAD)}]"
+    assert f"Dropped Rule r/0 in part, those requests fall to other rules: {where}: path type" in cluster.messages()
+
+
 @pytest.mark.parametrize(
     ("parent", "reason", "ports"),
     [

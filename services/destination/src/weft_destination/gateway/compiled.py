@@ -170,14 +170,17 @@ def _conditions(
     accepted = _accepted(route, attachment, refused, ports, ignored)
     yield accepted
     yield _resolved_refs(route)
-    if accepted.status and any(rule.fault for rule in route.rules):
-        dropped = "; ".join(_dropped(rule) for rule in route.rules if rule.fault)
+    dropped = "; ".join(text for rule in route.rules for text in _dropped(rule))
+    if accepted.status and dropped:
         yield Condition("PartiallyInvalid", True, "UnsupportedValue", dropped[:MAX_MESSAGE])
 
 
-def _dropped(rule: Rule) -> str:
-    instead = "are answered with 500" if rule.matches else "fall to other rules"
-    return f"Dropped Rule {rule.name}, its requests {instead}: {rule.fault}"
+def _dropped(rule: Rule) -> Iterator[str]:
+    if rule.fault:
+        instead = "are answered with 500" if rule.matches else "fall to other rules"
+        yield f"Dropped Rule {rule.name}, its requests {instead}: {rule.fault}"
+    if rule.dropped:
+        yield f"Dropped Rule {rule.name} in part, those requests fall to other rules: {'; '.join(rule.dropped)}"
 
 
 def _accepted(

@@ -45,6 +45,8 @@ class Rule:
     retry: Retry | None = None
     """None: not said; with limit 0: none."""
     fault: str = ""
+    dropped: tuple[str, ...] = ()
+    """What is wrong with matches that are left out."""
     size: int = 0
     """Bytes that it takes without its matches."""
 

@@ -87,17 +87,31 @@ def _rule(route: str, namespace: str, at: int, raw: Json, match: ReadMatch) -> R
     """A faulty rule keeps its matches where they can be read: their requests must not fall to another rule."""
     name, where = f"{route}/{at}", f"spec.rules[{at}]"
     matches: tuple[RankedMatch, ...] = ()
+    dropped: tuple[str, ...] = ()
     try:
         name = f"{route}/{text(raw, 'name') or at}"
-        matches = tuple(_costed(match(one), one) for one in parts(raw, "matches") or [{}])
+        matches, dropped = _matches(raw, where, match)
+        if not matches:
+            return Rule(name, (), fault="; ".join(dropped))
         known(raw, _RULE)
         filters, backends = tuple(read_filters(raw)), tuple(_backends(raw, namespace))
         check_filters(filters, [one.match.path for one in matches], has_backends=bool(backends))
         request, backend = _timeouts(raw)
         size = len(msgspec.json.encode({name: value for name, value in raw.items() if name != "matches"}))
-        return Rule(name, matches, filters, backends, request, backend, _retry(raw), size=size)
+        return Rule(name, matches, filters, backends, request, backend, _retry(raw), dropped=dropped, size=size)
     except UnsupportedError as error:
-        return Rule(name, matches, fault=f"{where}: {error}")
+        return Rule(name, matches, fault=f"{where}: {error}", dropped=dropped)
+
+
+def _matches(raw: Json, where: str, match: ReadMatch) -> tuple[tuple[RankedMatch, ...], tuple[str, ...]]:
+    """Those that can be read, and what is wrong with each other one: any of them is enough, so none needs another."""
+    found, faults = [], []
+    for at, one in enumerate(parts(raw, "matches") or [{}]):
+        try:
+            found.append(_costed(match(one), one))
+        except UnsupportedError as error:
+            faults.append(f"{where}.matches[{at}]: {error}")
+    return tuple(found), tuple(faults)
 
 
 def _http_match(raw: Json) -> RankedMatch:
