@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export CLUSTER REGISTRY
+unexport PYTHONDONTWRITEBYTECODE # tests compile their modules once, not with each run
 
 cluster := tests/cluster/cluster
 cache := $(or $(WEFT_CACHE),$(HOME)/.cache/weft)
@@ -69,7 +70,7 @@ breaking: ## Contracts hold what was released: buf breaking against proto/releas
 	$(cache)/chart-tools/buf breaking $(cache)/contracts.binpb --against proto/released.binpb --config release/buf/buf.yaml
 
 test-unit: ## Python units: pure code and in-process servers, within a minute
-	$(run) pytest -n 2 --dist worksteal libs services cli demo bench release docs
+	$(run) pytest -n 2 --dist worksteal libs services cli demo bench release docs --ignore release/tests/test_next_release.py
 
 test-dashboard: ## Types and tests of the dashboard, and its pages in headless Chromium with axe-core
 	$(npm) ci --no-audit --no-fund --silent
@@ -85,7 +86,7 @@ test-proxy: tools proxy-tools ## The proxy: units, pairs in network namespaces w
 chart-test: manifests ## The chart, as helm renders it, and Prometheus' rules by promtool
 	@command -v promtool >/dev/null || tests/cluster/tools/debs.sh prometheus
 	@cd charts/mesh/tests/score && go build -o $(cache)/chart-tools/ github.com/zegl/kube-score/cmd/kube-score
-	PATH="$(cache)/chart-tools:$$(tests/cluster/cluster tools):$$PATH" $(run) --group chart pytest charts "release/tests/test_next_release.py::test_suites_hold_no_version[chart]"
+	PATH="$(cache)/chart-tools:$$(tests/cluster/cluster tools):$$PATH" $(run) --group chart pytest charts release/tests/test_next_release.py
 
 manifests: ## Render the chart for the CLI's wheel (weft install)
 	@tests/cluster/tools/build client
