@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path as File
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from weft_api.discovery.v1 import discovery_pb2 as pb
-from weft_destination.policy import wire
+from weft_destination.policy import facts, wire
 from weft_destination.policy.evaluate import NOTHING, Attempt, Verdict, decide
 from weft_destination.policy.model import (
     Access,
@@ -34,6 +35,7 @@ from weft_destination.policy.read import read_policy
 from weft_destination.policy.state import CHOICES, Policies
 from weft_destination.policy.status import Status
 from weft_destination.policy.table import egress
+from weft_kube import objects
 from weft_testkit.truth import Row, rows
 
 Json = dict[str, Any]
@@ -421,6 +423,54 @@ def test_nothing_in_force_lets_everybody_in() -> None:
     verdicts = judge(None, Attempt())
 
     assert (verdicts.enforced.allowed, verdicts.audited.allowed) == (True, True)
+
+
+def http(path: str, port: int | str = "http", **more: str) -> Json:
+    """What the kubelet is to ask for."""
+    return {"httpGet": {"path": path, "port": port, **more}}
+
+
+def kubelet(*containers: Json) -> list[tuple[int, str, str]]:
+    """Port, method and path of what it may ask of a pod with these containers."""
+    named = [{"name": f"c{number}"} | one for number, one in enumerate(containers)]
+    meta = {"name": "menu-1", "namespace": "shop"}
+    obj = msgspec.convert({"metadata": meta, "spec": {"containers": named}}, objects.Pod)
+    return [(one.port, one.call.method, one.call.path) for one in facts.pod(obj, "deployment/menu").probes]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/healthz", "/healthz"),
+        ("healthz", "/healthz"),
+        ("", "/"),
+        ("/ready?full=1", "/ready"),
+        ("/ready#now", "/ready"),
+        ("/a b", "/a b"),
+        ("/a%20b", "/a b"),
+    ],
+)
+def test_a_probe_s_path_is_what_the_kubelet_makes_of_it(path: str, asked: str) -> None:
+    """It reads it as a URL, and puts a slash before what begins with none."""
+    assert kubelet({"livenessProbe": http(path, 80)}) == [(80, "GET", asked)]
+
+
+def test_the_kubelet_s_hooks_are_let_in_as_its_probes_are() -> None:
+    """postStart and preStop; not what nobody can look into, nor what goes to another host."""
+    hooks = {"postStart": http("/warm", 80), "preStop": http("drain", 80)}
+    others = {"postStart": http("/warm", 443, scheme="HTTPS"), "preStop": http("/", 80, host="10.0.0.1")}
+
+    assert kubelet({"lifecycle": hooks}, {"lifecycle": others}) == [(80, "GET", "/warm"), (80, "GET", "/drain")]
+
+
+def test_a_probe_s_port_is_named_by_its_own_container() -> None:
+    """Another container's port of that name is another port, and no way in."""
+    main, second = (
+        {"ports": [{"name": "http", "containerPort": number}], "readinessProbe": http(path)}
+        for number, path in ((80, "/main"), (81, "/second"))
+    )
+
+    assert kubelet(main, second, {"livenessProbe": http("/third")}) == [(80, "GET", "/main"), (81, "GET", "/second")]
 
 
 SHOP = {"workload": {"matchLabels": {"app": "menu"}}}

@@ -55,7 +55,7 @@ class ContainerPort(Struct, rename="camel"):
 
 
 class HttpGet(Struct, rename="camel"):
-    """A probe by HTTP."""
+    """A request of the kubelet: a probe or a hook."""
 
     port: int | str
     path: str = ""
@@ -76,6 +76,13 @@ class Probe(Struct, rename="camel"):
     grpc: GrpcProbe | None = None
 
 
+class Lifecycle(Struct, rename="camel"):
+    """Hooks of a container; they ask as probes do, but never by gRPC."""
+
+    post_start: Probe | None = None
+    pre_stop: Probe | None = None
+
+
 class Container(Struct, rename="camel"):
     """A container of a pod, as far as ports and probes go."""
 
@@ -86,6 +93,7 @@ class Container(Struct, rename="camel"):
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
     startup_probe: Probe | None = None
+    lifecycle: Lifecycle | None = None
 
 
 class PodSpec(Struct, rename="camel"):

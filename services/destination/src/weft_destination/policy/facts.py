@@ -21,7 +21,7 @@ def pod(obj: objects.Pod, workload: str) -> Pod:
     named = tuple((port.name, port.container_port) for one in containers for port in one.ports if port.name)
     meshed = names.PROXY_VERSION in meta.labels
     own = [one for one in containers if one.name != names.PROXY_CONTAINER]
-    probes = tuple(dict.fromkeys(probe for one in own for probe in _probes(one, dict(named))))
+    probes = tuple(dict.fromkeys(probe for one in own for probe in _probes(one)))
     return _shared(
         Pod(_labels(meta.labels), named, probes, _own_default(meta), workload, spec.service_account_name, meshed)
     )
@@ -48,17 +48,28 @@ def _labels(labels: dict[str, str]) -> Labels:
     return frozenset((intern(name), intern(value)) for name, value in labels.items())
 
 
-def _probes(container: objects.Container, named: dict[str, int]) -> Iterator[Probe]:
-    """tcpSocket probes ask the proxy itself, and none can look into HTTPS."""
-    for probe in filter(None, (container.startup_probe, container.liveness_probe, container.readiness_probe)):
-        if probe.grpc:
-            yield Probe(probe.grpc.port, Call("POST", Path.EXACT, HEALTH))
-        http = probe.http_get
+def _probes(container: objects.Container) -> Iterator[Probe]:
+    """Probes and hooks. tcpSocket probes ask the proxy itself, and nobody can look into HTTPS."""
+    hooks = container.lifecycle or objects.Lifecycle()
+    probes = (container.startup_probe, container.liveness_probe, container.readiness_probe)
+    for asked in filter(None, (*probes, hooks.post_start, hooks.pre_stop)):
+        if asked.grpc:
+            yield Probe(asked.grpc.port, Call("POST", Path.EXACT, HEALTH))
+        http = asked.http_get
         if http and http.scheme in ("", "HTTP") and not http.host:
-            port = http.port if isinstance(http.port, int) else named.get(http.port)
-            path = plain_path((http.path or "/").partition("?")[0])
+            port, path = _number(container, http.port), _asked(http.path)
             if port and path:
                 yield Probe(port, Call("GET", Path.EXACT, path))
+
+
+def _number(container: objects.Container, port: int | str) -> int | None:
+    """A name is of the container's own port, as the kubelet takes it."""
+    return port if isinstance(port, int) else next((p.container_port for p in container.ports if p.name == port), None)
+
+
+def _asked(path: str) -> str | None:
+    """The kubelet reads a path as a URL, and puts a slash before one that begins with none."""
+    return plain_path("/" + path.partition("#")[0].partition("?")[0].removeprefix("/"))
 
 
 def namespace(obj: objects.Namespace) -> Namespace:

@@ -9,7 +9,7 @@ Key: TypeAlias = tuple[str, str]
 """Namespace and name."""
 
 PROBE = "probe"
-"""Name of the rule that lets the kubelet's probes in."""
+"""Name of the rule that lets the kubelet's probes and hooks in."""
 
 Labels: TypeAlias = frozenset[tuple[str, str]]
 
@@ -158,7 +158,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A request that the kubelet makes."""
+    """A request that the kubelet makes, as a probe or a hook."""
 
     port: int
     call: Call
