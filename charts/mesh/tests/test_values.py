@@ -33,6 +33,7 @@ def test_unknown_keys_are_refused(helm: Any, place: str) -> None:
     "setting",
     [
         "global.logLevel=loud",
+        "global.proxy.logLevel=verbose",
         "global.trustDomain=Not A Domain",
         "global.image.prefix=registry.example",
         "global.proxy.shutdownGrace=soon",

@@ -1,6 +1,5 @@
 """Options: layers, types, and messages that name the place and the fault."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -30,6 +29,9 @@ def test_the_pod_wins_over_its_namespace() -> None:
     }
 
 
+NO_LEVEL = "is neither a level (off, error, warn, info, debug, trace) nor one for a target (h2=warn)"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
@@ -39,12 +41,25 @@ def test_the_pod_wins_over_its_namespace() -> None:
         ("proxy-cpu-limit", "lots", "'lots' is not a quantity such as 100m or 64Mi"),
         ("proxy-log-format", "xml", "'xml' is not json or plain"),
         ("shutdown-grace", "30", "'30' is not a duration such as 500ms or 30s"),
-        ("proxy-log-level", "info; rm", "'info; rm' is not a log level such as info or info,h2=warn"),
-        ("proxy-image", "a b", "'a b' is not an image"),
+        ("proxy-log-level", "info; rm", f"'info; rm' {NO_LEVEL}"),
+        ("proxy-log-level", "verbose", f"'verbose' {NO_LEVEL}"),
+        ("proxy-log-level", "info,h2=loud", f"'h2=loud' {NO_LEVEL}"),
+        ("proxy-log-level", "info,=warn", f"'=warn' {NO_LEVEL}"),
+        ("connect-timeout", "0s", "'0s' is not a duration above 0 such as 500ms or 30s"),
+        ("app-connect-timeout", "00ms", "'00ms' is not a duration above 0 such as 500ms or 30s"),
+        ("header-timeout", "0h", "'0h' is not a duration above 0 such as 500ms or 30s"),
+        ("max-buffered", "0Mi", "'0Mi' is not a size such as 512Ki or 64Mi"),
+        ("proxy-image", "a b", "'a b' is not an image such as registry:5000/proxy:1.0"),
+        ("proxy-image", "///", "'///' is not an image such as registry:5000/proxy:1.0"),
+        ("proxy-image", "proxy:", "'proxy:' is not an image such as registry:5000/proxy:1.0"),
+        ("debug-image", "../tools", "'../tools' is not an image such as registry:5000/proxy:1.0"),
         ("proxy-workers", "0", "'0' is not a number between 1 and 64"),
         ("inbound-port", "80-90", "'80-90' is not one port"),
         ("additional-env", "A=b", '\'A=b\' is not JSON such as {"NAME": "value"}'),
         ("additional-env", '{"A": 1}', "'A' is not a name of a variable with a text as its value"),
+        ("additional-env", '{"A-B": "1"}', "'A-B' is not a name of a variable with a text as its value"),
+        ("additional-env", '{"WEFT_LOG": ""}', "'WEFT_LOG' is the proxy's own: set the option for it, if there is one"),
+        ("skip-subnets", "1" * 5000, "a value of 5000 characters: 4096 are the most"),
         ("skip-inbound-port", "80", "there is no such option; did you mean skip-inbound-ports?"),
     ],
 )
@@ -54,6 +69,20 @@ def test_a_fault_is_named_with_its_place(name: str, value: str, reason: str) -> 
         settings([Layer("namespace shop", {f"config.weft.dev/{name}": value})])
 
     assert str(error.value) == f"annotation config.weft.dev/{name} of the namespace shop: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("proxy-memory-limit", ["0", "1Ti", "1.5P", "2E", "500u", "100n", "1e6", "128E-3"]),
+        ("proxy-log-level", ["off", "TRACE", "weft_proxy::http=debug,h2=warn"]),
+        ("proxy-image", ["proxy", "Reg.example/a__b/c-d.e:1.0", "[fd00::1]:5000/proxy", "localhost:5000/proxy"]),
+        ("queue-timeout", ["0s"]),
+    ],
+)
+def test_what_kubernetes_and_the_proxy_take_is_taken(name: str, values: list[str]) -> None:
+    """Every form of theirs, as it is."""
+    assert [OPTIONS[name].type.parse(value) for value in values] == values
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -110,14 +139,6 @@ def test_options_reach_arguments_and_variables(template: Template) -> None:
         "RUST_BACKTRACE": "1",
     }
     assert [container["name"] for container in sidecar.containers] == ["weft-init", "weft-proxy", "weft-debug"]
-
-
-def test_a_variable_of_wefts_own_is_not_overridden(template: Template) -> None:
-    """Where another option or the chart sets it, a second place would be ignored or win by chance."""
-    value = json.dumps({"WEFT_LOG": "trace"})
-
-    with pytest.raises(OptionError, match="additional-env of the pod: WEFT_LOG is set"):
-        apply(Sidecar.of(template), {"additional-env": Setting(value, "pod")})
 
 
 @given(st.sampled_from(list(OPTIONS.values())), st.text(max_size=40))

@@ -10,11 +10,13 @@ Json = dict[str, Any]
 
 ENABLED = {"weft.dev/inject": "enabled"}
 DISABLED = {"weft.dev/inject": "disabled"}
+INJECTED = {"weft.dev/proxy-version": "0.1.0"}
 
 
-def pod(annotations: dict[str, str] | None = None, **spec: Any) -> Json:
-    """A pod with these annotations and fields of its spec."""
-    metadata = {"name": "web", "annotations": annotations} if annotations else {"name": "web"}
+def pod(annotations: dict[str, str] | None = None, labels: dict[str, str] | None = None, **spec: Any) -> Json:
+    """A pod with these annotations, labels and fields of its spec."""
+    given = {"annotations": annotations, "labels": labels}
+    metadata = {"name": "web"} | {key: value for key, value in given.items() if value}
     return {"metadata": metadata, "spec": {"containers": [{"name": "web"}], **spec}}
 
 
@@ -30,7 +32,9 @@ def pod(annotations: dict[str, str] | None = None, **spec: Any) -> Json:
         (pod(hostNetwork=True), ENABLED, Skip.HOST_NETWORK),
         (pod(os={"name": "windows"}), ENABLED, Skip.NOT_LINUX),
         (pod({"kubernetes.io/config.mirror": "x"}), ENABLED, Skip.MIRROR_POD),
-        (pod(initContainers=[{"name": "weft-proxy"}]), ENABLED, Skip.ALREADY_INJECTED),
+        (pod(labels=INJECTED, initContainers=[{"name": "weft-proxy"}]), ENABLED, Skip.ALREADY_INJECTED),
+        (pod(initContainers=[{"name": "weft-proxy"}]), ENABLED, None),
+        (pod(labels=INJECTED, containers=[{"name": "weft-proxy"}]), ENABLED, None),
     ],
 )
 def test_a_skip_has_its_reason(pod: Json, namespace: dict[str, str], reason: Skip | None) -> None:
@@ -51,10 +55,12 @@ def test_an_unknown_wish_is_refused() -> None:
         ({"initContainers": [{"name": "b", "ports": [{"containerPort": 4191}]}]}, "container b uses port 4191"),
         ({"securityContext": {"runAsUser": 2102}}, "the pod uses uid 2102"),
         ({"containers": [{"name": "c", "securityContext": {"runAsUser": 2102}}]}, "container c uses uid 2102"),
+        ({"containers": [{"name": "weft-proxy"}]}, "container weft-proxy uses that name"),
+        ({"initContainers": [{"name": "weft-init"}]}, "container weft-init uses that name"),
     ],
 )
-def test_ports_and_uid_of_the_proxy_are_its_own(spec: Json, reason: str) -> None:
-    """Such a pod's traffic would loop or go past the proxy."""
+def test_what_is_the_proxys_own_is_refused(spec: Json, reason: str) -> None:
+    """Ports and uid, by which the pod's traffic would loop or go past the proxy, and names of containers."""
     with pytest.raises(RefusedError, match=f"{reason}, which is the proxy's own"):
         check_conflicts(pod(**spec), {})
 

@@ -46,7 +46,7 @@ async def answer(template: Template, obj: Any) -> Json:
 
 
 @pytest.mark.parametrize(
-    ("name", "allowed"), [("team", True), ("config.weft.dev/proxy-log-level", True), ("weft.dev/inject", False)]
+    ("name", "allowed"), [("team", True), ("config.weft.dev/proxy-log-level", False), ("weft.dev/inject", False)]
 )
 async def test_a_megabyte_in_an_annotation_gets_an_answer(
     template: Template, bare_pod: Json, name: str, allowed: bool

@@ -11,7 +11,7 @@ class Effect(Protocol):
     """A place in the sidecar."""
 
     def set(self, sidecar: Sidecar, value: str) -> None:
-        """Put the value there; ValueError when something else stands there that must not be changed."""
+        """Put the value there."""
 
     def get(self, sidecar: Sidecar) -> str:
         """The value as it stands there; "" for none."""
@@ -119,13 +119,11 @@ class Field:
 
 
 class Variables:
-    """More environment variables of the proxy, none of which weft sets itself."""
+    """More environment variables of the proxy."""
 
     def set(self, sidecar: Sidecar, value: str) -> None:
-        """Adds them all, or refuses."""
+        """Adds them all."""
         for name, text in json.loads(value).items():
-            if sidecar.has_env(name):
-                raise ValueError(f"{name} is set by weft itself")
             sidecar.set_env(name, text)
 
     def get(self, sidecar: Sidecar) -> str:  # noqa: ARG002 (which ones were added cannot be seen)

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from weft_kube.names import CONFIG_PREFIX
+from weft_kube.names import CONFIG_PREFIX, MAX_VALUE
 
 from weft_sidecar.effects import (
     Addition,
@@ -33,6 +33,8 @@ from weft_sidecar.values import (
     PORT,
     PORTS,
     QUANTITY,
+    SIZE,
+    SPAN,
     VARIABLES,
     Type,
     one_of,
@@ -113,22 +115,28 @@ OPTIONS = {
                Variable("WEFT_LOG_FORMAT"), "How the proxy logs."),
         Option("access-log", one_of("off", "json"), "off", "", Variable("WEFT_ACCESS_LOG"),
                "json: every exchange as a line on the proxy's standard output."),
-        Option("connect-timeout", DURATION, "1s", "", Variable("WEFT_CONNECT_TIMEOUT"),
+        Option("connect-timeout", SPAN, "1s", "", Variable("WEFT_CONNECT_TIMEOUT"),
                "For TCP to an endpoint."),
-        Option("app-connect-timeout", DURATION, "300ms", "", Variable("WEFT_APP_CONNECT_TIMEOUT"),
+        Option("app-connect-timeout", SPAN, "300ms", "", Variable("WEFT_APP_CONNECT_TIMEOUT"),
                "For TCP to the pod's own application."),
         Option("request-timeout", DURATION, "0s", "", Variable("WEFT_REQUEST_TIMEOUT"),
                "For requests of routes without a timeout of their own; 0s: none."),
-        Option("header-timeout", DURATION, "10s", "", Variable("WEFT_HEADER_TIMEOUT"),
+        Option("header-timeout", SPAN, "10s", "", Variable("WEFT_HEADER_TIMEOUT"),
                "From the first byte of an HTTP/1 head to its end."),
         Option("idle-timeout", DURATION, "1h", "", Variable("WEFT_IDLE_TIMEOUT"),
                "After so long without a byte a connection is closed; 0s: never."),
         Option("queue-timeout", DURATION, "3s", "", Variable("WEFT_QUEUE_TIMEOUT"),
-               "How long requests wait for the next endpoint when the last one has just gone."),
+               "How long requests wait for the next endpoint when the last one has just gone; 0s: not at all."),
+        Option("queue-max", LIMIT, "1000", "", Variable("WEFT_QUEUE_MAX"),
+               "How many requests do so, for each Service and worker; more are answered at once."),
         Option("max-connections", LIMIT, "10000", "", Variable("WEFT_MAX_CONNECTIONS"),
                "Connections that the proxy takes in at a time, from the application and for it; more are reset."),
+        Option("max-buffered", SIZE, "256Mi", "", Variable("WEFT_MAX_BUFFERED"),
+               "What each worker holds for slow readers, instead of its share of half the memory limit."),
         Option("shutdown-grace", DURATION, "30s", "global.proxy.shutdownGrace", Variable("WEFT_SHUTDOWN_GRACE"),
                "How long open requests may go on when the pod ends, within its terminationGracePeriodSeconds."),
+        Option("admin-shutdown", one_of("false", "true"), "false", "", Variable("WEFT_ADMIN_SHUTDOWN"),
+               "true: `POST /shutdown` on 4191 from the pod itself ends the proxy."),
         Option("proxy-image", IMAGE, "", "global.image.prefix, global.proxy.tag", Field("image"),
                "The proxy's image, instead of the chart's."),
         Option("proxy-image-pull-policy", one_of("IfNotPresent", "Always", "Never"), "IfNotPresent",
@@ -144,7 +152,7 @@ OPTIONS = {
         Option("debug-image", IMAGE, "", "", DebugContainer(),
                "Adds container weft-debug of this image, which must stay (a shell does) and may capture traffic."),
         Option("additional-env", VARIABLES, "", "", Variables(),
-               "More environment variables of the proxy; those that weft sets are refused."),
+               "More environment variables of the proxy, none of WEFT_…: these are what options set."),
     )
 }  # fmt: skip
 """In the order in which they take effect: what is added comes after what is set."""
@@ -170,13 +178,9 @@ def settings(layers: Iterable[Layer]) -> dict[str, Setting]:
 
 
 def apply(sidecar: Sidecar, found: Mapping[str, Setting]) -> None:
-    """Every option takes effect on the sidecar; raises OptionError when one cannot."""
+    """Every option takes effect on the sidecar."""
     for name, setting in found.items():
-        option = OPTIONS[name]
-        try:
-            option.effect.set(sidecar, setting.value)
-        except ValueError as error:
-            raise OptionError(f"annotation {option.annotation} of the {setting.place}: {error}") from None
+        OPTIONS[name].effect.set(sidecar, setting.value)
 
 
 def _read(annotation: str, text: str) -> tuple[str, str]:
@@ -185,4 +189,6 @@ def _read(annotation: str, text: str) -> tuple[str, str]:
     if option is None:
         close = difflib.get_close_matches(name, OPTIONS, 1)
         raise ValueError("there is no such option" + (f"; did you mean {close[0]}?" if close else ""))
+    if len(text) > MAX_VALUE:
+        raise ValueError(f"a value of {len(text)} characters: {MAX_VALUE} are the most")
     return name, option.type.parse(text)

@@ -36,7 +36,7 @@ class Workload:
 def patch(
     pod: Mapping[str, Any], template: Template, found: Mapping[str, Setting], workload: Workload
 ) -> list[Operation]:
-    """Operations that inject the pod with these options; raises OptionError when one cannot take effect.
+    """Operations that inject the pod with these options.
 
     First comes the redirection, then the proxy, then the pod's own init containers: so these can use the network.
     The values are written on the pod, where destination reads them.

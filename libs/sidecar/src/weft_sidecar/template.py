@@ -53,10 +53,6 @@ class Sidecar:
         """The value of an environment variable of the proxy; "" without one."""
         return next((str(one.get("value", "")) for one in self.proxy.get("env", []) if one["name"] == name), "")
 
-    def has_env(self, name: str) -> bool:
-        """Has the proxy this variable?"""
-        return any(one["name"] == name for one in self.proxy.get("env", []))
-
     def set_env(self, name: str, value: str) -> None:
         """Sets an environment variable of the proxy, in its place if the template has it."""
         variables = self.proxy.setdefault("env", [])

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from weft_kube.names import (
+    INIT_CONTAINER,
     INJECT,
     PORT_ADMIN,
     PORT_INBOUND,
@@ -13,10 +14,14 @@ from weft_kube.names import (
     PORT_TAP,
     PROXY_CONTAINER,
     PROXY_UID,
+    PROXY_VERSION,
 )
 
 from weft_sidecar.options import Setting
+from weft_sidecar.template import DEBUG_CONTAINER
 from weft_sidecar.values import seconds
+
+OWN_NAMES = {INIT_CONTAINER, PROXY_CONTAINER, DEBUG_CONTAINER}
 
 
 class Skip(Enum):
@@ -66,7 +71,7 @@ def skip_reason(pod: Mapping[str, Any], namespace_labels: Mapping[str, str]) -> 
         raise RefusedError(f"annotation {INJECT} of the pod is {wish!r}, not enabled or disabled")
     reasons = {
         Skip.MIRROR_POD: "kubernetes.io/config.mirror" in annotations,
-        Skip.ALREADY_INJECTED: any(container["name"] == PROXY_CONTAINER for container in all_containers(spec)),
+        Skip.ALREADY_INJECTED: _injected(metadata, spec),
         Skip.DISABLED: INJECT in annotations and wish == "disabled",
         Skip.NOT_ENABLED: wish != "enabled",
         Skip.HOST_NETWORK: bool(spec.get("hostNetwork")),
@@ -76,7 +81,8 @@ def skip_reason(pod: Mapping[str, Any], namespace_labels: Mapping[str, str]) -> 
 
 
 def check_conflicts(pod: Mapping[str, Any], found: Mapping[str, Setting]) -> None:
-    """Raises RefusedError if the pod uses the proxy's ports or uid: its traffic would loop or go past the proxy."""
+    """Raises RefusedError if the pod uses what is the proxy's own: a container's name, or ports and uid, by which its
+    traffic would loop or go past the proxy."""
     conflicts = list(_conflicts(pod.get("spec") or {}, _own_ports(found)))
     if conflicts:
         raise RefusedError("; ".join(map(str, conflicts)))
@@ -95,6 +101,12 @@ def all_containers(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
 
 
+def _injected(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
+    """A container's name alone tells nothing: anybody can give it."""
+    names = [container["name"] for container in spec.get("initContainers") or []]
+    return PROXY_CONTAINER in names and PROXY_VERSION in (metadata.get("labels") or {})
+
+
 def _own_ports(found: Mapping[str, Setting]) -> set[int]:
     chosen = {"inbound-port": PORT_INBOUND, "outbound-port": PORT_OUTBOUND}
     ports = [int(found[name].value) if name in found else port for name, port in chosen.items()]
@@ -109,6 +121,8 @@ def _conflicts(spec: Mapping[str, Any], own_ports: set[int]) -> Iterable[Conflic
         yield Conflict("the pod", f"uid {PROXY_UID}")
     for container in all_containers(spec):
         place = f"container {container['name']}"
+        if container["name"] in OWN_NAMES:
+            yield Conflict(place, "that name")
         if (container.get("securityContext") or {}).get("runAsUser") == PROXY_UID:
             yield Conflict(place, f"uid {PROXY_UID}")
         for port in container.get("ports") or []:
