@@ -104,6 +104,17 @@ async fn listed_codes_are_retried() {
     assert_eq!((["0".to_owned(), "14".to_owned()], 3), (called, hits.load(Ordering::Relaxed)));
 }
 
+/// A list for one protocol says nothing for the other one: what it does not name is not sent again.
+#[tokio::test]
+async fn what_is_not_listed_is_not_retried() {
+    let mesh = Mesh::start();
+    let (web, _api, hits) = pair(&mesh, retry(&[], &[14]), false, vec![Some(status::<503>)]).await;
+    assert_eq!((503, 1), (ask(&web).await, hits.load(Ordering::Relaxed)));
+    let mesh = Mesh::start();
+    let (web, _api, hits) = pair(&mesh, retry(&[503], &[]), true, vec![Some(grpc::<14>)]).await;
+    assert_eq!(("14".to_owned(), 1), (call(&web).await, hits.load(Ordering::Relaxed)));
+}
+
 /// A try that takes too long is given up for another one; the whole may take longer.
 #[tokio::test]
 async fn tries_have_a_timeout() {

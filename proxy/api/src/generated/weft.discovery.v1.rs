@@ -239,13 +239,14 @@ pub struct ResponseClass {
     #[prost(bool, tag = "3")]
     pub failure: bool,
 }
-/// What is retried, how often. Budgets hold as well.
+/// What is retried, how often. Budgets hold as well. Neither statuses nor codes: what the proxy classifies as a failure;
+/// else what is listed, of either protocol.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Retry {
-    /// HTTP statuses; none: those that the proxy classifies as failures.
+    /// HTTP statuses, of requests that are no gRPC.
     #[prost(uint32, repeated, tag = "1")]
     pub statuses: ::prost::alloc::vec::Vec<u32>,
-    /// gRPC codes; none: those that the proxy classifies as failures.
+    /// gRPC codes.
     #[prost(uint32, repeated, tag = "2")]
     pub grpc_codes: ::prost::alloc::vec::Vec<u32>,
     /// Tries after the first; 0: 1.

@@ -112,11 +112,11 @@ impl<'plan> Retries<'plan> {
     /// Whether the route retries what came.
     fn wants(&self, status: u16, grpc: Option<u16>, failed: bool) -> bool {
         let Some(Retry { rules, .. }) = self.rules else { return false };
-        let (listed, said) = match grpc {
-            Some(code) => (&rules.grpc_codes, code),
-            None => (&rules.statuses, status),
-        };
-        if listed.is_empty() { failed } else { listed.contains(&said) }
+        match grpc {
+            _ if rules.statuses.is_empty() && rules.grpc_codes.is_empty() => failed,
+            Some(code) => rules.grpc_codes.contains(&code),
+            None => rules.statuses.contains(&status),
+        }
     }
 
     /// Whether there may be one more try; it is spent then.

@@ -98,7 +98,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """What is retried and how often; no statuses or codes: what the proxy classifies as a failure."""
+    """What is retried and how often; neither statuses nor codes: what the proxy classifies as a failure."""
 
     statuses: tuple[int, ...] = ()
     grpc_codes: tuple[int, ...] = ()

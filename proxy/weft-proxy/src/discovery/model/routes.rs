@@ -149,9 +149,8 @@ pub struct ResponseClass {
 /// What is retried, and how often, within the budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// HTTP statuses; none: failures.
+    /// HTTP statuses; neither these nor gRPC codes: failures.
     pub statuses: Vec<u16>,
-    /// None: failures.
     pub grpc_codes: Vec<u16>,
     /// Tries after the first.
     pub max_retries: u32,

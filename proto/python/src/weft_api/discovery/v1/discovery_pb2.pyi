@@ -603,7 +603,9 @@ Global___ResponseClass: _TypeAlias = ResponseClass  # noqa: Y015
 
 @_typing.final
 class Retry(_message.Message):
-    """What is retried, how often. Budgets hold as well."""
+    """What is retried, how often. Budgets hold as well. Neither statuses nor codes: what the proxy classifies as a failure;
+    else what is listed, of either protocol.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -617,11 +619,11 @@ class Retry(_message.Message):
     """Before the first retry, doubled with each further one, with jitter; 0: none."""
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """HTTP statuses; none: those that the proxy classifies as failures."""
+        """HTTP statuses, of requests that are no gRPC."""
 
     @_builtins.property
     def grpc_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """gRPC codes; none: those that the proxy classifies as failures."""
+        """gRPC codes."""
 
     def __init__(
         self,
