@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use weft_proxy::http::headers::{into_mesh, is_upgrade, restore, strip_hop, strip_reserved};
+use weft_proxy::http::headers::{into_mesh, restore, strip_hop, strip_request, strip_reserved};
 
 const ROOM: usize = 1 << 20;
 /// The clock is virtual: what hangs ends at once.
@@ -48,10 +48,9 @@ async fn forward(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Response
     let (mut head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let empty = Response::new(Full::default());
-    if is_upgrade(&head) {
+    if strip_request(&mut head) {
         return Ok(empty);
     }
-    strip_hop(&mut head.headers);
     strip_reserved(&mut head.headers);
     if into_mesh(&mut head, ([10, 0, 0, 1], 80).into()).is_err() || !restore(&mut head) {
         return Ok(empty);

@@ -4,7 +4,9 @@ mod support;
 
 use http::{Request, StatusCode};
 use support::access::{deny, enforced, loopback, policy, rule, web};
-use support::http::{Body, UPGRADE, full, get, http1, http2, mirror, serve, serve_upgrades, text};
+use support::http::{
+    Body, UPGRADE, full, get, http1, http2, mirror, serve, serve_switch, serve_upgrades, text,
+};
 use support::loopback::Mesh;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -185,6 +187,22 @@ async fn upgrades_are_judged_as_requests() {
     let other = UPGRADE.replace("/ws", "/other");
     let refused = say(&mut web_pod.connect().await, other.as_bytes()).await.unwrap();
     assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+}
+
+/// Requests in a tunnel of HTTP/2 would be judged by nobody: no server hears that it is asked for, or gets its way.
+#[tokio::test]
+async fn nobody_switches_to_h2c() {
+    let mesh = Mesh::start();
+    let (web_pod, api, app) = mesh.pair().await;
+    serve_switch(app, "h2c");
+    mesh.access(&api, enforced(Otherwise::Deny, vec![rule("shop/ws", vec![], &["/ws"])]));
+    for asks in ["echo", "h2c", "h2c, echo", "echo\r\nupgrade: H2C"] {
+        let request = UPGRADE.replace("echo", asks);
+        for mut client in [web_pod.connect().await, api.reach().await] {
+            let refused = say(&mut client, request.as_bytes()).await.unwrap();
+            assert!(refused.starts_with("HTTP/1.1 502 ") && refused.contains("E108 "), "{asks}: {refused}");
+        }
+    }
 }
 
 /// A change holds for the next request on an open connection, and ends what is no HTTP or has left it.

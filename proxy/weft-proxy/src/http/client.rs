@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use h2::Reason;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 
 use super::body::RequestBody;
 use super::http1::Exclusive;
@@ -90,6 +90,10 @@ async fn send1(
             None => Box::pin(connect1(worker, node)).await?,
         };
         match connection.send(request).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                let cause = format!("{} switches protocols unasked", node.endpoint.addr);
+                return Err(Error::new(Code::Protocol, cause));
+            }
             Ok(response) => return Ok((response, Lease { in_flight, _active: None })),
             Err(mut failed) => match failed.take_message() {
                 Some(unsent) => request = unsent,

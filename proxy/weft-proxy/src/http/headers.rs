@@ -20,6 +20,7 @@ pub const CLIENT_ID: HeaderName = HeaderName::from_static("weft-client-id");
 /// The version of an HTTP/1 request that is carried as HTTP/2, `HTTP/1.1` or `HTTP/1.0`, with `; absolute`
 /// when its request line named the whole URI.
 pub const ORIG_VERSION: HeaderName = HeaderName::from_static("weft-orig-version");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const ABSOLUTE: &str = "; absolute";
@@ -29,7 +30,19 @@ const NEVER_HOP: [HeaderName; 3] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING];
 const NEVER_TRAILERS: [HeaderName; 8] =
     [CONNECTION, CONTENT_LENGTH, HOST, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
 
-static HOP: [HeaderName; 6] = [CONNECTION, TRANSFER_ENCODING, TE, KEEP_ALIVE, PROXY_CONNECTION, UPGRADE];
+static HOP: [HeaderName; 7] =
+    [CONNECTION, TRANSFER_ENCODING, TE, KEEP_ALIVE, PROXY_CONNECTION, UPGRADE, HTTP2_SETTINGS];
+
+/// Removes of a request what holds for one connection only, but not that it asks to leave HTTP; whether it does.
+pub fn strip_request(parts: &mut Parts) -> bool {
+    let upgrade = is_upgrade(parts);
+    if upgrade {
+        strip_hop_but_upgrade(&mut parts.headers);
+    } else {
+        strip_hop(&mut parts.headers);
+    }
+    upgrade
+}
 
 /// Removes what holds for one connection only.
 pub fn strip_hop(headers: &mut HeaderMap) {
@@ -53,6 +66,7 @@ pub fn strip_hop(headers: &mut HeaderMap) {
     headers.remove(KEEP_ALIVE);
     headers.remove(PROXY_CONNECTION);
     headers.remove(UPGRADE);
+    headers.remove(HTTP2_SETTINGS);
 }
 
 /// The same of what leaves HTTP: it says on the next hop, too, what it asks for, and if it says nothing else, in its own way.
@@ -107,10 +121,17 @@ pub fn check_size(headers: &HeaderMap) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the request asks to leave HTTP. To `h2c` nobody is obliged, so it is not one.
-pub fn is_upgrade(parts: &Parts) -> bool {
-    let asks = || parts.headers.get(UPGRADE).is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"h2c"));
+/// Whether the request asks to leave HTTP.
+fn is_upgrade(parts: &Parts) -> bool {
+    let asks = || parts.headers.contains_key(UPGRADE) && !names_h2c(&parts.headers);
     parts.version == Version::HTTP_11 && (parts.method == Method::CONNECT || asks())
+}
+
+/// Whether `h2c` is among what the connection is to become. Nobody is obliged to that, and its requests would be seen by no
+/// rule: it is asked of no server, and taken from none.
+pub fn names_h2c(headers: &HeaderMap) -> bool {
+    let tokens = headers.get_all(UPGRADE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    tokens.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(b"h2c"))
 }
 
 /// Makes an HTTP/1 request one of HTTP/2 that can be undone.
@@ -291,12 +312,17 @@ mod tests {
         assert!(parts.headers.is_empty());
     }
 
-    /// Only what really leaves HTTP takes the way of upgrades.
+    /// Only what really leaves HTTP takes the way of upgrades; h2c does not, whatever else is asked for.
     #[test]
     fn h2c_is_no_upgrade() {
         assert!(is_upgrade(&parts(Request::get("/").header("upgrade", "websocket"))));
         assert!(is_upgrade(&parts(Request::connect("a:1"))));
-        assert!(!is_upgrade(&parts(Request::get("/").header("upgrade", "h2c"))));
         assert!(!is_upgrade(&parts(Request::get("/"))));
+        for asks in [&["h2c"][..], &["H2C, x"], &["x,h2c "], &["x", "h2c"]] {
+            let with = |request: http::request::Builder, ask: &&str| request.header("upgrade", *ask);
+            let settings = Request::get("/").header("http2-settings", "");
+            let mut parts = parts(asks.iter().fold(settings, with));
+            assert!(!strip_request(&mut parts) && parts.headers.is_empty(), "{asks:?}");
+        }
     }
 }

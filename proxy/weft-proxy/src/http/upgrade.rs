@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 
 use super::body::BoxError;
 use super::client::{Lease, MAX_HEADER_BYTES, chain};
+use super::headers::names_h2c;
 use super::received::Received;
 use crate::copy;
 use crate::drain::Live;
@@ -41,6 +42,9 @@ pub async fn send(
     let status = response.status();
     if status != StatusCode::SWITCHING_PROTOCOLS && !(connect && status.is_success()) {
         return Ok((response, Some(lease)));
+    }
+    if names_h2c(response.headers()) {
+        return Err(Error::new(Code::Protocol, "the server switches to h2c, which nobody may ask for"));
     }
     let (server, watch) = (hyper::upgrade::on(&mut response), vigil.clone());
     vigil.leave_http(async move {

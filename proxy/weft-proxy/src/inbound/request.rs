@@ -89,15 +89,12 @@ impl Client {
 pub async fn answer(client: Rc<Client>, request: Request<Received>) -> Result<Response<Body>, BoxError> {
     let version = request.version();
     let (mut head, incoming) = request.into_parts();
-    let restored = client.subject.tls == Tls::True && headers::restore(&mut head);
-    headers::strip_reserved(&mut head.headers);
-    let upgrade = !restored && headers::is_upgrade(&head);
     // First: what the client names in `Connection` goes, but nothing that is said here.
-    if upgrade {
-        headers::strip_hop_but_upgrade(&mut head.headers);
-    } else {
-        headers::strip_hop(&mut head.headers);
+    let upgrade = headers::strip_request(&mut head);
+    if client.subject.tls == Tls::True {
+        headers::restore(&mut head);
     }
+    headers::strip_reserved(&mut head.headers);
     if let Some(id) = &client.id {
         head.headers.insert(headers::CLIENT_ID, id.clone());
     }

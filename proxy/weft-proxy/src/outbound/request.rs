@@ -60,12 +60,12 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Received>) -> Result<Respon
             return Ok(forward::fail(&error, Record::begin(conn.worker.clone(), subject, head, None)));
         }
     };
-    if headers::is_upgrade(&head) {
+    let upgrade = headers::strip_request(&mut head);
+    headers::strip_reserved(&mut head.headers);
+    if upgrade {
         let request = Request::from_parts(head, incoming);
         return Ok(Box::pin(answer_upgrade(&conn, &plan, chosen, request, audited)).await);
     }
-    headers::strip_hop(&mut head.headers);
-    headers::strip_reserved(&mut head.headers);
     let version = head.version;
     let source = (!incoming.is_end_stream()).then(|| Source::new(incoming, true));
     let subject = nowhere(&conn, &plan, &chosen);
@@ -129,8 +129,6 @@ async fn answer_upgrade(
     audited: Option<Arc<str>>,
 ) -> Response<Body> {
     let (mut head, incoming) = request.into_parts();
-    headers::strip_hop_but_upgrade(&mut head.headers);
-    headers::strip_reserved(&mut head.headers);
     let subject = nowhere(conn, plan, &chosen);
     let revoked = revoked(conn.clone(), plan, &head);
     let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), None);

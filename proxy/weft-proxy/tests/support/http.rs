@@ -60,13 +60,19 @@ where
 
 /// Leaves HTTP when it is asked to, and then says again what it hears.
 pub fn serve_upgrades(app: TcpListener) {
+    serve_switch(app, "echo");
+}
+
+/// The same, for `protocol`, whatever it was asked for.
+pub fn serve_switch(app: TcpListener, protocol: &'static str) {
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = app.accept().await.unwrap();
             tokio::spawn(async move {
                 let _head = stream.read(&mut [0; 4096]).await.unwrap();
-                let switch =
-                    "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n";
+                let switch = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nupgrade: {protocol}\r\nconnection: upgrade\r\n\r\n"
+                );
                 stream.write_all(switch.as_bytes()).await.unwrap();
                 let (mut from, mut to) = stream.split();
                 let _ = tokio::io::copy(&mut from, &mut to).await;
