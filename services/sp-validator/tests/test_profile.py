@@ -131,43 +131,51 @@ def test_too_many_routes_are_refused() -> None:
 
 
 SEGMENTS = st.sampled_from(["a", "b", "[^/]+", "[^/]*", ""])
+ODD = st.sampled_from(["(a|b)", "a.*", "a?", "[ab]", "(?:a/)?b", ".+", "b|/a", "(/a)?"])
+"""What is not cut into segments."""
 PATHS = st.builds(
     lambda segments, rest: "/" + "/".join(segments) + rest, st.lists(SEGMENTS, max_size=3), st.sampled_from(["", "/.*"])
 )
 
 
-@given(PATHS, PATHS, st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=4))
-def test_covering_is_what_the_expressions_say(one: str, other: str, path: list[str]) -> None:
-    """Every path: who covers matches it if the covered one does; who both match it meet."""
+ANY = PATHS | st.builds(str.__add__, st.sampled_from(["", "/", "/a/", "/[^/]+/"]), ODD) | st.just(".*")
+PATH = st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=4).map(lambda path: "/" + "/".join(path)) | st.just("*")
+
+
+@given(ANY, ANY, PATH)
+def test_who_covers_matches_what_the_covered_one_does(one: str, other: str, path: str) -> None:
+    """Whatever the expressions, and the path."""
+    covers = requests_of({"pathRegex": one}).covers(requests_of({"pathRegex": other}))
+    matches = [re.fullmatch(pattern, path) is not None for pattern in (one, other)]
+    assert not (covers and matches == [False, True])
+
+
+@given(PATHS, PATHS, PATH)
+def test_who_both_match_a_path_meet(one: str, other: str, path: str) -> None:
+    """If both are cut into segments."""
     first, second = requests_of({"pathRegex": one}), requests_of({"pathRegex": other})
-    assert first
-    assert second
-    text = "/" + "/".join(path)
-    matches = [re.fullmatch(pattern, text) is not None for pattern in (one, other)]
-    assert not (first.covers(second) and matches == [False, True])
+    matches = [re.fullmatch(pattern, path) is not None for pattern in (one, other)]
     taken = Taken()
     taken.add(7, first)
     assert list(taken.meeting(second)) == [(7, first)] or matches != [True, True]
 
 
-@given(st.lists(PATHS, max_size=6), PATHS)
+@given(st.lists(ANY, max_size=6), ANY)
 def test_of_many_routes_those_that_cover_are_found(paths: list[str], path: str) -> None:
     """As if each were asked."""
     found = requests_of({"pathRegex": path})
     others = [requests_of({"pathRegex": other}) for other in paths]
-    assert found
     taken = Taken()
     for place, other in enumerate(others):
-        assert other
         taken.add(place, other)
-    assert sorted(taken.covering(found)) == [at for at, other in enumerate(others) if other and other.covers(found)]
+    assert sorted(taken.covering(found)) == [at for at, other in enumerate(others) if other.covers(found)]
 
 
 def conditions(*found: str) -> list[dict[str, Any]]:
-    """Routes by "GET /path", or "GET ~regex"; `*` for any method."""
+    """Routes by "GET /path", "GET ~regex" or "GET *"; `*` is any method, or any path."""
     routes = []
     for place, (method, _, path) in enumerate(one.partition(" ") for one in found):
-        condition = {"pathRegex": path[1:]} if path.startswith("~") else {"path": path}
+        condition = {"pathRegex": path[1:]} if path.startswith("~") else {"path": path} if path != "*" else {}
         routes.append(route(name=str(place), condition=condition | ({} if method == "*" else {"method": method})))
     return routes
 
@@ -180,6 +188,11 @@ def conditions(*found: str) -> list[dict[str, Any]]:
         ("* ~.*", "POST ~/other/[^/]+"),
         ("GET ~/tea/[^/]*", "GET ~/tea/[^/]+"),
         ("* ~/a[.]b", "GET /a.b"),
+        ("* ~.*", "GET ~/teas/(mine|yours)"),
+        ("GET ~^.+$", "GET ~/?teas"),
+        ("* ~/.*", "GET ~/te(a|as)|/cups?"),
+        ("* ~/teas?", "GET ~/teas?"),
+        ("GET *", "GET ~/teas?"),
     ],
 )
 def test_a_route_that_an_earlier_one_covers_is_refused(earlier: str, later: str) -> None:
@@ -192,9 +205,10 @@ def test_a_route_that_an_earlier_one_covers_is_refused(earlier: str, later: str)
 
 def test_the_same_condition_twice_is_refused() -> None:
     """One of them is too much, in whatever order."""
-    assert faults({"routes": conditions("GET /a", "GET /a")}) == [
-        "spec.routes[1].condition: is never reached: routes[0] has the same one"
-    ]
+    for one in ("GET /a", "GET ~/a(b|c)"):
+        assert faults({"routes": conditions(one, one)}) == [
+            "spec.routes[1].condition: is never reached: routes[0] has the same one; keep one of them"
+        ]
 
 
 def test_what_is_hardly_meant_is_warned_of() -> None:

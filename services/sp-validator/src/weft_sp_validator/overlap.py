@@ -1,7 +1,7 @@
 """Which requests the routes of a profile take from each other. Pure.
 
-Only conditions are judged whose paths are literal segments, single segments (`{id}`, `[^/]+`, `[^/]*`) and `.*` at the
-end: for these the answer is exact. What other regular expressions share is not asked.
+For paths of literal segments, single segments (`{id}`, `[^/]+`, `[^/]*`) and `.*` at the end the answer is exact. Other
+regular expressions are taken as they are spelled: the same one covers them, and what takes every path.
 """
 
 import re
@@ -13,6 +13,10 @@ from weft_kube.paths import path_regex
 
 REST = ".*"
 ONE, MAYBE = "[^/]+", "[^/]*"
+OTHER = "?"
+"""Begins a segment that is the rest of a path by another regular expression."""
+
+EVERY = (REST, ".+", "(.*)", "(.+)")
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_~!@%&=:;,'-]|\\[^A-Za-z0-9]|\[[.]\])*")
 
 
@@ -68,7 +72,7 @@ def _walk(node: _Node, segments: tuple[str, ...], fits: Callable[[str, str], boo
         return
     theirs = segments[0]
     # A word meets itself and what stands for many; only what stands for many must be compared with every child.
-    tokens = (theirs, ONE, MAYBE, REST) if theirs.startswith("=") else tuple(node.children)
+    tokens = (theirs, ONE, MAYBE, REST) if theirs[0] in ("=", OTHER) else tuple(node.children)
     for token in tokens:
         child = node.children.get(token)
         if child is None or not fits(token, theirs):
@@ -87,22 +91,33 @@ def _below(node: _Node) -> Iterator[tuple[int, Requests]]:
         yield from _below(child)
 
 
-def requests_of(condition: Mapping[str, Any]) -> Requests | None:
-    """What a sound condition matches; None when that cannot be said."""
+def requests_of(condition: Mapping[str, Any]) -> Requests:
+    """What a sound condition matches."""
     path = condition.get("path")
     pattern = path_regex(path) if path else condition.get("pathRegex") or REST
-    segments = _segments(pattern)
-    return Requests(condition.get("method") or "", segments) if segments else None
+    bare = pattern.removeprefix("^").removesuffix("$")
+    return Requests(condition.get("method") or "", _segments(bare) or _other(bare))
 
 
 def _segments(pattern: str) -> tuple[str, ...] | None:
     """The pattern cut at its slashes, each literal unescaped."""
-    parts = pattern.removeprefix("^").removesuffix("$").replace(MAYBE, "\0*").replace(ONE, "\0+").split("/")
+    if pattern in EVERY:
+        return (REST,)
+    parts = pattern.replace(MAYBE, "\0*").replace(ONE, "\0+").split("/")
     rest = [parts.pop()] if parts[-1] == REST else []
     found = [_segment(part) for part in parts]
     if any(one is None for one in found):
         return None
     return tuple(str(one) for one in [*found, *rest])
+
+
+def _other(pattern: str) -> tuple[str, ...]:
+    """The pattern as it is spelled; behind the slash that all its paths begin with, if that is plain to see."""
+    shape = re.sub(r"\\.|\[(\\.|[^\]\\])*\]", "x", pattern)
+    while (outer := re.sub(r"\([^()]*\)", "x", shape)) != shape:
+        shape = outer
+    rooted = all(re.match(r"/(?![?*{])", branch) for branch in shape.split("|"))
+    return ("=", OTHER + pattern) if rooted else (OTHER + pattern,)
 
 
 def _segment(part: str) -> str | None:
@@ -114,9 +129,9 @@ def _segment(part: str) -> str | None:
 def _includes(mine: str, theirs: str) -> bool:
     if mine in (REST, theirs):
         return True
-    if mine == MAYBE:
-        return theirs != REST
-    return mine == ONE and theirs not in (REST, MAYBE, "=")
+    if theirs == REST or theirs[0] == OTHER:
+        return False
+    return mine == MAYBE or (mine == ONE and theirs not in (MAYBE, "="))
 
 
 def _meets(mine: str, theirs: str) -> bool:

@@ -9,7 +9,7 @@ from weft_kube.names import PATH_REGEX_MAX
 from weft_kube.paths import PATH_MAX, path_regex
 from weft_kube.pattern import PatternError, check_pattern
 
-from weft_sp_validator.overlap import Requests, Taken, requests_of
+from weft_sp_validator.overlap import Taken, requests_of
 from weft_sp_validator.rules import Fault, boolean, choice, each, kind, number, record, shown, span, text
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
@@ -150,12 +150,13 @@ def _repeated(routes: list[Any]) -> Iterator[Fault]:
 def _unreachable(routes: list[Any]) -> Iterator[Fault]:
     """The first route that matches wins: what an earlier one covers never gets a request."""
     earlier = Taken()
-    for place, found in _judged(routes):
+    for place, found in enumerate(requests_of(route["condition"]) for route in routes):
         cover = min(earlier.covering(found), default=None)
         if cover is None:
             earlier.add(place, found)
         elif routes[cover]["condition"] == routes[place]["condition"]:
-            yield Fault(f"spec.routes[{place}].condition", f"is never reached: routes[{cover}] has the same one")
+            reason = f"is never reached: routes[{cover}] has the same one; keep one of them"
+            yield Fault(f"spec.routes[{place}].condition", reason)
         else:
             reason = f"is never reached: routes[{cover}] takes all its requests; put it before routes[{cover}]"
             yield Fault(f"spec.routes[{place}].condition", reason)
@@ -164,17 +165,11 @@ def _unreachable(routes: list[Any]) -> Iterator[Fault]:
 def _overlapping(routes: list[Any]) -> Iterator[Fault]:
     """Routes that share requests, neither being the special case of the other."""
     earlier = Taken()
-    for place, found in _judged(routes):
+    for place, found in enumerate(requests_of(route["condition"]) for route in routes):
         shared = (at for at, other in earlier.meeting(found) if not found.covers(other))
         if (at := next(shared, None)) is not None:
             yield Fault(f"spec.routes[{place}].condition", f"shares requests with routes[{at}], which gets them")
         earlier.add(place, found)
-
-
-def _judged(routes: list[Any]) -> Iterator[tuple[int, Requests]]:
-    for place, route in enumerate(routes):
-        if found := requests_of(route["condition"]):
-            yield place, found
 
 
 def _idle_budget(spec: dict[str, Any], routes: list[Any]) -> Iterator[Fault]:
