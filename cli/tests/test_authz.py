@@ -47,6 +47,7 @@ def menu(kube: FakeKube, monkeypatch: pytest.MonkeyPatch, forwarded: None) -> Fa
     one = pod("teahouse", "menu-1", "10.1.0.1", service_account="menu", labels=labels | {"app": "menu"})
     one["spec"]["containers"][0]["ports"] = [{"containerPort": 9090}, {"containerPort": 9091}]
     kube.put(one)
+    kube.put(pod("teahouse", "bare", "10.1.0.2", service_account="menu"))
     selector = {"matchLabels": {"app": "menu"}}
     meta = {"name": "menu", "namespace": "teahouse"}
     kube.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {"selector": selector}})
@@ -91,19 +92,30 @@ def test_a_call_is_judged(weft: Any, answers: Any, enforced: Json, audited: Json
     [
         (("sa/counter",), {"account": "teahouse/counter"}),
         (("sa/eve", "--from-namespace", "dev"), {"account": "dev/eve"}),
-        (("deploy/menu",), {"account": "teahouse/menu"}),
+        (("deploy/menu",), {"account": "teahouse/menu", "ip": "10.1.0.1"}),
+        (("po/bare",), {"ip": "10.1.0.2"}),
         ((EVE,), {"identity": EVE}),
         (("10.9.0.1",), {"ip": "10.9.0.1"}),
         (("nobody",), {}),
     ],
 )
 def test_callers_are_named_in_many_ways(weft: Any, answers: Any, asked: Any, arguments: Any, expected: Json) -> None:
-    """By account, by workload, by identity, by address, or as nobody; without a request: a connection."""
+    """By account, by workload (which has no identity without a proxy), by identity, by address, or as nobody; without a
+    request: a connection."""
     answers["/debug/access"] = (200, {"verdicts": [{"enforced": YES, "audited": YES}], "faults": []})
     result = weft("authz", "can", "--from", *arguments, "--to", "po/menu-1", "--port", "9090")
 
     call = {"namespace": "teahouse", "pod": "menu-1", "port": 9090, "method": "", "path": ""}
     assert (result.exit_code, asked) == (0, [{"calls": [call | expected], "drafts": []}])
+
+
+@pytest.mark.usefixtures("menu")
+def test_a_request_is_asked_for_as_it_is_written(weft: Any, answers: Any, asked: Any) -> None:
+    """The proxy compares methods exactly, and so does the answer."""
+    answers["/debug/access"] = (200, {"verdicts": [{"enforced": NO, "audited": NO}], "faults": []})
+    weft("authz", "can", "--from", "nobody", "--to", "po/menu-1", "--port", "9090", "get", "/teas?kind=green")
+
+    assert [(one["method"], one["path"]) for one in asked[0]["calls"]] == [("get", "/teas?kind=green")]
 
 
 @pytest.mark.usefixtures("menu")

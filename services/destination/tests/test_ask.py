@@ -62,6 +62,16 @@ async def test_drafts_are_judged_as_if_enforced() -> None:
     assert broken["verdicts"][0]["drafted"]["allowed"]
 
 
+async def test_an_identity_that_mesh_tls_refuses_is_let_in_nowhere() -> None:
+    """Of another trust domain, or none of a workload: the proxy ends the handshake before any rule is asked."""
+    ids = ["spiffe://other/ns/shop/sa/cart", "spiffe://cluster.local/cart", f"{CART}/x"]
+    everybody = [{"metadata": {"namespace": "shop", "name": "all"}, "spec": NOBODY | {"action": "allow"}}]
+    _, answer = await ask({"calls": [CALL | {"identity": one} for one in ids], "drafts": everybody})
+
+    refused = [verdict(f"mesh TLS, to which {one} is no identity", allowed=False) for one in ids]
+    assert [one["drafted"] for one in answer["verdicts"]] == refused
+
+
 async def test_nonsense_is_refused() -> None:
     """With what is wrong with it."""
     assert await ask({"calls": [{"pod": 1}]}) == (400, "Expected `str`, got `int` - at `$.calls[0].pod`\n")

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from weft_api.discovery.v1 import discovery_pb2 as pb
 from weft_destination.policy import facts, wire
-from weft_destination.policy.evaluate import NOTHING, Attempt, Verdict, decide
+from weft_destination.policy.evaluate import NOTHING, Attempt, Verdict, decide, namespace_of
 from weft_destination.policy.model import (
     Access,
     Call,
     Client,
+    Decision,
     Default,
     Effect,
     Egress,
@@ -96,11 +97,59 @@ def test_the_truth_table_holds(row: Row) -> None:
     pod = replace(MENU, default=row.own_default, workload="deployment/menu")
     access = state(*policies, default=row.default).access("shop", pod, RAW if row.raw else HTTP)
 
-    verdicts = judge(access, Attempt(identity(row.client), b"", row.method, row.path, opaque=row.raw))
+    who = identity(row.client)
+    call = Attempt(who, b"", row.method, row.path, opaque=row.raw, namespace=namespace_of(who, "cluster.local"))
+    verdicts = judge(access, call)
 
     told = verdicts.enforced.allowed and not verdicts.audited.allowed
     by = (verdicts.audited if told else verdicts.enforced).by or "nothing"
     assert (verdicts.enforced.allowed, told, by) == (row.allowed, row.told, row.by)
+
+
+RULES = File(__file__).parents[3] / "proto/discovery/v1/rules.txt"
+
+
+def written_client(text: str) -> tuple[Client, ...]:
+    """A client as the contract's table writes it; none for anyone."""
+    kind, _, value = text.partition(":")
+    match kind:
+        case "identity":
+            return (Client(identity=value),)
+        case "namespace":
+            return (Client(namespace=value),)
+        case "network":
+            network = ipaddress.ip_network(value)
+            return (Client(network=Network(network.network_address.packed, network.prefixlen)),)
+    return (Client(authenticated=True),) if kind == "authenticated" else ()
+
+
+def written_calls(words: list[str]) -> tuple[Call, ...]:
+    """A method and a path; none for every call."""
+    if not words:
+        return ()
+    kind, _, path = (words[1:] or ["any:"])[0].partition(":")
+    return (Call(words[0].strip("*"), Path(kind), path),)
+
+
+def written_attempt(caller: str, call: str, target: str = "/menu") -> Attempt:
+    """A call as the contract's table writes it."""
+    known = caller if caller.startswith("spiffe:") else ""
+    ip = ipaddress.ip_address("10.0.0.1" if known or caller == "-" else caller).packed
+    opaque, method = call == "OPAQUE", "" if call == "BYTES" else call
+    return Attempt(known, ip, method, target, opaque, namespace_of(known, "cluster.local"))
+
+
+@pytest.mark.parametrize("line", [line for line in RULES.read_text().splitlines() if line and line[0] != "#"])
+def test_a_rule_is_about_the_calls_of_the_contract_s_table(line: str) -> None:
+    """Who asks what becomes of a call hears what the proxy would do, which is tested by the same table."""
+    written, called, expected = (column.split(" ") for column in line.split(" | "))
+    deny = written[0] == "deny"
+    rule = Rule("rule", deny, written_client(written[1]), written_calls(written[2:]))
+    default = Default.ANYONE if deny else Default.DENY
+
+    verdict = decide(Decision((rule,), default, "cluster"), written_attempt(*called))
+
+    assert (verdict.allowed != deny) is (expected == ["yes"])
 
 
 SOURCES = [bytes([10, 0, 0, 1]), bytes([10, 9, 0, 1])]
@@ -163,8 +212,8 @@ def policies(draw: st.DrawFn) -> list[Policy]:
 
 
 ATTEMPTS = st.builds(
-    Attempt,
-    st.sampled_from([identity("cart"), identity("dev/eve"), ""]),
+    lambda who, *call: Attempt(identity(who), *call, namespace=who.rpartition("/")[0]),
+    st.sampled_from(["cart", "dev/eve", "nobody"]),
     st.sampled_from(SOURCES),
     st.sampled_from(["", "GET", "POST", "get"]),
     st.sampled_from(["/", "/a", "/a/", "/a/b", "/a/b/c", "/x/b", "/menu", "/healthz", "/a//b", "/a/%2E%2e/b"]),
@@ -221,7 +270,7 @@ def _what(one: Policy, rule: Rule, attempt: Attempt) -> bool:
     if not calls:
         return True
     deny = one.effect is Effect.DENY
-    if not attempt.method:
+    if attempt.opaque or not attempt.method:
         return deny and not attempt.opaque
     method = attempt.method.upper() if deny else attempt.method
     return any(call.method in ("", method) and _path(call, attempt.path, deny) for call in calls)

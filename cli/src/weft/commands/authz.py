@@ -65,7 +65,8 @@ def can(target: Target, /, output: str, method: str | None, path: str | None, **
     """Say if a call is allowed, and by which rule.
 
     `weft authz can --from sa/counter --to deploy/menu GET /menu`; without METHOD and PATH a connection that is not
-    HTTP. The exit code is 0 for yes, 1 for no.
+    HTTP. METHOD and PATH as they would be sent: methods have capitals. An account alone calls from no address. The exit
+    code is 0 for yes, 1 for no.
     """
     from weft import resources
     from weft.access.judged import ask
@@ -78,7 +79,7 @@ def can(target: Target, /, output: str, method: str | None, path: str | None, **
     workload = _workload(kube, namespace, resources.named([ends["callee"]]))
     caller = _caller(kube, ends["from_namespace"] or namespace, ends["caller"])
     port = ends["port"] or _only_port(workload)
-    request = {"method": (method or "").upper(), "path": path or ""}
+    request = {"method": method or "", "path": path or ""}
     call = {"namespace": workload.namespace, "pod": workload.pod, "port": port, **request, **caller}
     (verdict,) = ask(kube, [call], [])["verdicts"]
     if verdict is None:
@@ -231,6 +232,7 @@ def _caller(kube: "Kube", namespace: str, text: str) -> Json:
     import ipaddress
 
     from weft import resources
+    from weft.names import PROXY_VERSION
     from weft.pods import pods_of
 
     if text.startswith("spiffe://"):
@@ -246,7 +248,11 @@ def _caller(kube: "Kube", namespace: str, text: str) -> Json:
     pods = pods_of(kube, namespace, resource)
     if not pods:
         raise Failure(f"{resource} has no pods, so no account is known", "Name the account: --from sa/NAME.")
-    return {"account": f"{namespace}/{pods[0]['spec'].get('serviceAccountName', 'default')}"}
+    pod = pods[0]
+    found = {"ip": (pod.get("status") or {}).get("podIP", "")}
+    if PROXY_VERSION in (pod["metadata"].get("labels") or {}):
+        found["account"] = f"{namespace}/{pod['spec'].get('serviceAccountName', 'default')}"
+    return found
 
 
 def _labels(kube: "Kube", namespace: str, kind: str, name: str, known: "Known") -> dict[str, str]:

@@ -219,6 +219,54 @@ fn a_deny_cannot_be_got_around() {
     }
 }
 
+/// A rule is about the calls that the contract's table says, which every language is tested by.
+#[test]
+fn rules_are_about_the_calls_of_the_contract_s_table() {
+    let lines = include_str!("../../../../proto/discovery/v1/rules.txt").lines();
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let mut columns = line.split(" | ");
+        let mut column = || columns.next().unwrap().split(' ').collect::<Vec<_>>();
+        let (written, called, expected) = (column(), column(), column() == ["yes"]);
+        let deny = written[0] == "deny";
+        let default = if deny { api::Default::Anyone } else { api::Default::Deny };
+        let rule = rule("rule", deny, written_client(written[1]), written_call(&written[2..]));
+        let uri: http::Uri = called.get(2).unwrap_or(&"/").parse().unwrap();
+        let call = match called[1] {
+            "BYTES" => BYTES,
+            "OPAQUE" => Call::Bytes { opaque: true },
+            method => Call::Request { method, path: uri.path() },
+        };
+        let identity = called[0].starts_with("spiffe:").then_some(called[0]);
+        let caller = Caller::new(identity, TRUST_DOMAIN, called[0].parse().unwrap_or([10, 0, 0, 1].into()));
+        let allowed = table(default, vec![rule]).decide(&caller, call).allowed;
+        assert_eq!(expected, allowed != deny, "{line}");
+    }
+}
+
+fn written_client(text: &str) -> Vec<Kind> {
+    match text.split_once(':') {
+        None if text == "anyone" => vec![],
+        None => vec![Kind::Authenticated(true)],
+        Some(("identity", id)) => vec![Kind::Identity(id.into())],
+        Some(("namespace", name)) => vec![Kind::Namespace(name.into())],
+        Some((_, network)) => {
+            let (ip, length) = network.split_once('/').unwrap();
+            let prefix_length = length.parse().unwrap();
+            vec![Kind::Network(api::Network { ip: bytes(ip), prefix_length, ports: vec![] })]
+        }
+    }
+}
+
+fn written_call(words: &[&str]) -> Vec<api::CallMatch> {
+    let Some(method) = words.first() else { return vec![] };
+    let path = words.get(1).map(|path| match path.split_once(':').unwrap() {
+        ("exact", path) => Path::Exact(path.into()),
+        ("prefix", path) => Path::Prefix(path.into()),
+        (_, path) => Path::Template(path.into()),
+    });
+    vec![api::CallMatch { method: method.trim_matches('*').into(), path }]
+}
+
 /// What could be read in two ways is on no path that a rule allows, and under rules without paths as everything is.
 #[test]
 fn ambiguous_paths_are_allowed_by_no_path() {

@@ -9,9 +9,10 @@
        "faults": ["shop/menu: spec.rules is empty"]}
 
 By the same tables that proxies have. `audited`: were policies in audit enforced; `drafted`: were the drafts in force
-too. A call without method is a connection that is not HTTP; without identity one without mesh TLS. A pod that is
-unknown, or has no proxy, gives null. `account` is another way to say `identity`. Of `any_request`, `allowed` is null
-where some requests are allowed and some are not. Answered like /debug/… of `inspect.py`.
+too. A call without method, or to an opaque port, is a connection that is not HTTP; without identity one without mesh
+TLS, which lets in none but workloads of the mesh. A pod that is unknown, or has no proxy, gives null. `account` is
+another way to say `identity`. Of `any_request`, `allowed` is null where some requests are allowed and some are not.
+Answered like /debug/… of `inspect.py`.
 """
 
 import ipaddress
@@ -27,7 +28,7 @@ from weft_runtime.admin import from_loopback
 
 from weft_destination.index import Index
 from weft_destination.model import Inbound, InboundTarget, Protocol
-from weft_destination.policy.evaluate import NOTHING, Attempt, decide, foresee
+from weft_destination.policy.evaluate import NOTHING, Attempt, Verdict, decide, foresee, namespace_of
 from weft_destination.policy.model import Access, Decision, Policy
 from weft_destination.policy.read import read_policy
 from weft_destination.policy.state import Policies
@@ -100,7 +101,8 @@ def _judged(calls: Iterable[Call], index: Index, supposed: Policies | None, trus
             continue
         opaque = inbound.protocol is Protocol.OPAQUE
         identity = spiffe_id(trust_domain, *call.account.split("/", 1)) if "/" in call.account else call.identity
-        attempt = Attempt(identity, _packed(call.ip), call.method, call.path, opaque)
+        namespace = namespace_of(identity, trust_domain)
+        attempt = Attempt(identity, _packed(call.ip), call.method, call.path, opaque, namespace)
         access = inbound.access or Access()
         decisions = {"enforced": access.enforced, "audited": access.audited or access.enforced}
         if supposed:
@@ -110,6 +112,8 @@ def _judged(calls: Iterable[Call], index: Index, supposed: Policies | None, trus
 
 
 def _verdict(decision: Decision, attempt: Attempt, call: Call) -> Json:
+    if attempt.identity and not attempt.namespace:
+        return asdict(Verdict(allowed=False, by=f"mesh TLS, to which {attempt.identity} is no identity"))
     if call.any_request:
         allowed, by = foresee(decision, attempt)
         return {"allowed": allowed, "by": by}

@@ -1,12 +1,16 @@
 """What a table says of one call: the decision that the proxy makes, for people who ask before it happens."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from weft_kube.paths import plain_path
 
 from weft_destination.policy.model import PROBE, Call, Client, Decision, Default, Network, Path
+
+_BEHIND = re.compile(r"[?#].*", re.DOTALL)
+_NAME = "[a-z0-9.-]{1,253}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +21,11 @@ class Attempt:
     ip: bytes = b""
     method: str = ""
     path: str = ""
+    """As it is asked for: a query behind it is not looked at."""
     opaque: bool = False
-    """The port is opaque: what it carries is known not to be looked into."""
+    """The port is opaque: what it carries is known not to be looked into, a request no more than anything else."""
+    namespace: str = ""
+    """Of the identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +36,19 @@ class Verdict:
     by: str
 
 
+def namespace_of(identity: str, trust_domain: str) -> str:
+    """Of a workload of this trust domain; empty for other identities, which mesh TLS lets nobody have."""
+    found = re.fullmatch(f"spiffe://{re.escape(trust_domain)}/ns/({_NAME})/sa/{_NAME}", identity)
+    return found[1] if found else ""
+
+
 NOTHING = Decision((), Default.ANYONE, "")
 """What is in force where nothing is."""
 
 
 def decide(decision: Decision, attempt: Attempt) -> Verdict:
     """The first rule that matches; else the default."""
-    path = plain_path(attempt.path)
+    path = plain_path(_BEHIND.sub("", attempt.path))
     for rule in decision.rules:
         if _is_one_of(rule.clients, attempt) and _does_one_of(rule.calls, attempt, path, deny=rule.deny):
             return Verdict(not rule.deny, rule.name)
@@ -48,7 +61,8 @@ def foresee(decision: Decision, attempt: Attempt) -> tuple[bool | None, str]:
     first rule, or the default, that says so. The kubelet's probes are not looked at."""
     found: list[Verdict] = []
     for rule in decision.rules:
-        if rule.name != PROBE and _is_one_of(rule.clients, attempt):
+        could = rule.name != PROBE and not (attempt.opaque and rule.calls)
+        if could and _is_one_of(rule.clients, attempt):
             found.append(Verdict(not rule.deny, rule.name))
             if not rule.calls:
                 break
@@ -68,7 +82,7 @@ def _is(client: Client, attempt: Attempt) -> bool:
     if client.identity:
         return client.identity == attempt.identity
     if client.namespace:
-        return attempt.identity.partition("/ns/")[2].split("/sa/")[0] == client.namespace
+        return client.namespace == attempt.namespace
     return attempt.identity != ""
 
 
@@ -82,7 +96,7 @@ def _does_one_of(calls: Iterable[Call], attempt: Attempt, path: str | None, *, d
     """What is not HTTP could be any request to who denies some, and is none to who allows some."""
     if not calls:
         return True
-    if not attempt.method:
+    if attempt.opaque or not attempt.method:
         return deny and not attempt.opaque
     return any(_by(call, attempt.method, deny=deny) and _leads_to(call, path, deny=deny) for call in calls)
 
@@ -104,7 +118,7 @@ def _leads_to(call: Call, path: str | None, *, deny: bool) -> bool:
     if call.kind is Path.EXACT:
         return path == wanted
     if call.kind is Path.PREFIX:
-        return path == wanted or path.startswith(wanted.rstrip("/") + "/")
+        return f"{path}/".startswith(wanted.rstrip("/") + "/")
     return _fits(wanted.split("/"), path.split("/"))
 
 
