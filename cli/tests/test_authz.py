@@ -1,5 +1,6 @@
 """authz: who may call, why, what was observed, and what a draft would deny of it."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -253,6 +254,37 @@ def test_a_broken_draft_is_not_simulated(weft: Any, answers: Any) -> None:
 
     assert result.stderr.startswith("weft: teahouse/menu: spec.rules is empty. Correct the draft")
     assert none.stderr == "weft: - holds no AccessPolicy. Give a file with at least one.\n"
+
+
+LIMIT_AND_EGRESS = """
+apiVersion: v1
+kind: List
+items:
+- {kind: AccessPolicy, metadata: {name: slow}, spec: {rateLimit: {requestsPerSecond: 1}}}
+- {kind: AccessPolicy, metadata: {name: out}, spec: {egress: {allow: []}}}
+- {kind: Pod}
+- {kind: AccessPolicy, metadata: {name: menu, namespace: teahouse}, spec: {rules: []}}
+"""
+
+
+@pytest.mark.usefixtures("menu")
+def test_what_is_not_simulated_is_said(weft: Any, answers: Any, asked: Any) -> None:
+    """Limits deny nobody and egress is about other calls: that none is denied would say nothing. Of a List, the items
+    are the drafts."""
+    observed(answers)
+    answers["/debug/access"] = (200, {"verdicts": [{"drafted": YES}] * 8, "faults": []})
+    simulate = ("authz", "simulate", "-f", "-", "--duration", "0s")
+    some, machine = (weft(*simulate, "-o", form, input=LIMIT_AND_EGRESS) for form in ("table", "json"))
+    nothing = weft(*simulate, input=LIMIT_AND_EGRESS.partition("- {kind: Pod}")[0])
+
+    said = [
+        "teahouse/slow: spec.rateLimit says how often, not who",
+        "teahouse/out: spec.egress is about calls to the outside, and those that are observed come in",
+    ]
+    assert some.stderr.splitlines()[:2] == [f"not simulated: {one}" for one in said]
+    assert json.loads(machine.stdout)["not_simulated"] == said
+    assert [[one["metadata"]["name"] for one in each["drafts"]] for each in asked] == [["slow", "out", "menu"]] * 2
+    assert (nothing.exit_code, nothing.stderr.split(": ")[1]) == (1, "nothing to simulate")
 
 
 @pytest.mark.parametrize("output", ["table", "json"])

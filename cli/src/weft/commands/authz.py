@@ -134,28 +134,36 @@ def simulate(target: Target, filename: str, window: float, duration: float, outp
 
     `weft authz simulate -f draft.yaml`: metrics tell who called whom and how often, tap the requests of a moment; the
     control plane judges each as if the drafts were enforced beside all that is. "depends": on the request or the port,
-    which metrics do not tell; of those that tap saw, so many are allowed.
+    which metrics do not tell; of those that tap saw, so many are allowed. Rate limits and egress are not simulated.
     """
+    from weft.access import drafts
     from weft.access.judged import judged
     from weft.access.model import settled
     from weft.views import access, table
 
     kube = target.connect()
-    drafts = _drafts(filename, target.namespace_or_default(kube))
+    given = drafts.read(filename, target.namespace_or_default(kube))
+    left_out = [why for why in map(drafts.not_simulated, given) if why]
+    tried = [draft for draft in given if not drafts.not_simulated(draft)]
+    if not tried:
+        raise Failure(f"nothing to simulate: {'; '.join(left_out)}", "Give policies that allow or deny.")
     outcomes: list[Outcome] = []
     unjudged = 0
-    for namespace in sorted({draft["metadata"]["namespace"] for draft in drafts}):
-        found, missed = judged(kube, namespace, drafts, window, duration)
+    for namespace in sorted({draft["metadata"]["namespace"] for draft in tried}):
+        found, missed = judged(kube, namespace, given, window, duration)
         outcomes, unjudged = outcomes + found, unjudged + missed
     outcomes = settled(outcomes)
     denied = [one for one in outcomes if one.allowed is not True]
     denied.sort(key=lambda one: (one.allowed is None, -one.count, one.call.client))
     if output == "json":
         rows = [access.outcome_json(one) for one in denied]
-        click.echo(table.document({"calls": sum(one.count for one in outcomes), "denied": rows, "unjudged": unjudged}))
+        answer = {"calls": sum(one.count for one in outcomes), "denied": rows, "unjudged": unjudged}
+        click.echo(table.document(answer | {"not_simulated": left_out}))
         return
     if denied:
         click.echo(access.outcomes_table(denied))
+    for why in left_out:
+        click.echo(f"not simulated: {why}", err=True)
     _summary(outcomes, unjudged)
 
 
@@ -185,26 +193,6 @@ def _summary(outcomes: "list[Outcome]", unjudged: int) -> None:
     text = f"of {sum(counts.values()):,} calls {counts[False]:,} would be denied, of {counts[None]:,} it depends"
     more = f"; {unjudged:,} could not be judged: their pods are gone, or declare no ports" if unjudged else ""
     click.echo(text + more, err=True)
-
-
-def _drafts(filename: str, namespace: str) -> list[Json]:
-    import yaml
-
-    from weft import sources
-
-    found: list[Json] = []
-    for name, text in sources.read(filename):
-        try:
-            found += [one for one in yaml.safe_load_all(text) if isinstance(one, dict)]
-        except yaml.YAMLError as error:
-            raise Failure(f"{name} is no YAML: {error}", "Correct it.") from error
-    drafts = [one for one in found if one.get("kind") == "AccessPolicy"]
-    if not drafts:
-        raise Failure(f"{filename} holds no AccessPolicy", "Give a file with at least one.")
-    for draft in drafts:
-        meta = draft.setdefault("metadata", {})
-        meta.setdefault("namespace", namespace)
-    return drafts
 
 
 def _workload(kube: "Kube", namespace: str, resource: Any) -> "Workload":
