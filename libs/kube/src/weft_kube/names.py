@@ -35,6 +35,10 @@ PROXY_CONTAINER = "weft-proxy"
 PATH_REGEX_MAX = 1024
 """Characters of a `pathRegex` in a ServiceProfile."""
 
+CLIENT_ID, CLIENT_ADDRESS = "weft-client-id", "weft-client-address"
+"""Headers that the proxy of a service's pod sets, always: SPIFFE ID and IP address of who called; the ID only with a
+certificate."""
+
 PROXY_UID = 2102
 SERVICE_UID = 2103
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import structlog
+from weft_kube.names import CLIENT_ADDRESS, CLIENT_ID
 from weft_runtime.config import Address
 
 from weft_destination import encode
@@ -19,9 +20,6 @@ from weft_destination.stream import MAX_REQUEST, Outcome, RefusedError, Stream
 log = structlog.get_logger()
 
 SERVICE = "weft.discovery.v1.Discovery"
-CLIENT_ID, CLIENT_ADDRESS = "weft-client-id", "weft-client-address"
-"""Metadata that this pod's proxy sets, always: SPIFFE ID and IP address of who called."""
-
 MAX_STREAMS = 10_000
 """More proxies than this are sent to another replica: about 45 KB each."""
 

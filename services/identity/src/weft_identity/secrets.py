@@ -12,6 +12,8 @@ from weft_kube.api import ApiError, KubeApi
 from weft_kube.names import TRUST_BUNDLE, TRUST_BUNDLE_KEY
 from weft_kube.objects import Meta, Object
 
+from weft_identity.bundle import ConfigMap
+
 ANCHOR = "weft-trust-anchor"
 ISSUER = "weft-issuer"
 
@@ -23,12 +25,8 @@ class Secret(Object):
     type: str = "Opaque"
 
 
-class _ConfigMap(msgspec.Struct):
-    data: dict[str, str] = {}
-
-
 class _ConfigMaps(msgspec.Struct):
-    items: list[_ConfigMap] = []
+    items: list[ConfigMap] = []
 
 
 def new_secret(name: str, kind: str) -> Secret:

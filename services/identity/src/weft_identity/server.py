@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 from weft_api.identity.v1.identity_pb2 import CertifyRequest, CertifyResponse
 from weft_kube.api import KubeApi
-from weft_kube.names import spiffe_id
+from weft_kube.names import CLIENT_ADDRESS, CLIENT_ID, spiffe_id
 from weft_pki.csr import RequestError
 from weft_runtime.config import Address
 
@@ -35,9 +35,6 @@ MAX_AGE_MS, GRACE_MS = 600_000, 30_000
 """A connection is asked to end after the first, ended after the second: nobody holds calls by not reading answers."""
 
 DRAIN_SECONDS = 10.0
-
-CLIENT_ID, CLIENT_ADDRESS = "weft-client-id", "weft-client-address"
-"""Metadata that this pod's proxy sets, always: SPIFFE ID and address of who called; the ID only with a certificate."""
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 

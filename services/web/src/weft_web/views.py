@@ -69,36 +69,33 @@ class Views:
         """Objects of one or several kinds with their traffic: as their own proxies saw it come in, or with a peer."""
         kinds = query.get("kind", "deployment").split(",")
         parsed = [parse({**query, "kind": kind}) for kind in dict.fromkeys(kinds)]
-        questions = [await self._seen(question) for question in parsed]
+        window = (await self._seen(parsed[0])).window
+        questions = [replace(question, window=window) for question in parsed]
         return await stat.stats(questions, self.catalog, self.prometheus)
 
     async def edges(self, query: Query) -> Edges:
         """Who talks with whom, by which identity."""
-        return await edges.edges(await self._seen(_plain(query)), self.catalog, self.prometheus, self.mesh.trust_domain)
+        return await edges.edges(await self._one(query), self.catalog, self.prometheus, self.mesh.trust_domain)
 
     async def routes(self, query: Query) -> Routes:
         """An object's requests by route and Service, as its proxies sent them."""
-        return await routes.routes(await self._seen(_plain(query)), self.prometheus)
+        return await routes.routes(await self._one(query), self.prometheus)
 
     async def inbound(self, query: Query) -> Inbound:
         """What objects receive, by route and client."""
-        return await sides.inbound(await self._seen(_plain(query)), self.catalog, self.prometheus)
+        return await sides.inbound(await self._one(query), self.catalog, self.prometheus)
 
     async def outbound(self, query: Query) -> Outbound:
         """What objects send, by Service, route and backend, with retries and timeouts."""
-        return await sides.outbound(await self._seen(_plain(query)), self.catalog, self.prometheus)
+        return await sides.outbound(await self._one(query), self.catalog, self.prometheus)
 
     async def topology(self, query: Query) -> Topology:
         """A namespace's workloads and what flows between them and their neighbours."""
-        return await topology.topology(
-            await self._seen(_plain(query)), self.catalog, self.prometheus, self.mesh.trust_domain
-        )
+        return await topology.topology(await self._one(query), self.catalog, self.prometheus, self.mesh.trust_domain)
 
     async def workload(self, query: Query) -> Workload:
         """One object: its traffic, pods, neighbours, routes and identities."""
-        return await workload.workload(
-            await self._seen(_plain(query)), self.catalog, self.prometheus, self.mesh.trust_domain
-        )
+        return await workload.workload(await self._one(query), self.catalog, self.prometheus, self.mesh.trust_domain)
 
     async def history(self, query: Query) -> History:
         """One object's golden signals over time, and its rollouts."""
@@ -106,17 +103,19 @@ class Views:
 
     async def identities(self, query: Query) -> Identities:
         """The trust chain, each workload's identity, and what is not encrypted."""
-        return await identities.identities(
-            await self._seen(_plain(query)), self.catalog, self.prometheus, self.api, self.mesh
-        )
+        return await identities.identities(await self._one(query), self.catalog, self.prometheus, self.api, self.mesh)
 
     async def problems(self, query: Query) -> Problems:
         """What is wrong, worst first, with the most likely cause."""
-        return await diagnosis.problems(await self._seen(_plain(query)), self.catalog, self.prometheus, self.mesh)
+        return await diagnosis.problems(await self._one(query), self.catalog, self.prometheus, self.mesh)
 
     async def check(self, _: Query) -> Checks:
         """Health of the control plane, Prometheus and the proxies' versions."""
         return await checks(self.catalog, self.prometheus, self.mesh.namespace, self.mesh.version)
+
+    async def _one(self, query: Query) -> Question:
+        """A question of a view that is not `stat`."""
+        return await self._seen(_plain(query))
 
     async def _seen(self, question: Question) -> Question:
         """Over no more time than Prometheus has looked at: what it has not seen would count as nothing."""
