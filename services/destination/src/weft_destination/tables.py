@@ -51,21 +51,26 @@ V = TypeVar("V")
 
 
 class Groups(Generic[K, V]):
-    """A few values for each key; mostly one, so a tuple, which is far smaller than a set."""
+    """A few values for each key; mostly one, so the first is held by itself, which is smaller than any collection."""
 
     def __init__(self) -> None:
-        self._values: dict[K, tuple[V, ...]] = {}
+        self._first: dict[K, V] = {}
+        self._others: dict[K, tuple[V, ...]] = {}
 
     def __getitem__(self, key: K) -> tuple[V, ...]:
-        return self._values.get(key, ())
+        return (self._first[key], *self._others.get(key, ())) if key in self._first else ()
 
     def add(self, key: K, value: V) -> None:
         """Adds a value to the key's."""
-        self._values[key] = (*self[key], value)
+        if key in self._first:
+            self._others[key] = (*self._others.get(key, ()), value)
+        else:
+            self._first[key] = value
 
     def discard(self, key: K, value: V) -> None:
         """Takes it out again."""
-        if rest := tuple(other for other in self[key] if other != value):
-            self._values[key] = rest
-        else:
-            self._values.pop(key, None)
+        rest = [other for other in self[key] if other != value]
+        self._first.pop(key, None)
+        self._others.pop(key, None)
+        for other in rest:
+            self.add(key, other)
