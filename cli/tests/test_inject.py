@@ -134,9 +134,19 @@ def test_a_read_version_does_not_come_back() -> None:
 
 def test_windows_line_ends_stay() -> None:
     """A text with CRLF gets CRLF."""
-    text = DEPLOYMENT.replace("\n", "\r\n")
+    text = f"%YAML 1.1\n---\n{DEPLOYMENT}".replace("\n", "\r\n")
     assert text == transform(transform(text, "text").text, "text", Task(remove=True)).text
     assert "\n" not in transform(text, "text").text.replace("\r\n", "")
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "%YAML 1.1\n# of old\n---\n", "\ufeff%YAML 1.1\n---\n"])
+def test_what_stands_before_a_document_stays(before: str) -> None:
+    """A byte order mark, and directives: also those of a later document, which follow the end of the one before."""
+    marked = transform(DEPLOYMENT, "text").text
+    assert transform(before + DEPLOYMENT, "text").text == before + marked
+    assert transform(before + marked, "text", Task(remove=True)).text == before + DEPLOYMENT
+    if before.startswith("%"):
+        assert transform(f"{SERVICE}...\n{before}{DEPLOYMENT}", "text").text == f"{SERVICE}...\n{before}{marked}"
 
 
 def test_namespace_gets_a_label() -> None:
@@ -180,8 +190,10 @@ def test_command_reads_folders(weft: Any, tmp_path: Path) -> None:
     (tmp_path / "b" / "web.yaml").write_text(DEPLOYMENT.rstrip())
     (tmp_path / "c.yml").write_text(SERVICE)
     (tmp_path / "notes.txt").write_text("not YAML: [")
+    (tmp_path / "d.yaml").write_text(f"\ufeff%YAML 1.1\n{SERVICE}", "utf-8")
     result = weft("inject", str(tmp_path))
-    assert [obj["kind"] for obj in load(result.stdout)] == ["Deployment", "Service"]
+    assert [obj["kind"] for obj in load(result.stdout)] == ["Deployment", "Service", "Service"]
+    assert weft("inject", str(tmp_path / "d.yaml")).stdout_bytes == (tmp_path / "d.yaml").read_bytes()
 
 
 def test_command_reads_urls(weft: Any, web: Connect, answers: Answers) -> None:

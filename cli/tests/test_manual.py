@@ -1,13 +1,15 @@
 """inject --manual: the pod template that the injector would make, in the text; uninject gives the text back."""
 
 import json
+import operator
+from functools import reduce
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from weft.inject import Task, transform
+from weft.inject import TEMPLATES, Task, transform
 from weft.manual import Manual
 from weft_sidecar.options import Layer, settings
 from weft_sidecar.patch import Workload, patch
@@ -111,18 +113,38 @@ PODS = st.fixed_dictionaries(
 )
 
 
-@given(PODS, st.sampled_from([None, 0, 2]), st.booleans())
-def test_any_template_can_be_injected_and_back(pod: dict[str, Any], indent: int | None, as_json: bool) -> None:
-    """In block style and as JSON: what the injector would make, again the same, and back byte for byte."""
-    document = {"apiVersion": "v1", "kind": "Job", "spec": {"template": pod}, "metadata": {"name": "x"}}
+@given(PODS, st.sampled_from(sorted(TEMPLATES.keys() - {"Pod"})), st.sampled_from([None, 0, 2]), st.booleans())
+def test_any_template_can_be_injected_and_back(
+    pod: dict[str, Any], kind: str, indent: int | None, as_json: bool
+) -> None:
+    """Of any kind, in block style and as JSON: what the injector would make, again the same, and back byte for byte."""
+    *above, key = TEMPLATES[kind]
+    document: dict[str, Any] = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "x"}}
+    inner = reduce(lambda inner, key: inner.setdefault(key, {}), above, document)
+    inner[key] = pod
     text = json.dumps(document, indent=indent) if as_json else yaml.safe_dump(document, sort_keys=False)
 
     injected = transform(text, "x", MANUAL)
 
     assert injected.errors == []
-    assert sets(yaml.safe_load(injected.text)["spec"]["template"]) == sets(expected(pod, "x", "job"))
+    made = reduce(operator.getitem, TEMPLATES[kind], yaml.safe_load(injected.text))
+    assert sets(made) == sets(expected(pod, "x", kind.lower()))
     assert transform(injected.text, "x", MANUAL).text == injected.text
     assert transform(injected.text, "x", OUT).text == text
+
+
+@pytest.mark.parametrize("metadata", ["null", "{}", "{annotations: null, labels: {}}", "{annotations: {}, labels: }"])
+def test_a_sidecar_is_taken_out_whatever_the_metadata(metadata: str) -> None:
+    """Of a text that others wrote, too: what holds nothing stays."""
+    text = f"""\
+apiVersion: batch/v1
+kind: Job
+spec:
+  template:
+    metadata: {metadata}
+    spec: {{initContainers: [{{name: weft-proxy}}], containers: [{{name: a}}]}}
+"""
+    assert transform(text, "x", OUT).text == text.replace("initContainers: [{name: weft-proxy}], ", "")
 
 
 def test_what_the_injector_would_refuse_is_refused() -> None:

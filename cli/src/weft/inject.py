@@ -30,7 +30,10 @@ LABEL = ("metadata", "labels", INJECT)
 SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 """JSON's escapes of characters beyond 16 bits, which YAML does not know; the parser gets blanks of the same length."""
 
+BOM = "\ufeff"
 DOCUMENT = re.compile(r"^(?=---(?:\s|$))", re.MULTILINE)
+DIRECTIVES = re.compile(r"^(?:%.*\n(?:[ \t]*(?:#.*)?\r?\n)*)+\Z", re.MULTILINE)
+"""At the end of a part: `%YAML 1.1` belongs to the document that the next `---` begins."""
 
 
 @dataclass
@@ -50,8 +53,9 @@ class Outcome:
         """Append what another text gave."""
         if self.text and not self.text.endswith("\n"):
             self.text += "\n"
-        between = "---\n" if self.text and other.text and not other.text.startswith("---") else ""
-        self.text += between + other.text
+        more = other.text.removeprefix(BOM) if self.text else other.text
+        end = "...\n" if more.startswith("%") else "" if more.startswith("---") else "---\n"
+        self.text += end + more if self.text and more else more
         for name in ("changed", "unchanged", "meshed", "skipped", "warnings", "errors"):
             getattr(self, name).extend(getattr(other, name))
         return self
@@ -72,16 +76,29 @@ MARK = Task()
 
 def transform(text: str, source: str, task: Task = MARK) -> Outcome:
     """Inject (or uninject) every workload and namespace of the text; `source` names it in messages."""
-    outcome = Outcome()
-    for document in filter(None, DOCUMENT.split(text)):
+    outcome = Outcome(BOM if text.startswith(BOM) else "")
+    for document in _documents(text):
         outcome.text += _document(document, source, task, outcome)
     return outcome
 
 
 def namespaces(text: str, source: str, default: str) -> set[str]:
     """Namespaces of the text's objects."""
-    roots = filter(None, (_parse(document, source) for document in filter(None, DOCUMENT.split(text))))
+    roots = filter(None, (_parse(document, source) for document in _documents(text)))
     return {scalar(node, "metadata", "namespace") or default for root in roots for node in _objects(root, source)}
+
+
+def _documents(text: str) -> Iterator[str]:
+    """Its documents, each with its directives; all of the text but the byte order mark."""
+    before = ""
+    for part in DOCUMENT.split(text.removeprefix(BOM)):
+        found = DIRECTIVES.search(part)
+        end = found.start() if found else len(part)
+        if whole := before + part[:end]:
+            yield whole
+        before = part[end:]
+    if before:
+        yield before
 
 
 def _document(text: str, source: str, task: Task, outcome: Outcome) -> str:

@@ -74,7 +74,9 @@ def uninject(text: str, pod: yaml.MappingNode) -> list[Edit]:
 
 
 def _metadata_restored(text: str, pod: yaml.MappingNode) -> list[Edit]:
-    metadata = get(pod, "metadata") or pod
+    metadata = get(pod, "metadata")
+    if not isinstance(metadata, yaml.MappingNode) or not metadata.value:
+        return []
     others = scalar(metadata, "annotations", OPTION_SOURCES).split(",")
     written = {INJECT, OPTION_SOURCES, *(CONFIG_PREFIX + one.partition("=")[0] for one in others)}
     gone = {"labels": {PROXY_VERSION, WORKLOAD, WORKLOAD_KIND}, "annotations": written}

@@ -11,11 +11,11 @@ URL_SECONDS = 30
 MAX_BYTES = 64 * 1024 * 1024
 
 
-def read(source: str) -> Iterator[tuple[str, str]]:
-    """Names and texts."""
+def read(source: str, encoding: str = "utf-8-sig") -> Iterator[tuple[str, str]]:
+    """Names and texts; without a byte order mark, unless the encoding keeps it."""
     for name, data in _bytes(source):
         try:
-            yield name, data.decode("utf-8-sig")
+            yield name, data.decode(encoding)
         except UnicodeDecodeError as error:
             raise Failure(f"{name} is not text", "Give YAML or JSON in UTF-8.") from error
 

@@ -69,7 +69,9 @@ def _remove(text: str, node: yaml.Node, key: str, chosen: Callable[[Any], bool])
     if not isinstance(node, yaml.MappingNode) or not isinstance(child, yaml.CollectionNode):
         return []
     gone = [chosen(entry) for entry in child.value]
-    if gone and all(gone):
+    if not any(gone):
+        return []
+    if all(gone):
         return drop(text, node, (key,))
     spans = [_span(entry) for entry in child.value]
     if child.flow_style:

@@ -23,6 +23,8 @@ def owned(kind: str, name: str, **labels: str) -> dict[str, Any]:
         (owned("ReplicaSet", "web-5d4"), "replicaset/web-5d4"),
         (owned("StatefulSet", "db"), "statefulset/db"),
         (owned("DaemonSet", "agent"), "daemonset/agent"),
+        (owned("Job", "audit"), "job/audit"),
+        (owned("Job", "audit-29000000"), "cronjob/audit"),
         ({"name": "shell"}, "pod/shell"),
         ({"generateName": "shell-", "creationTimestamp": None}, "pod/shell"),
     ],

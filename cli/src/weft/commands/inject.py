@@ -66,7 +66,7 @@ def uninject(sources: tuple[str, ...], diff: bool) -> None:
 def _texts(sources: tuple[str, ...]) -> list[tuple[str, str]]:
     from weft.sources import read
 
-    texts = [found for source in sources for found in read(source)]
+    texts = [found for source in sources for found in read(source, "utf-8")]
     if not texts:
         raise Failure(f"no YAML or JSON in {', '.join(sources)}", "Give workloads.")
     return texts
