@@ -12,8 +12,10 @@ import pytest
 import yaml
 from weft import installed, render
 from weft.checks import control_plane
+from weft_destination.config import Config
 from weft_kube import names
 from weft_kube.paths import PATH_MAX
+from weft_runtime.config import load
 from weft_sidecar.effects import Variable
 from weft_sidecar.options import OPTIONS, Layer, settings
 from weft_sidecar.template import Sidecar, Template
@@ -184,6 +186,15 @@ def test_services_read_what_the_chart_sets(mesh: Any, component: str) -> None:
     for field in dataclasses.fields(config):
         if field.metadata["env"] in values:
             field.metadata["parse"](values[field.metadata["env"]])
+
+
+@pytest.mark.parametrize("value", ["anyone", "authenticated", "deny", "audit-authenticated", "audit-deny"])
+def test_the_default_of_who_may_call_is_destination_s(helm: Any, value: str) -> None:
+    """Each that the chart takes arrives; what becomes of calls by it is in destination's tests."""
+    (container,) = helm.render(f"defaultAccess={value}").pods()["destination"]["containers"]
+    env = {variable["name"]: variable.get("value", "") for variable in container["env"]}
+
+    assert load(Config, env | {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}).default_access == value
 
 
 def test_the_proxy_reads_what_the_chart_sets(mesh: Any) -> None:

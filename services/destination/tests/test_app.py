@@ -13,6 +13,7 @@ from weft_destination.app import serve_cluster
 from weft_destination.config import Config
 from weft_runtime.config import load
 from weft_testkit.fake_kube import FakeKube
+from weft_testkit.objects import pod
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +35,14 @@ def free_ports(number: int) -> list[int]:
 
 
 @asynccontextmanager
-async def running(kube: FakeKube) -> AsyncIterator[tuple[str, asyncio.Event]]:
+async def running(kube: FakeKube, **more: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
     """Destination for this cluster: the URL of its admin server and what stops it."""
     listen, admin = free_ports(2)
     settings = {
         "WEFT_LISTEN": f"127.0.0.1:{listen}",
         "WEFT_ADMIN_LISTEN": f"127.0.0.1:{admin}",
         "KUBERNETES_SERVICE_HOST": "unused",
-    }
+    } | more
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve_cluster(kube.cluster, load(Config, settings), stop))
@@ -77,6 +78,25 @@ async def test_ready_when_all_lists_are_in() -> None:
             broken.clear()
             assert "the list of profiles" in waiting
             assert await eventually(session, f"{admin}/ready", 200) == "ready\n"
+
+
+async def test_the_cluster_s_default_is_told() -> None:
+    """Where neither policy nor pod nor namespace says who may call: what the installation says, and the kubelet's
+    probes."""
+    one = pod("shop", "menu-1", "10.0.0.1", labels={"weft.dev/proxy-version": "0.1.0"})
+    probe = {"httpGet": {"path": "/healthz", "port": 8080}}
+    one["spec"]["containers"] = [{"name": "app", "image": "i", "livenessProbe": probe}]
+    call = {"namespace": "shop", "pod": "menu-1", "port": 8080, "method": "GET"}
+    calls = [call | {"path": path, "account": "shop/cart"} for path in ("/", "/healthz")]
+    async with FakeKube() as kube, aiohttp.ClientSession() as session:
+        kube.put(one)
+        async with running(kube, WEFT_DEFAULT_ACCESS="deny") as (admin, _):
+            await eventually(session, f"{admin}/ready", 200)
+            async with session.post(f"{admin}/debug/access", json={"calls": calls}) as response:
+                verdicts = (await response.json())["verdicts"]
+
+    said = [(one["enforced"]["allowed"], one["enforced"]["by"]) for one in verdicts]
+    assert said == [(False, "cluster"), (True, "probe")]
 
 
 async def test_metrics_tell_of_watches_and_streams() -> None:
