@@ -175,7 +175,7 @@ def attached(*paths: str) -> gateway.Route:
 
 ANYONE = {"rules": [{"from": [{"anyone": True}]}]}
 SELECTED = policy.Pod(frozenset({("app", "web")}), (("http", 8080),))
-SELECTING = policy.Service(frozenset({("app", "web")}), ("http",))
+SELECTING = policy.Service((("app", "web"),), ("http",))
 FACTS: dict[str, list[Any]] = {
     "services": [web(), web(Protocol.GRPC), model.Service(WEB, (VIP, ip(3)), (PORT,)), web(access=SELECTING)],
     "slices": [slice_("a", 1), slice_("a", 1, 2), slice_("b", 2), slice_("b", 3), slice_("a", 1, owner=("ns", "x"))],

@@ -56,7 +56,7 @@ ROUTES = {"list": RouteCalls(LIST)}
 
 def state(*policies: Policy, default: str = "anyone") -> Policies:
     """Namespace shop with Service `menu`, its route `list`, and these policies."""
-    service = Service(frozenset({("app", "menu")}), ("http", RAW))
+    service = Service((("app", "menu"),), ("http", RAW))
     found = Policies({("shop", "menu"): service}.get, lambda _, name: ROUTES.get(name, RouteCalls(fault="no route")))
     if default != "anyone":
         found.set_default("shop", default)

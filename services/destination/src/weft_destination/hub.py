@@ -39,18 +39,34 @@ class Watcher(Protocol):
         """The topic has a new version. Must not wait."""
 
 
+class _Past:
+    """Older answers of a large set of endpoints by version, oldest first, and what leads from each to the newest."""
+
+    __slots__ = ("answers", "deltas")
+
+    def __init__(self) -> None:
+        self.answers: OrderedDict[str, Endpoints] = OrderedDict()
+        self.deltas: dict[str, bytes] = {}
+
+    def add(self, version: str, answer: Endpoints) -> None:
+        """What was the newest one until now."""
+        self.answers[version] = answer
+        self.answers.move_to_end(version)
+        if len(self.answers) > REMEMBERED:
+            self.answers.popitem(last=False)
+
+
 class Topic:
     """A watched target: its newest answer, the version and bytes of it, and a few older answers for deltas."""
 
-    __slots__ = ("_answer", "_deltas", "_full", "_past", "settled", "target", "version", "watchers")
+    __slots__ = ("_answer", "_full", "_past", "settled", "target", "version", "watchers")
 
     def __init__(self, target: Target, answer: Answer) -> None:
         self.target = target
         self.watchers: dict[Watcher, None] = {}
         self.settled = 0.0
         """Loop time from which on it may be told again."""
-        self._past: OrderedDict[str, Endpoints] = OrderedDict()
-        self._deltas: dict[str, bytes] = {}
+        self._past: _Past | None = None
         self._answer = answer
         self.version, self._full = encode.snapshot(target, answer)
 
@@ -68,24 +84,26 @@ class Topic:
         return True
 
     def _remember(self, version: str, answer: Answer) -> None:
-        self._deltas.clear()
+        if self._past:
+            self._past.deltas.clear()
         if isinstance(answer, Endpoints) and len(answer.endpoints) > DELTA_FROM:
-            self._past[version] = answer
-            self._past.move_to_end(version)
-        while len(self._past) > REMEMBERED:
-            self._past.popitem(last=False)
+            self._past = self._past or _Past()
+            self._past.add(version, answer)
 
     def since(self, version: str) -> bytes:
         """The bytes that bring a holder of `version` to the newest one."""
-        if (cached := self._deltas.get(version)) is not None:
+        if self._past is None:
+            return self._full
+        if (cached := self._past.deltas.get(version)) is not None:
             return cached
-        base, now = self._past.get(version), self._answer
+        base, now = self._past.answers.get(version), self._answer
         if base is None or not isinstance(now, Endpoints) or not now.exists:
             return self._full
         change = diff(base, now)
         worth_it = len(change) * 2 < len(now.endpoints)
-        self._deltas[version] = encode.delta(self.target, version, self.version, change) if worth_it else self._full
-        return self._deltas[version]
+        update = encode.delta(self.target, version, self.version, change) if worth_it else self._full
+        self._past.deltas[version] = update
+        return update
 
 
 def _same_place(one: Target, other: Target) -> bool:

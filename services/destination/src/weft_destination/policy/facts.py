@@ -80,4 +80,4 @@ def namespace(obj: objects.Namespace) -> Namespace:
 def service(obj: objects.Service) -> Service:
     """Its selector, and the TCP ports of the pods behind it."""
     ports = (port.target_port or port.port for port in obj.spec.ports if port.protocol == "TCP")
-    return Service(_labels(obj.spec.selector), tuple(dict.fromkeys(ports)))
+    return Service(tuple(sorted(_labels(obj.spec.selector))), tuple(dict.fromkeys(ports)))

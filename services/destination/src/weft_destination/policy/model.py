@@ -187,7 +187,7 @@ class Pod:
 class Service:
     """What policies look at of a Service: whom it selects, and the ports behind it."""
 
-    selector: Labels = frozenset()
+    selector: tuple[tuple[str, str], ...] = ()
     targets: tuple[int | str, ...] = ()
 
 

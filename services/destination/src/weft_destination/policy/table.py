@@ -52,7 +52,7 @@ def selects(policy: Policy, pod: Pod, port: int, named: Names) -> bool:
         return False
     if policy.target.service:
         service = named.service(policy.target.service) or Service()
-        behind = bool(service.selector) and service.selector <= pod.labels
+        behind = bool(service.selector) and pod.labels.issuperset(service.selector)
         return behind and any(pod.number(target) == port for target in service.targets)
     return policy.target.labels <= pod.labels
 
