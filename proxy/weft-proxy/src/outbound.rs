@@ -60,7 +60,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
     let (found, left) = match &target.plan(&worker).await.exit {
         Some(rules) => {
             let exit = Exit { rules: rules.as_ref(), shared: &worker.shared, source, dst };
-            Box::pin(exit.connection(found, &stream, &mut buf)).await?
+            Box::pin(exit.connection(found, &stream, &mut buf, target.updates())).await?
         }
         None => (found, None),
     };
@@ -70,11 +70,11 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
             Box::pin(serve_http(worker, target, stream, source, buf, kind)).await
         }
         Found::Kind(Kind::Tls) => {
-            Box::pin(serve_tcp(&worker, &target, stream, buf, Some(Tls::Passthrough), left)).await
+            Box::pin(serve_tcp(&worker, &target, stream, source, buf, Some(Tls::Passthrough), left)).await
         }
         // A client that only listens may have closed its side.
         Found::Kind(Kind::Opaque) | Found::Closed => {
-            Box::pin(serve_tcp(&worker, &target, stream, buf, None, left)).await
+            Box::pin(serve_tcp(&worker, &target, stream, source, buf, None, left)).await
         }
         Found::Silent => Box::pin(serve_silent(worker, target, stream, source, buf, left)).await,
     }
@@ -154,20 +154,19 @@ async fn serve_tcp(
     worker: &Worker,
     target: &Target,
     stream: TcpStream,
+    source: SocketAddr,
     buf: BytesMut,
     tls: Option<Tls>,
     left: Option<Box<Left>>,
 ) -> Result<(), Error> {
-    let (node, io) = reached(&stream, Box::pin(connect_any(worker, target, tls)).await)?;
-    copy_tcp(worker, target, node, io, Io::tcp(stream).prefixed(buf.freeze()), left).await
+    let opened = reached(&stream, Box::pin(connect_any(worker, target, source, tls)).await)?;
+    copy_tcp(worker, opened, Io::tcp(stream).prefixed(buf.freeze()), left).await
 }
 
 /// Until both sides have ended, or a change of what may leave the mesh ends it.
 async fn copy_tcp(
     worker: &Worker,
-    target: &Target,
-    node: Rc<Node>,
-    mut server: Io,
+    Opened { node, io: mut server, left: by_service }: Opened,
     client: Io,
     left: Option<Box<Left>>,
 ) -> Result<(), Error> {
@@ -176,14 +175,14 @@ async fn copy_tcp(
     let vigil = worker.vigils.begin(false);
     let mut client = client.watched(&vigil);
     let copied = copy::watched(&mut client, &mut server, &vigil);
-    let Some(left) = left else {
+    let Some(left) = left.or(by_service) else {
         copied.await;
         return Ok(());
     };
     let revoked = tokio::select! {
         () = copied => return Ok(()),
         // Boxed, so that connections within the mesh have no room for it.
-        revoked = Box::pin(left.revoked(&worker.shared, target.updates())) => revoked,
+        revoked = Box::pin(left.revoked(&worker.shared)) => revoked,
     };
     client.reset();
     server.reset();
@@ -200,19 +199,19 @@ async fn serve_silent(
     left: Option<Box<Left>>,
 ) -> Result<(), Error> {
     let failed = |e: std::io::Error| Error::new(Code::Protocol, e.to_string());
-    let (node, mut io) = reached(&stream, Box::pin(connect_any(&worker, &target, None)).await)?;
+    let mut opened = reached(&stream, Box::pin(connect_any(&worker, &target, source, None)).await)?;
     let mut words = BytesMut::with_capacity(FIRST_WORDS);
     let by_client = tokio::select! {
         biased;
         _ = stream.readable() => true,
         // Its end, if it is one, shows when copying.
-        _ = io.read_buf(&mut words) => false,
+        _ = opened.io.read_buf(&mut words) => false,
     };
     let mut client = stream;
     if by_client {
         let found = detect::detect(&client, &mut buf, Patience::Spoken).await.map_err(failed)?;
         if let Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) = found {
-            drop(io);
+            drop(opened);
             return Box::pin(serve_http(worker, target, client, source, buf, kind)).await;
         }
     } else {
@@ -222,7 +221,7 @@ async fn serve_silent(
         client.write_all(&words).await.map_err(failed)?;
     }
     drop(words);
-    copy_tcp(&worker, &target, node, io, Io::tcp(client).prefixed(buf.freeze()), left).await
+    copy_tcp(&worker, opened, Io::tcp(client).prefixed(buf.freeze()), left).await
 }
 
 /// A client whose server cannot be reached is reset: an end would say that this is all there is.
@@ -230,15 +229,29 @@ fn reached<T>(client: &TcpStream, opened: Result<T, Error>) -> Result<T, Error> 
     opened.inspect_err(|_| drop(socket::reset(client)))
 }
 
-/// A raw connection to an endpoint; those that cannot be reached are passed over.
-async fn connect_any(worker: &Worker, target: &Target, tls: Option<Tls>) -> Result<(Rc<Node>, Io), Error> {
+/// A raw connection to an endpoint.
+struct Opened {
+    node: Rc<Node>,
+    io: Io,
+    /// A Service led out of the mesh.
+    left: Option<Box<Left>>,
+}
+
+/// Endpoints that cannot be reached are passed over.
+async fn connect_any(
+    worker: &Worker,
+    target: &Target,
+    source: SocketAddr,
+    tls: Option<Tls>,
+) -> Result<Opened, Error> {
     let plan = target.plan(worker).await;
     let upstream = plan.connection();
     let mut tried = Vec::new();
     for attempt in 1.. {
         let node = next(worker, upstream, &mut tried, pause(attempt)).await?;
+        let left = egress::by_service(&worker.shared, &node, source, None).await?;
         match connect::open(worker, &node, ALPN_TCP, tls).await {
-            Ok(io) => return Ok((node, io)),
+            Ok(io) => return Ok(Opened { node, io, left }),
             Err(error) if attempt >= MAX_ATTEMPTS => return Err(error),
             Err(_) => tried.push(node),
         }

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use support::http::{full, http1, http2, mirror, serve};
-use support::loopback::{Mesh, Pod};
+use support::http::{UPGRADE, full, http1, http2, mirror, serve, serve_upgrades};
+use support::loopback::{Mesh, Pod, SERVICE, endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use weft_api::discovery as api;
@@ -142,6 +142,60 @@ async fn changes_end_open_connections() {
     web.expect("weft_proxy_errors_total", &["E117"], 1.0).await;
     mesh.egress(Some(egress(&[], vec![])));
     assert!(named.read_u8().await.is_err());
+}
+
+/// A client of a Service that leads to a server outside, by an EndpointSlice that names no pod, and that server's address.
+async fn by_service(mesh: &Mesh, rules: Option<api::Egress>) -> (Pod, TcpListener, SocketAddr) {
+    let (web, server, dst) = pod(mesh, rules).await;
+    web.dial(SERVICE.parse().unwrap());
+    mesh.service(vec![api::Endpoint { pod: String::new(), ..endpoint(dst, "", "") }]);
+    (web, server, dst)
+}
+
+/// What a client of the Service hears first.
+async fn heard(web: &Pod, words: &str) -> String {
+    let mut client = web.connect().await;
+    client.write_all(words.as_bytes()).await.unwrap();
+    let mut bytes = [0; 512];
+    let n = client.read(&mut bytes).await.unwrap();
+    String::from_utf8_lossy(&bytes[..n]).into_owned()
+}
+
+/// Nobody gets around the list by a Service that leads to an address outside: it has to be on it, whatever host is said.
+#[tokio::test]
+async fn services_are_no_way_around() {
+    let mesh = Mesh::start();
+    let (web, server, dst) = by_service(&mesh, Some(egress(&["api.shop", "a"], vec![]))).await;
+    for words in ["GET / HTTP/1.1\r\nhost: api.shop\r\n\r\n", UPGRADE] {
+        let heard = heard(&web, words).await;
+        let refused = format!("weft-error: E117 {dst} is not allowed by policy shop/egress\r\n");
+        assert!(heard.starts_with("HTTP/1.1 403 ") && heard.contains(&refused), "{heard}");
+    }
+    assert!(!arrives(&mut web.connect().await, b"*1\r\n").await);
+    assert!(futures_util::FutureExt::now_or_never(server.accept()).is_none());
+    let destination = format!("destination=\"{dst}\"");
+    web.expect("weft_egress_total", &[&destination, "verdict=\"enforce\""], 3.0).await;
+    mesh.endpoints(vec![endpoint(dst, "", "db")]);
+    echo(server);
+    web.settled(async || arrives(&mut web.connect().await, b"*1\r\n").await).await;
+}
+
+/// What the list names may be called by a Service as well, until it is named no more.
+#[tokio::test]
+async fn services_lead_to_what_is_named() {
+    let mesh = Mesh::start();
+    let network = api::Network { ip: vec![127, 0, 0, 9], prefix_length: 32, ports: vec![] };
+    let (web, server, dst) = by_service(&mesh, Some(egress(&[], vec![network]))).await;
+    serve_upgrades(server);
+    assert!(heard(&web, UPGRADE).await.starts_with("HTTP/1.1 101 "));
+    let mut raw = web.connect().await;
+    raw.write_all(b"*1\r\n").await.unwrap();
+    raw.read_u8().await.unwrap();
+    let destination = format!("destination=\"{dst}\"");
+    web.expect("weft_egress_total", &[&destination, "verdict=\"allow\""], 2.0).await;
+    mesh.egress(Some(egress(&[], vec![])));
+    while raw.read_u8().await.is_ok() {}
+    web.expect("weft_egress_total", &[&destination, "verdict=\"enforce\""], 1.0).await;
 }
 
 /// A policy in audit is told, and lets pass.

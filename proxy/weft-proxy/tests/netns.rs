@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use support::capture::Capture;
 use support::cluster::{Cluster, OUTSIDE, service};
-use support::net::{SERVER, missing};
+use support::net::{NODE, SERVER, missing};
 use support::servers::{ECHO, GREETER, GREETING, GRPC, HTTP1, HTTP2};
 use support::{clients, servers};
 
@@ -106,14 +106,16 @@ fn traffic_goes_on_without_the_control_plane() {
     }
 }
 
-/// Servers outside the mesh are reached in plain text, whatever they speak and whoever speaks first.
+/// Servers outside the mesh are reached in plain text, whatever they speak and whoever speaks first. That a Service leads there
+/// hides nothing: they are counted, and judged, by their address.
 #[test]
 fn servers_outside_the_mesh_are_reached() {
     let Some(mesh) = mesh() else { return };
     answers_all(&mesh, |port| SocketAddr::new(OUTSIDE.parse().unwrap(), port));
     let requests =
         mesh.client.metric(&["weft_requests_total{", "tls=\"no_identity\"", "dst_service=\"legacy\""]);
-    assert!(requests > 0.0);
+    let left = format!("destination=\"{NODE}:{HTTP1}\"");
+    assert!(requests > 0.0 && mesh.client.metric(&["weft_egress_total{", &left, "verdict=\"allow\""]) > 0.0);
 }
 
 /// New certificates end no connection: one from before goes on, and new ones come about.

@@ -98,6 +98,12 @@ def test_an_endpoint_with_an_old_address_is_left_out() -> None:
     assert names(index.answer(WEB_80)) == []
 
 
+def test_nobody_lends_a_pod_an_address() -> None:
+    """An EndpointSlice written by hand may name a pod on its node's network: only that node's addresses are its."""
+    index = index_of(web(), pod(1, ips=(), node_ips=(ip(1),)), pod(2, ips=(), node_ips=(ip(9),)), slice_("a", 1, 2))
+    assert names(index.answer(WEB_80)) == ["web-1"]
+
+
 def test_a_terminating_pod_takes_no_new_requests() -> None:
     """A pod that is being deleted leaves before its slice says so."""
     index = index_of(web(), pod(1, terminating=True), pod(2), slice_("a", 1, 2))

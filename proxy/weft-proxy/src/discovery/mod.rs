@@ -103,7 +103,7 @@ impl Discovery {
     }
 
     /// What lies outside the cluster does not depend on the control plane: who has never heard of it goes on.
-    async fn outside(&self) -> watch::Receiver<Arc<Outbound>> {
+    pub async fn outside(&self) -> watch::Receiver<Arc<Outbound>> {
         let Reader { value, mut known } = self.shared.outside.clone();
         if self.is_connected() {
             let _ = tokio::time::timeout(ANSWER_TIMEOUT, known.wait_for(|known| *known)).await;

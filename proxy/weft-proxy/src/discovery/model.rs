@@ -123,6 +123,15 @@ pub struct Endpoint {
     pub labels: Arc<DstLabels>,
 }
 
+impl Endpoint {
+    /// Whether a Service leads out of the mesh here, by an EndpointSlice that names no pod. That of the API server is its own.
+    pub fn is_outside(&self) -> bool {
+        let DstLabels { namespace, service, pod, .. } = &*self.labels;
+        let written = self.identity.is_none() && pod.is_empty() && !service.is_empty();
+        written && (&**namespace, &**service) != ("default", "kubernetes")
+    }
+}
+
 /// The `dst_*` labels of metrics and tap.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DstLabels {
@@ -150,4 +159,30 @@ pub struct Inbound {
     pub protocol: Protocol,
     /// None: anyone may call.
     pub access: Option<Arc<Access>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outside(service: [&str; 2], pod: &str, identity: Option<&str>) -> bool {
+        let labels = DstLabels {
+            namespace: service[0].into(),
+            service: service[1].into(),
+            pod: pod.into(),
+            ..DstLabels::default()
+        };
+        let addr = "10.1.2.3:80".parse().unwrap();
+        let (identity, zone) = (identity.map(Into::into), "".into());
+        Endpoint { addr, weight: 1, identity, zone, labels: Arc::new(labels) }.is_outside()
+    }
+
+    /// What somebody wrote down leads out; pods do not, nor does the API server, and what no Service leads to is judged as it is
+    /// dialled.
+    #[test]
+    fn services_lead_out_where_no_pod_is() {
+        assert!(outside(["shop", "db"], "", None) && outside(["shop", "kubernetes"], "", None));
+        assert!(!outside(["shop", "db"], "db-1", None) && !outside(["shop", "db"], "", Some("spiffe://a/b")));
+        assert!(!outside(["default", "kubernetes"], "", None) && !outside(["", ""], "", None));
+    }
 }

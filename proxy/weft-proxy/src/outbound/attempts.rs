@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{Method, Request, Version};
 use tokio::time::{Sleep, sleep};
 
+use super::egress::by_service;
 use super::request::Conn;
 use super::retry::{Retries, Verdict};
 use super::{MAX_ATTEMPTS, next, no_endpoints};
@@ -38,6 +39,11 @@ pub async fn attempts(
     let limit = MAX_ATTEMPTS.saturating_add(retries.max());
     for attempt in 1..=limit {
         let node = next(&conn.worker, upstream, &mut tried, retries.pause(attempt)).await?;
+        if node.endpoint.is_outside() {
+            let left =
+                Box::pin(by_service(&conn.worker.shared, &node, conn.source, Some(&record.head))).await?;
+            record.audited = left.and_then(|left| left.audited);
+        }
         record.subject = towards(conn, &chosen, &node);
         record.node = Some(node.clone());
         let head = head.take().unwrap_or_else(|| forward::copy_head(&record.head));

@@ -10,6 +10,7 @@ use http::request::Parts;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use crate::balance::node::Node;
 use crate::denial::{Denial, Mode};
 use crate::detect::{self, Found, Kind, Patience};
 use crate::discovery::{Destination, Outbound};
@@ -19,6 +20,8 @@ use crate::policy::{self, Egress};
 use crate::socket;
 use crate::tap::Direction;
 use crate::worker::Shared;
+
+type Updates = watch::Receiver<Arc<Outbound>>;
 
 /// A client that may only name a host does so within this long; and a ClientHello is complete.
 const NAMED: Duration = Duration::from_secs(5);
@@ -38,6 +41,7 @@ impl Exit<'_> {
         found: Found,
         stream: &TcpStream,
         buf: &mut BytesMut,
+        updates: Updates,
     ) -> Result<(Found, Option<Box<Left>>), Error> {
         let failed = |e: std::io::Error| Error::new(Code::Protocol, e.to_string());
         let by_name = || self.rules.is_some_and(|rules| !rules.audit && !rules.allows_address(self.dst));
@@ -54,7 +58,10 @@ impl Exit<'_> {
             _ => None,
         };
         match self.judge(name.as_deref(), None) {
-            Ok(_) => Ok((found, Some(Box::new(Left { source: self.source, dst: self.dst, name })))),
+            Ok(audited) => {
+                let (source, dst) = (self.source, self.dst);
+                Ok((found, Some(Box::new(Left { source, dst, name, audited, updates }))))
+            }
             Err(error) => {
                 let _ = socket::reset(stream);
                 Err(error)
@@ -91,22 +98,49 @@ impl Exit<'_> {
     }
 }
 
-/// An open connection out of the mesh that is no HTTP.
+/// A Service may lead out of the mesh, to whatever address somebody wrote down: that has to be allowed then, and hosts do
+/// not count. None: it leads to a pod.
+pub async fn by_service(
+    shared: &Shared,
+    node: &Node,
+    source: SocketAddr,
+    request: Option<&Parts>,
+) -> Result<Option<Box<Left>>, Error> {
+    if !node.endpoint.is_outside() {
+        return Ok(None);
+    }
+    let (updates, dst) = (shared.discovery.outside().await, node.endpoint.addr);
+    let rules = rules(&updates);
+    let exit = Exit { rules: rules.as_ref(), shared, source, dst };
+    let audited = exit.judge(None, request.map(|head| (head.method.as_str(), head.uri.path())))?;
+    Ok(Some(Box::new(Left { source, dst, name: None, audited, updates })))
+}
+
+/// What may be called outside the mesh.
+fn rules(updates: &Updates) -> Option<Arc<Egress>> {
+    match &updates.borrow().destination {
+        Destination::NotInMesh(rules) => rules.clone(),
+        Destination::Service(_) | Destination::Pod(_) => None,
+    }
+}
+
+/// What leaves the mesh and has been let out.
 pub struct Left {
     pub source: SocketAddr,
     pub dst: SocketAddr,
     /// The host that it named.
     pub name: Option<String>,
+    /// The policy that would refuse it, were it enforced.
+    pub audited: Option<Arc<str>>,
+    pub updates: Updates,
 }
 
 impl Left {
     /// Waits until a change forbids what was allowed when it began.
-    pub async fn revoked(&self, shared: &Shared, mut updates: watch::Receiver<Arc<Outbound>>) -> Error {
+    pub async fn revoked(mut self: Box<Self>, shared: &Shared) -> Error {
         loop {
-            let rules = match &updates.borrow_and_update().destination {
-                Destination::NotInMesh(rules) => rules.clone(),
-                Destination::Service(_) | Destination::Pod(_) => None,
-            };
+            self.updates.mark_unchanged();
+            let rules = rules(&self.updates);
             let name = self.name.as_deref();
             if let Some(rules) = rules.filter(|rules| !rules.audit && !rules.allows(self.dst, name)) {
                 let exit = Exit { rules: Some(&rules), shared, source: self.source, dst: self.dst };
@@ -114,7 +148,7 @@ impl Left {
                     return error;
                 }
             }
-            if updates.changed().await.is_err() {
+            if self.updates.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         }

@@ -11,9 +11,8 @@ use http_body::Body as _;
 use tokio::time::sleep;
 
 use super::attempts::{attempts, in_time, sooner, towards};
-use super::egress::{Exit, Left, named};
-use super::{MAX_ATTEMPTS, next, no_endpoints, pause};
-use crate::balance::node::Node;
+use super::egress::{Exit, Left, by_service, named};
+use super::{MAX_ATTEMPTS, Opened, next, no_endpoints, pause};
 use crate::connect;
 use crate::error::Error;
 use crate::http::body::{Body, BoxError, Source};
@@ -22,7 +21,6 @@ use crate::http::received::Received;
 use crate::http::record::{Record, Subject};
 use crate::http::{forward, headers, upgrade};
 use crate::identity::ALPN_TCP;
-use crate::io::Io;
 use crate::metrics::Tls;
 use crate::route::{self, Backend, Chosen, Plan, Reply, Target, Upstream};
 use crate::tap::Direction;
@@ -45,6 +43,12 @@ impl Conn {
         let Some(rules) = &plan.exit else { return Ok(None) };
         let (shared, source) = (&self.worker.shared, self.source);
         Exit { rules: rules.as_ref(), shared, source, dst: self.target.dst }.request(head)
+    }
+
+    /// The connection that leaves HTTP, and the mesh.
+    fn left(&self, head: &Parts) -> Box<Left> {
+        let (source, dst, updates) = (self.source, self.target.dst, self.target.updates());
+        Box::new(Left { source, dst, name: named(head), audited: None, updates })
     }
 }
 
@@ -130,7 +134,7 @@ async fn answer_upgrade(
 ) -> Response<Body> {
     let (mut head, incoming) = request.into_parts();
     let subject = nowhere(conn, plan, &chosen);
-    let revoked = revoked(conn.clone(), plan, &head);
+    let left = plan.exit.as_ref().map(|_| conn.left(&head));
     let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), None);
     record.audited = audited;
     record.busy = Some(Busy::new(&conn.vigil));
@@ -142,7 +146,9 @@ async fn answer_upgrade(
     let sent = async {
         headers::check_host(&head)?;
         chosen.change_request(upstream, &mut head)?;
-        let (node, io) = connect_upgrade(conn, &chosen, upstream, &mut record).await?;
+        let Opened { node, io, left: by_service } =
+            connect_upgrade(conn, &chosen, upstream, &mut record).await?;
+        let revoked = revoked(conn.worker.clone(), left.or(by_service));
         let (request, lease) = (Request::from_parts(head, incoming), Lease::new(node));
         upgrade::send(io, request, lease, conn.worker.shared.drain.live(), &conn.vigil, revoked).await
     };
@@ -158,16 +164,10 @@ async fn answer_upgrade(
 }
 
 /// When a connection that left HTTP, and the mesh, may do so no longer.
-fn revoked(conn: Rc<Conn>, plan: &Plan, head: &Parts) -> impl Future<Output = ()> + use<> {
-    let dst = conn.target.dst;
-    let left = plan.exit.as_ref().map(|_| Left { source: conn.source, dst, name: named(head) });
-    async move {
-        match left {
-            Some(left) => {
-                left.revoked(&conn.worker.shared, conn.target.updates()).await;
-            }
-            None => pending().await,
-        }
+async fn revoked(worker: Rc<Worker>, left: Option<Box<Left>>) {
+    match left {
+        Some(left) => drop(left.revoked(&worker.shared).await),
+        None => pending().await,
     }
 }
 
@@ -176,14 +176,18 @@ async fn connect_upgrade(
     chosen: &Chosen<'_>,
     upstream: &Upstream,
     record: &mut Record,
-) -> Result<(Rc<Node>, Io), Error> {
+) -> Result<Opened, Error> {
     let mut tried = Vec::new();
     let mut last = no_endpoints(&upstream.name);
     for attempt in 1..=MAX_ATTEMPTS {
         let node = next(&conn.worker, upstream, &mut tried, pause(attempt)).await?;
+        let left = by_service(&conn.worker.shared, &node, conn.source, Some(&record.head)).await?;
+        if let Some(left) = &left {
+            record.audited.clone_from(&left.audited);
+        }
         record.subject = towards(conn, chosen, &node);
         match connect::open(&conn.worker, &node, ALPN_TCP, None).await {
-            Ok(io) => return Ok((node, io)),
+            Ok(io) => return Ok(Opened { node, io, left }),
             Err(error) => last = error,
         }
         tried.push(node);

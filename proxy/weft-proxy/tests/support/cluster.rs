@@ -18,7 +18,7 @@ use super::servers;
 /// The addresses of Service shop/web; no machine has them.
 pub const SERVICE: [&str; 2] = ["10.78.0.1", "fd78::1"];
 
-/// The address of Service shop/legacy, whose endpoint on the node is not in the mesh.
+/// The address of Service shop/legacy, whose endpoint on the node is no pod.
 pub const OUTSIDE: &str = "10.78.0.2";
 
 const SOON: Duration = Duration::from_secs(10);
@@ -74,7 +74,8 @@ fn describe(destination: &FakeDestination) {
         let [v4, v6] = SERVER;
         describe_port(destination, "web", SERVICE[0], endpoint(v4, port));
         describe_port(destination, "web6", SERVICE[1], endpoint(v6, port));
-        let unmeshed = api::Endpoint { identity: String::new(), ..endpoint(NODE.into(), port) };
+        let (identity, pod) = (String::new(), String::new());
+        let unmeshed = api::Endpoint { identity, pod, ..endpoint(NODE.into(), port) };
         describe_port(destination, "legacy", OUTSIDE, unmeshed);
     }
 }

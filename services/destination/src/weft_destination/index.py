@@ -108,7 +108,7 @@ class Index:
         if not raw.pod:
             return model.Endpoint(raw.ip, port, zone=raw.zone, namespace=slice_.key[0])
         pod = self.pods.rows.get((slice_.key[0], raw.pod))
-        if pod is None or pod.terminating or not (pod.on_node_network or raw.ip in pod.ips):
+        if pod is None or pod.terminating or raw.ip not in (*pod.ips, *pod.node_ips):
             return None
         return _endpoint(raw.ip, port, pod, raw.zone)
 

@@ -109,7 +109,8 @@ class Pod:
     opaque: Ports | None
     workload_kind: str
     workload: str
-    on_node_network: bool = False
+    node_ips: tuple[bytes, ...] = ()
+    """Its addresses on its node's network, which others have as well."""
     terminating: bool = False
     access: policy.Pod | None = None
     """What policies look at; None when it has ended."""

@@ -107,18 +107,18 @@ def pod(obj: objects.Pod, trust_domain: str) -> model.Pod:
     meshed = names.PROXY_VERSION in meta.labels
     skipped = _annotated_ports(meta, names.SKIP_INBOUND_PORTS)
     identity = names.spiffe_id(trust_domain, meta.namespace, spec.service_account_name) if meshed else ""
-    own = not spec.host_network and obj.status.phase not in ENDED
+    ips = _packed_all(ip.ip for ip in obj.status.pod_ips) if obj.status.phase not in ENDED else ()
     kind, workload = _workload(meta)
     return model.Pod(
         _key(obj),
-        _packed_all(ip.ip for ip in obj.status.pod_ips) if own else (),
+        () if spec.host_network else ips,
         meta.creation_timestamp or "",
         intern(identity),
         Ports((*NOT_REDIRECTED, *skipped.ranges)) if skipped else ONLY_NOT_REDIRECTED,
         _annotated_ports(meta, names.OPAQUE_PORTS),
         intern(kind),
         intern(workload),
-        on_node_network=spec.host_network,
+        node_ips=ips if spec.host_network else (),
         terminating=meta.deletion_timestamp is not None,
         access=facts.pod(obj, f"{kind}/{workload}") if obj.status.phase not in ENDED else None,
     )
