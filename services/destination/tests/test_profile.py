@@ -59,8 +59,9 @@ def test_a_faulty_route_leaves_the_others() -> None:
 def test_retries_have_a_budget() -> None:
     """The usual one when none is given; a faulty one means no retries rather than too many."""
     routes = {"routes": [{"name": "r", "isRetryable": True}]}
-    budgets = [read_profile(KEY, routes | more).retry_budget for more in ({}, {"retryBudget": {"retryRatio": 7}})]
-    assert budgets == [RetryBudget(), None]
+    given = ({}, {"retryBudget": {"retryRatio": 7}}, {"retryBudget": {"ttl": "999ms"}})
+    budgets = [read_profile(KEY, routes | more).retry_budget for more in given]
+    assert budgets == [RetryBudget(), None, None]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ def test_what_is_not_said_is_as_it_was() -> None:
         ("retry-grpc-codes", "0", "'0' is no gRPC code"),
         ("retry-limit", "11", "'11' is not a number from 1 to 10"),
         ("retry-budget-ratio", "20", "'20' is not between 0 and 1"),
+        ("retry-budget-window", "999ms", "'999ms' is shorter than 1s"),
+        ("breaker-max-penalty", "500ms", "is shorter than 1s, breaker-min-penalty's default"),
         ("opaque-ports", "redis", "'redis' is neither a port nor a range of ports"),
         ("retry-limits", "2", "a Service has no such setting; did you mean retry-limit?"),
         ("retry-backoff", "1s", "has no effect without retry-limit or retry-statuses or retry-grpc-codes"),

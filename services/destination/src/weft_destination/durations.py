@@ -16,3 +16,10 @@ def duration_ms(value: Any) -> int:
     if not 1 <= total < 2**32:
         raise ValueError(f"{value!r} is not between 1ms and 1193h")
     return total
+
+
+def window_ms(value: Any) -> int:
+    """Over which a proxy counts retries: it does so in tenths, the shortest of which are those of a second."""
+    if (milliseconds := duration_ms(value)) < 1000:
+        raise ValueError(f"{value!r} is shorter than 1s")
+    return milliseconds

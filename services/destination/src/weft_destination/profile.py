@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from weft_kube.names import PATH_REGEX_MAX
 from weft_kube.paths import PATH_MAX, path_regex
 
-from weft_destination.durations import duration_ms
+from weft_destination.durations import duration_ms, window_ms
 from weft_destination.model import Key, Profile
 from weft_destination.route import Match, Path, ResponseClass, RetryBudget, Route
 
@@ -99,7 +99,7 @@ def _budget(reader: _Reader, whose: str) -> RetryBudget | None:
     budget = RetryBudget(
         reader.read("retryRatio", _permille, default.ratio_permille),
         reader.read("minRetriesPerSecond", _count, default.min_retries_per_second),
-        reader.read("ttl", duration_ms, default.ttl_ms),
+        reader.read("ttl", window_ms, default.ttl_ms),
         origin=whose,
     )
     return budget if reader.sound else None

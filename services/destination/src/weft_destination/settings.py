@@ -11,7 +11,7 @@ from typing import Any
 
 from weft_kube.names import CONFIG_PREFIX, MAX_VALUE, parse_ports
 
-from weft_destination.durations import duration_ms
+from weft_destination.durations import duration_ms, window_ms
 from weft_destination.route import NO_SETTINGS, Breaker, Retry, RetryBudget, Settings
 
 ORIGIN = "annotations of the Service"
@@ -19,6 +19,8 @@ ORIGIN = "annotations of the Service"
 
 MAX_RETRIES = 10
 MAX_COUNT = 1_000_000
+MIN_PENALTY_MS = 1000
+"""Of proxies that are told nothing else."""
 _CODES = """OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED
 RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS
 UNAUTHENTICATED"""
@@ -90,7 +92,7 @@ SETTINGS = {
         Setting("retry-backoff", duration_ms, "25ms", "Before the first retry, doubled with each further one."),
         Setting("retry-budget-ratio", _permille, "0.2", "Retries as a share of requests."),
         Setting("retry-budget-min", _count(0, MAX_COUNT), "10", "Retries a second that are allowed at any rate."),
-        Setting("retry-budget-window", duration_ms, "10s", "Over which the share is counted."),
+        Setting("retry-budget-window", window_ms, "10s", "Over which the share is counted; from 1s."),
         Setting("breaker-failures", _count(0, MAX_COUNT), "7", "Failures in a row that open it; 0: never for those."),
         Setting("breaker-min-penalty", duration_ms, "1s", f"{_PENALTY} at first; doubled each time."),
         Setting("breaker-max-penalty", duration_ms, "60s", f"{_PENALTY} at most."),
@@ -155,6 +157,10 @@ def _contradictions(found: dict[str, Any]) -> list[str]:
         if found.get(other) and found.get(name, 0) > found[other]:
             faults.append(f"annotation {CONFIG_PREFIX}{name}: is longer than {other}")
             del found[name]
+    if "breaker-min-penalty" not in found and found.get("breaker-max-penalty", MIN_PENALTY_MS) < MIN_PENALTY_MS:
+        name = "breaker-max-penalty"
+        faults.append(f"annotation {CONFIG_PREFIX}{name}: is shorter than 1s, breaker-min-penalty's default")
+        del found[name]
     return faults
 
 
