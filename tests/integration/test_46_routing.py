@@ -515,7 +515,7 @@ def test_annotations_of_services_and_routes() -> None:
     apply(service("web", retry_statuses="503", retry_limit="2", request_timeout="1s", retrys="x"))
     eventually(lambda: answers() == (200, 3, 504), 10)
     unknown = "annotation config.weft.dev/retrys: a Service has no such setting"
-    eventually(lambda: unknown in events("web"), 10)
+    eventually(lambda: unknown in kubectl("describe", "service", "web", "-n", SHOP), 10)
 
     apply(route(to("web"), retry_limit="1", request_timeout="5s", breaker_failures="1"))
     eventually(lambda: answers() == (503, 2, 200), 10)
@@ -529,12 +529,6 @@ def test_annotations_of_services_and_routes() -> None:
     apply(service("web", retry_statuses="503", retry_budget_ratio="0", retry_budget_min="0"))
     eventually(lambda: answers() == (503, 1, 200), 10)
     apply(service("web"))
-
-
-def events(name: str) -> str:
-    """What Events say of a Service's annotations."""
-    selector = f"involvedObject.name={name},reason=FaultyAnnotation"
-    return " ".join(one["message"] for one in get("events", "-n", SHOP, "--field-selector", selector)["items"])
 
 
 def test_the_circuit_breaker_of_a_service() -> None:

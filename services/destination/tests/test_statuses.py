@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from weft_destination import translate
+import pytest
+from weft_destination import statuses, translate
 from weft_destination.gateway import read
 from weft_destination.index import Index
 from weft_destination.reports import Seen, Subject
@@ -107,7 +108,7 @@ def test_who_does_not_write_keeps_no_list() -> None:
     index.reports.forget()
     assert (index.reports.take_stale(), index.reports.take_faulty()) == ([], [])
     index.reports.all()
-    assert (index.reports.take_stale(), [key for key, _ in index.reports.take_faulty()]) == ([told], [("shop", "web")])
+    assert (index.reports.take_stale(), [one.key for one in index.reports.take_faulty()]) == ([told], [("shop", "web")])
 
 
 def kube_service(**annotations: str) -> objects.Service:
@@ -230,16 +231,17 @@ async def test_a_policy_says_how_many_pods_it_is_about() -> None:
         await until(lambda: stated(kube) == (0, {"Accepted": "Invalid"}))
 
 
+def put(kube: FakeKube, **annotations: str) -> Json:
+    """Service web of shop is so now."""
+    named = {f"config.weft.dev/{name}": value for name, value in annotations.items()}
+    return kube.put(service("shop", "web", "10.96.0.1", annotations=named))
+
+
 async def test_faulty_annotations_are_told() -> None:
     """By an Event on the Service, once; and again when they are others."""
-
-    def put(kube: FakeKube, **annotations: str) -> None:
-        named = {f"config.weft.dev/{name}": value for name, value in annotations.items()}
-        kube.put(service("shop", "web", "10.96.0.1", annotations=named))
-
     async with cluster() as kube:
         events = kube.store.collection("/api/v1/events").objects
-        put(kube, retries="3")
+        uid = put(kube, retries="3")["metadata"]["uid"]
         await until(lambda: len(events) == 1)
         put(kube, retries="3", other="x")
         await until(lambda: len(events) == 2)
@@ -248,9 +250,48 @@ async def test_faulty_annotations_are_told() -> None:
         put(kube, retries="4", color="red", size="7")
         await until(lambda: len(events) == 3)
         first = next(iter(events.values()))
-        assert (first["type"], first["reason"], first["involvedObject"]["name"]) == (
+        about = first["involvedObject"]
+        assert (first["type"], first["reason"], about["name"], about["uid"]) == (
             "Warning",
             "FaultyAnnotation",
             "web",
+            uid,
         )
         assert first["message"].startswith("annotation config.weft.dev/retries: a Service has no such setting")
+
+
+async def test_a_fault_is_told_as_long_as_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API server forgets Events, and is away at times; while it has one, there is no second. A Service made anew is
+    another."""
+    monkeypatch.setattr(statuses, "FAILED_SECONDS", 0.01)
+    monkeypatch.setattr(statuses, "RETELL_SECONDS", 0.01)
+    refused = 0
+
+    def away(_: Recorded) -> tuple[int, Json] | None:
+        nonlocal refused
+        refused += 1
+        return (503, {"reason": "ServiceUnavailable", "message": "etcd"}) if refused < 3 else None
+
+    async with cluster() as kube:
+        kube.on_request("POST", "/api/v1/namespaces/shop/events", away)
+        events = kube.store.collection("/api/v1/events").objects
+        web = put(kube, retries="3")
+        await until(lambda: len(events) == 1)
+        kube.delete(next(iter(events.values())))
+        await until(lambda: len(events) == 1)
+        asked = refused
+        await until(lambda: refused > asked + 1)
+        assert len(events) == 1
+        kube.delete(web)
+        put(kube, retries="3")
+        await until(lambda: len(events) == 2)
+
+
+async def test_an_event_that_is_refused_hinders_no_other() -> None:
+    """As in a namespace that is being deleted."""
+    async with cluster() as kube:
+        refused = (403, {"reason": "Forbidden", "message": "because it is being terminated"})
+        kube.on_request("POST", "/api/v1/namespaces/shop/events", lambda _: refused)
+        put(kube, retries="3")
+        kube.put(service("dev", "web", "10.96.0.2", annotations={"config.weft.dev/retries": "3"}))
+        await until(lambda: len(kube.store.collection("/api/v1/events").objects) == 1)

@@ -4,14 +4,16 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
+from weft_injector import events
 from weft_injector.app import PATH
-from weft_injector.events import Recorder
+from weft_injector.events import KEPT, Recorder
 from weft_injector.metrics import Metrics
 from weft_injector.owners import Owners
 from weft_injector.review import Reviewer
@@ -37,6 +39,8 @@ class Injector:
     known: dict[str, Meta]
     """What the watch has seen."""
 
+    now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
     async def review(self, pod: Json, *, dry_run: bool = False) -> Json:
         request = {"uid": "r1", "operation": "CREATE", "namespace": "shop", "object": pod, "dryRun": dry_run}
         body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
@@ -51,6 +55,9 @@ class Injector:
 
     def _written(self) -> list[Json]:
         return [request.body for request in self.kube.writes() if request.path == EVENTS]
+
+    def told(self, outcome: str) -> float:
+        return self.registry.get_sample_value("weft_injector_events_total", {"outcome": outcome}) or 0.0
 
     def reviews(self, outcome: str, reason: str = "") -> float:
         labels = {"outcome": outcome, "reason": reason}
@@ -72,12 +79,13 @@ async def injector(template: Template) -> AsyncIterator[Injector]:
     metrics = Metrics(registry)
     async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
         owners = Owners(api)
-        recorder = Recorder(api, owners, metrics)
+        recorder = Recorder(api, owners, metrics, lambda: running.now)
         reviewer = Reviewer(template, owners, recorder, metrics, known=known.get, fetch=fetch)
         writing = tasks.create_task(recorder.run())
         routes = webhook_routes(PATH, reviewer.review, fail_open=True)
         async with asking(routes, MAX_BODY) as client:
-            yield Injector(kube, registry, client, known)
+            running = Injector(kube, registry, client, known)
+            yield running
         writing.cancel()
 
 
@@ -149,6 +157,56 @@ async def test_a_bare_pod_made_anew_has_its_event(injector: Injector, bare_pod: 
         await injector.review(bare_pod)
 
     assert [event["involvedObject"]["name"] for event in await injector.events(2)] == ["shell", "shell"]
+
+
+async def test_an_event_waits_for_the_api_server(
+    injector: Injector, deployment_pod: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried again after a pause; what is there all the same, from another replica say, is not written twice."""
+    monkeypatch.setattr(events, "PAUSES_SECONDS", (0.0, 0.0))
+    injector.kube.put(replica_set("web-5d4f8c7b9", "web"))
+    away = (503, {"reason": "ServiceUnavailable", "message": "etcd"})
+    tries = iter([away, None, None])
+    injector.kube.on_request("POST", EVENTS, lambda _: next(tries))
+
+    await injector.review(deployment_pod)
+
+    (refused, written) = await injector.events(2)
+    assert refused["metadata"]["name"] == written["metadata"]["name"]
+    await until(lambda: injector.told("written") == 1)
+    injector.now += KEPT
+    await injector.review(deployment_pod)
+    await until(lambda: injector.told("written") == 2)
+    assert len(injector.kube.store.collection("/api/v1/events").objects) == 1
+
+
+async def test_an_event_that_is_refused_is_tried_with_the_next_pod(injector: Injector, deployment_pod: Json) -> None:
+    """At once, it would be refused again."""
+    injector.kube.put(replica_set("web-5d4f8c7b9", "web"))
+    tries = iter([(403, {"reason": "Forbidden", "message": "terminating"}), None])
+    injector.kube.on_request("POST", EVENTS, lambda _: next(tries))
+
+    await injector.review(deployment_pod)
+    await until(lambda: injector.told("failed") == 1)
+    await injector.review(deployment_pod)
+
+    await until(lambda: injector.told("written") == 1)
+
+
+async def test_what_the_api_server_will_have_forgotten_is_told_again(injector: Injector, deployment_pod: Json) -> None:
+    """With the next pod, an hour after the Event; not before."""
+    injector.kube.put(replica_set("web-5d4f8c7b9", "web"))
+    await injector.review(deployment_pod)
+    await injector.events(1)
+    injector.now += KEPT / 2
+    await injector.review(deployment_pod)
+    injector.now += KEPT / 2
+    await injector.review(deployment_pod)
+
+    assert [event["firstTimestamp"] for event in await injector.events(2)] == [
+        "2026-01-01T00:00:00Z",
+        "2026-01-01T01:00:00Z",
+    ]
 
 
 async def test_a_skip_is_told_with_its_reason(injector: Injector, bare_pod: Json) -> None:

@@ -58,6 +58,8 @@ class Service:
     settings: Settings = NO_SETTINGS
     faults: tuple[str, ...] = ()
     """Of its annotations."""
+    uid: str = ""
+    """Of one with faults, for Events."""
 
     def port(self, number: int) -> ServicePort | None:
         """The port with this number."""

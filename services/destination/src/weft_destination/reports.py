@@ -79,7 +79,15 @@ class Reports:
     def all(self) -> None:
         """Each may be out of date: nobody looked until now."""
         self._stale = dict.fromkeys(self._seen)
+        self.all_faulty()
+
+    def all_faulty(self) -> None:
+        """Each Service with faults is to be told again."""
         self._faulty = {key: None for key, service in self._services.items() if service.faults}
+
+    def tell_later(self, service: Service) -> None:
+        """This one could not be told."""
+        self._faulty[service.key] = None
 
     def forget(self) -> None:
         """What may be out of date, while nobody here writes: who begins to looks at everything."""
@@ -89,16 +97,16 @@ class Reports:
 
     def service_changed(self, before: Service | None, after: Service | None) -> None:
         """A Service's annotations may have other faults; its profile has it, or has lost it."""
-        if after and after.faults and (before is None or before.faults != after.faults):
+        if after and after.faults and (before is None or (before.uid, before.faults) != (after.uid, after.faults)):
             self._faulty[after.key] = None
         come_or_gone = after if before is None else before if after is None else None
         if come_or_gone and (profile := Subject(PROFILE, come_or_gone.key)) in self._seen:
             self._stale[profile] = None
 
-    def take_faulty(self) -> list[tuple[Key, tuple[str, ...]]]:
-        """The Services whose annotations have faults that were not taken yet."""
+    def take_faulty(self) -> list[Service]:
+        """Those whose annotations have faults that were not taken yet."""
         faulty, self._faulty = self._faulty, {}
-        return [(key, self._services[key].faults) for key in faulty if key in self._services]
+        return [service for key in faulty if (service := self._services.get(key)) and service.faults]
 
     def later(self, subject: Subject) -> None:
         """This one is to be looked at again."""

@@ -10,7 +10,7 @@ import structlog
 from weft_kube.api import ApiError, KubeApi
 
 from weft_destination.conditions import Json
-from weft_destination.model import Key
+from weft_destination.model import Service
 from weft_destination.reports import Reports, Seen, Subject
 
 log = structlog.get_logger()
@@ -28,11 +28,16 @@ AT_ONCE = 50
 """Statuses looked at before other work has its turn."""
 
 FAILED_SECONDS = 5.0
+RETELL_SECONDS = 600.0
+"""How often a fault that stays is told again: the API server forgets an Event after an hour."""
+
 MESSAGE = 1024
 PATIENCE_SECONDS = 300.0
 """The longest pause between writing the same status again, which somebody else writes over each time."""
 
 FAILURES = (ApiError, OSError, TimeoutError)
+REFUSED = (404, 409, 422)
+"""Answers that are about one object: others can be written all the same."""
 
 
 class Statuses:
@@ -43,6 +48,8 @@ class Statuses:
         self._reports = reports
         self._written: dict[Subject, tuple[Json, float, float]] = {}
         """The last write of each: content without times, when it may be written again, and the pause until then."""
+        self._retold = float("-inf")
+        """When everything was told last, by the loop's clock."""
 
     async def run(self) -> None:
         """For ever; first looks at everything."""
@@ -58,9 +65,7 @@ class Statuses:
                 if number % AT_ONCE == AT_ONCE - 1:
                     await asyncio.sleep(0)
             self._forget(stale)
-            for key, faults in self._reports.take_faulty():
-                await self._warn(key, "; ".join(faults))
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS if await self._warn() else FAILED_SECONDS)
 
     def _forget(self, looked: list[Subject]) -> None:
         """Writes so old that nobody fights over them any more."""
@@ -68,16 +73,33 @@ class Statuses:
             old = asyncio.get_running_loop().time() - PATIENCE_SECONDS
             self._written = {subject: last for subject, last in self._written.items() if last[1] > old}
 
-    async def _warn(self, service: Key, message: str) -> None:
-        """An Event; what was told already has the same name, and is not told again."""
-        namespace, name = service
-        body = warning(namespace, name, message, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-        log.warning("service has faulty annotations", service=f"{namespace}/{name}", faults=message)
+    async def _warn(self) -> bool:
+        """Tells of Services with faults; False when the API server cannot be written to."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._retold + RETELL_SECONDS:
+            self._reports.all_faulty()
+            self._retold = now
+        faulty = self._reports.take_faulty()
+        for number, service in enumerate(faulty):
+            if not await self._tell(service):
+                for left in faulty[number:]:
+                    self._reports.tell_later(left)
+                return False
+        return True
+
+    async def _tell(self, service: Service) -> bool:
+        """An Event; what is told already has the same name, so it is not told twice. False: to be tried again."""
+        body = warning(service, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        name, faults = "/".join(service.key), body["message"]
         try:
-            await self._api.create(f"/api/v1/namespaces/{namespace}/events", body)
+            await self._api.create(f"/api/v1/namespaces/{service.key[0]}/events", body)
         except FAILURES as error:
-            if not (isinstance(error, ApiError) and error.status == 409):
-                log.warning("event not written", service=f"{namespace}/{name}", error=str(error))
+            status = error.status if isinstance(error, ApiError) else 0
+            if status != 409:
+                log.warning("event not written", service=name, error=str(error), faults=faults)
+            return status in (403, *REFUSED)  # 403: in a namespace that is being deleted
+        log.warning("service has faulty annotations", service=name, faults=faults)
+        return True
 
     async def _look(self, subject: Subject) -> bool:
         """Writes a status, if it is out of date; False when the API server cannot be written to."""
@@ -119,17 +141,24 @@ class Statuses:
             self._reports.later(subject)
         elif status != 404:
             log.warning("status not written", kind=subject.kind, object="/".join(subject.key), error=str(error))
-        return status in (404, 409, 422)
+        return status in REFUSED
 
 
-def warning(namespace: str, name: str, message: str, now: str) -> Json:
-    """A Warning about a Service."""
-    mark = hashlib.blake2b(message.encode(), digest_size=5).hexdigest()
+def warning(service: Service, now: str) -> Json:
+    """A Warning about a Service. Its uid is what `kubectl describe` looks for."""
+    (namespace, name), message = service.key, "; ".join(service.faults)
+    mark = hashlib.blake2b(f"{service.uid} {message}".encode(), digest_size=5).hexdigest()
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": f"{name}.weft-{mark}", "namespace": namespace},
-        "involvedObject": {"apiVersion": "v1", "kind": "Service", "name": name, "namespace": namespace},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "name": name,
+            "namespace": namespace,
+            "uid": service.uid,
+        },
         "type": "Warning",
         "reason": "FaultyAnnotation",
         "message": message[:MESSAGE],

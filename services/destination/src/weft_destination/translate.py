@@ -58,6 +58,7 @@ def service(obj: objects.Service) -> model.Service:
         external=obj.spec.type == "ExternalName",
         settings=settings,
         faults=faults,
+        uid=obj.metadata.uid if faults else "",
     )
 
 

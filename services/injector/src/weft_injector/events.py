@@ -1,10 +1,11 @@
 """Kubernetes Events: what happened to a workload's pods, where `kubectl describe` shows it."""
 
 import asyncio
+import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -16,6 +17,14 @@ from weft_injector.workload import Reference, pod_name
 
 QUEUE = 1_000
 REMEMBERED = 10_000
+KEPT = timedelta(hours=1)
+"""The API server forgets an Event after that, unless it is set otherwise."""
+
+NAME = 230
+"""Characters of an object's name that an Event's has: names have 253 at most."""
+
+PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Between tries to write an Event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,44 +62,71 @@ class Recorder:
         self._metrics = metrics
         self._now = now
         self._queue: asyncio.Queue[Note] = asyncio.Queue(QUEUE)
-        self._told: dict[Note, None] = {}
+        self._told: dict[Note, datetime] = {}
 
     def tell(self, note: Note) -> None:
-        """Queues a note, unless it was told before or too many wait."""
-        if note.subject.uid and note in self._told:  # a pod of nobody's has no uid yet, and may be another by that name
+        """Queues a note, unless its Event is still there or too many wait."""
+        now, told = self._now(), self._told.get(note)
+        if note.subject.uid and told and now - told < KEPT:
             return
         try:
             self._queue.put_nowait(note)
         except asyncio.QueueFull:
             self._metrics.events.labels("dropped").inc()
             return
+        self._told.pop(note, None)
         if len(self._told) >= REMEMBERED:
             del self._told[next(iter(self._told))]
-        self._told[note] = None
+        self._told[note] = now
 
     async def run(self) -> None:
-        """Writes for ever what is told; an Event that cannot be written is only logged."""
+        """Writes for ever what is told; what cannot be written is logged, and told again with the next pod."""
         while True:
             note = await self._queue.get()
             try:
-                await self._write(note)
+                await self._insist(note)
                 self._metrics.events.labels("written").inc()
             except (ApiError, OSError, TimeoutError) as error:
+                self._told.pop(note, None)
                 self._metrics.events.labels("failed").inc()
                 structlog.get_logger().warning("event not written", reason=note.reason, error=str(error))
 
-    async def _write(self, note: Note) -> None:
+    async def _insist(self, note: Note) -> None:
+        """Writes a note; while the API server cannot do it, again after growing pauses, and the others wait."""
+        identity = mark(note)
+        for pause in PAUSES_SECONDS:
+            try:
+                return await self._write(note, identity)
+            except (ApiError, OSError, TimeoutError) as error:
+                if isinstance(error, ApiError) and error.status < 429:  # it will not do it
+                    raise
+            await asyncio.sleep(pause)
+        return await self._write(note, identity)
+
+    async def _write(self, note: Note, identity: str) -> None:
         top = await self._owners.top(note.namespace, note.subject)
-        await self._api.create(f"/api/v1/namespaces/{note.namespace}/events", event(note, top, self._now()))
+        body = event(note, top, identity, self._now())
+        try:
+            await self._api.create(f"/api/v1/namespaces/{note.namespace}/events", body)
+        except ApiError as error:
+            if error.status != 409:  # else it is there: from another replica, or from a try whose answer was lost
+                raise
 
 
-def event(note: Note, subject: Reference, now: datetime) -> dict[str, Any]:
+def mark(note: Note) -> str:
+    """Tells notes apart, for every replica alike; a pod of nobody's has no uid yet, and may be another by that name."""
+    if not note.subject.uid:
+        return uuid.uuid4().hex[:16]
+    return hashlib.blake2b(repr(note).encode(), digest_size=8).hexdigest()
+
+
+def event(note: Note, subject: Reference, identity: str, now: datetime) -> dict[str, Any]:
     """A core/v1 Event about `subject`."""
     time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{subject.name}.{uuid.uuid4().hex[:16]}", "namespace": note.namespace},
+        "metadata": {"name": f"{subject.name[:NAME]}.{identity}", "namespace": note.namespace},
         "involvedObject": {
             "apiVersion": subject.api_version,
             "kind": subject.kind,
