@@ -82,7 +82,8 @@ def menu(call):
         except grpc.RpcError as error:
             return {"status": 0, "code": error.code().name}
 def many(call):
-    return {"statuses": [web(call)["status"] for _ in range(call["times"])]}
+    answers = [web(call) for _ in range(call["times"])]
+    return {"statuses": [one["status"] for one in answers], "retries": [one["retry"] for one in answers]}
 load = {"on": False, "done": 0, "bad": []}
 def loop(call):
     while load["on"]:
