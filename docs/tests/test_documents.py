@@ -31,7 +31,10 @@ def code(page: Path) -> Iterator[str]:
     yield from re.findall(r"`([^`\n]+)`", prose(page))
 
 
-GUIDES = [page for page in PAGES if page.match("docs/operations/*") or page.match("docs/getting-started.md")]
+WITH_COMMANDS = ("access", "api", "dashboard", "getting-started", "injection", "profiles", "routing", "why")
+GUIDES = [Path("docs", f"{name}.md") for name in WITH_COMMANDS] + [
+    page for page in PAGES if page.match("docs/operations/*")
+]
 ENDLESS = re.compile(r"weft (-n \w+ )?viz (tap|top|dashboard)\b")
 """Commands that end when their reader ends them."""
 

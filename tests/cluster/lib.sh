@@ -39,6 +39,10 @@ logged() { # NAME COMMAND...: its output goes to a log file, whose end is shown 
   die "failed: $* (log: $log)"
 }
 
+pullable() { # PROVIDER MANIFEST: a given cluster has the images under REGISTRY, others by the names they have here
+  sed "s#ghcr.io/weft-mesh/#$([ "$1" = given ] && echo "$REGISTRY/" || echo ghcr.io/weft-mesh/)#" "$2"
+}
+
 need() { # COMMAND...: must be there; only said, for what this project cannot install
   local c
   for c in "$@"; do command -v "$c" >/dev/null || die "$c is missing: install it, then run this again"; done
