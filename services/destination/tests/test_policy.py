@@ -312,6 +312,18 @@ def test_order_of_arrival_means_nothing(found: list[Policy], default: str) -> No
     assert tables[0] == tables[1]
 
 
+def test_a_port_s_name_that_containers_share() -> None:
+    """A Service leads to the first port of that name, and a policy of ports is about all of them: none is left open."""
+    ports = [{"name": "http", "containerPort": 53, "protocol": "UDP"}, {"name": "http", "containerPort": 80}]
+    second = [{"name": "http", "containerPort": 81}]
+    one = facts.pod(containing({"ports": ports}, {"ports": second}), "deployment/menu")
+    found = state(policy(ALLOW | {"ports": ["http"]}))
+    menu = state(policy(ALLOW | {"target": {"service": {"name": "menu"}}}))
+
+    assert [found.access("shop", one, port) is not None for port in (53, 80, 81)] == [False, True, True]
+    assert [menu.access("shop", one, port) is not None for port in (53, 80, 81)] == [False, True, False]
+
+
 def test_a_mesh_without_policies_has_no_tables() -> None:
     """Who does not use policies pays nothing for them."""
     assert state().access("shop", MENU, HTTP) is None
@@ -481,10 +493,15 @@ def http(path: str, port: int | str = "http", **more: str) -> Json:
 
 def kubelet(*containers: Json) -> list[tuple[int, str, str]]:
     """Port, method and path of what it may ask of a pod with these containers."""
+    found = facts.pod(containing(*containers), "deployment/menu")
+    return [(one.port, one.call.method, one.call.path) for one in found.probes]
+
+
+def containing(*containers: Json) -> objects.Pod:
+    """A pod of menu with these containers."""
     named = [{"name": f"c{number}"} | one for number, one in enumerate(containers)]
-    meta = {"name": "menu-1", "namespace": "shop"}
-    obj = msgspec.convert({"metadata": meta, "spec": {"containers": named}}, objects.Pod)
-    return [(one.port, one.call.method, one.call.path) for one in facts.pod(obj, "deployment/menu").probes]
+    meta = {"name": "menu-1", "namespace": "shop", "labels": {"app": "menu"}}
+    return msgspec.convert({"metadata": meta, "spec": {"containers": named}}, objects.Pod)
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ class Pod:
 
     labels: Labels = frozenset()
     ports: tuple[tuple[str, int], ...] = ()
-    """Named container ports."""
+    """Named container ports of TCP; containers may share a name."""
     probes: tuple[Probe, ...] = ()
     default: str = ""
     """Annotation `config.weft.dev/default-access`."""
@@ -179,8 +179,12 @@ class Pod:
     meshed: bool = True
 
     def number(self, port: int | str) -> int | None:
-        """A port by number or name; None when the pod has none of this name."""
-        return port if isinstance(port, int) else dict(self.ports).get(port)
+        """A port by number or name, the first of several as Services take it; None when the pod has none."""
+        return port if isinstance(port, int) else next((number for name, number in self.ports if name == port), None)
+
+    def is_one(self, number: int, port: int | str) -> bool:
+        """Is it the port of this number, or one of this name?"""
+        return number == port or (port, number) in self.ports
 
 
 @dataclass(frozen=True, slots=True)

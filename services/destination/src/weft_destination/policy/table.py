@@ -48,7 +48,7 @@ def selects(policy: Policy, pod: Pod, port: int, named: Names) -> bool:
     """Is the policy about this port of this pod?"""
     if policy.faults or policy.effect is Effect.EGRESS:
         return False
-    if policy.ports and all(pod.number(one) != port for one in policy.ports):
+    if policy.ports and not any(pod.is_one(port, one) for one in policy.ports):
         return False
     if policy.target.service:
         service = named.service(policy.target.service) or Service()
