@@ -219,7 +219,9 @@ impl Cache {
         };
         match (&target, state) {
             (Target::Outbound(address), State::Outbound(message)) => {
-                store(self.outbound.0.get_mut(address), translate::outbound(message), update.version)
+                let Some(slot) = self.outbound.0.get_mut(address) else { return Applied::Unasked };
+                let outbound = translate::outbound(message).map(|new| new.after(&slot.value.borrow()));
+                store(Some(slot), outbound, update.version)
             }
             (Target::Endpoints(service), State::Endpoints(message)) => {
                 let set = endpoints::whole(service, message, &update.version);

@@ -12,7 +12,7 @@ pub use routes::{
 mod routes;
 
 use crate::policy::{Access, Egress};
-use crate::route::Table;
+use crate::route::{Budget, Table};
 
 /// A port of a Service, the key of an endpoint set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +60,18 @@ impl Outbound {
     pub fn not_in_mesh() -> Self {
         Self { destination: Destination::NotInMesh(None), protocol: Protocol::Detect }
     }
+
+    /// With what `before` has left of its retries, if there may be as many.
+    pub fn after(mut self, before: &Self) -> Self {
+        if let (Destination::Service(new), Destination::Service(old)) =
+            (&mut self.destination, &before.destination)
+            && let (Some(budget), Some(spent)) = (&mut new.retry_budget, &old.retry_budget)
+            && budget.rules == spent.rules
+        {
+            *budget = spent.clone();
+        }
+        self
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -79,8 +91,8 @@ pub struct ServiceDestination {
     /// Of `routes`, made once for all workers.
     pub table: Arc<Table>,
     pub no_match_not_found: bool,
-    /// Shared by all routes that retry; absent: no retries.
-    pub retry_budget: Option<RetryBudget>,
+    /// Shared by all routes that retry, and by all workers; absent: no retries.
+    pub retry_budget: Option<Arc<Budget>>,
     pub breaker: Breaker,
 }
 

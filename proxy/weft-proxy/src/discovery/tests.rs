@@ -66,6 +66,35 @@ async fn targets_are_bounded() {
     assert!(state.cache.held().iter().any(|(target, _)| *target == Target::Outbound(address(1))));
 }
 
+/// What was spent of a budget stays spent, for all workers, until there may be another number of retries.
+#[tokio::test]
+async fn budgets_outlive_changes() {
+    let discovery = Discovery::new(vec![]);
+    let reader = discovery.ask(Target::Outbound(address(1)), |cache| cache.outbound(address(1))).value;
+    let budget = |ratio_permille, name: &str| {
+        let route = api::Route { name: name.into(), ..Default::default() };
+        let to = api::ServiceDestination {
+            service: Some(api::ServicePort { port: 80, ..Default::default() }),
+            retry_budget: Some(api::RetryBudget { ratio_permille, ..Default::default() }),
+            routes: vec![route],
+            ..Default::default()
+        };
+        let outbound = api::Outbound {
+            destination: Some(api::outbound::Destination::Service(to)),
+            ..Default::default()
+        };
+        let state = Some(api::update::State::Outbound(outbound));
+        let target = Some(Target::Outbound(address(1)).encode());
+        discovery.apply(api::Update { target, state, ..Default::default() });
+        match &reader.borrow().destination {
+            Destination::Service(to) => to.retry_budget.clone().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (first, same, other) = (budget(200, "a"), budget(200, "b"), budget(100, "b"));
+    assert_eq!((true, false), (Arc::ptr_eq(&first, &same), Arc::ptr_eq(&same, &other)));
+}
+
 /// What is known grows old by silence, connected or not, and young again by a word.
 #[test]
 fn silence_is_age() {

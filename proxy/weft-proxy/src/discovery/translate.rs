@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weft_api::discovery as api;
 
@@ -12,7 +12,7 @@ use super::model::{
     ServicePort,
 };
 use crate::policy::{self, Access, Egress};
-use crate::route::Table;
+use crate::route::{Budget, Table};
 
 mod routes;
 
@@ -108,17 +108,19 @@ pub fn outbound(message: api::Outbound) -> Option<Outbound> {
 }
 
 fn service_destination(message: api::ServiceDestination) -> Option<ServiceDestination> {
-    let ms = |ms: u32| Duration::from_millis(ms.into());
     let routes: Arc<[_]> = message.routes.into_iter().filter_map(routes::route).collect();
     Some(ServiceDestination {
         service: decode_service(&message.service?)?,
         table: Arc::new(Table::new(routes.clone())),
         routes,
         no_match_not_found: message.no_match_not_found,
-        retry_budget: message.retry_budget.map(|budget| RetryBudget {
-            ratio_permille: budget.ratio_permille,
-            min_retries_per_second: budget.min_retries_per_second,
-            ttl: ms(budget.ttl_ms),
+        retry_budget: message.retry_budget.map(|budget| {
+            let rules = RetryBudget {
+                ratio_permille: budget.ratio_permille,
+                min_retries_per_second: budget.min_retries_per_second,
+                ttl: Duration::from_millis(budget.ttl_ms.into()),
+            };
+            Arc::new(Budget::new(rules, Instant::now()))
         }),
         breaker: message.breaker.map_or_else(Breaker::default, breaker),
     })

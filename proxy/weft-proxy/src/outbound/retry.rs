@@ -168,7 +168,7 @@ fn undelivered<B>(response: &Response<B>, node: &Node) -> Option<Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
+    use std::sync::Arc;
 
     use super::*;
     use crate::discovery::{self, DstLabels, RetryBudget};
@@ -180,7 +180,7 @@ mod tests {
             RetryBudget { ratio_permille: 0, min_retries_per_second: 1, ttl: Duration::from_secs(1) };
         let rules = discovery::Retry { statuses: vec![], grpc_codes: vec![], max_retries: 9, backoff };
         let counters = Metrics::default().retries(&DstLabels::default(), "");
-        Retry { rules, budget: Rc::new(Budget::new(budget, Instant::now())), counters }
+        Retry { rules, budget: Arc::new(Budget::new(budget, Instant::now())), counters }
     }
 
     /// Pauses double, are longer by up to half, and stop growing.

@@ -1,6 +1,6 @@
 //! How many retries there may be: a share of the requests, so that a failing Service is not buried under them.
 
-use std::cell::Cell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::discovery::RetryBudget;
@@ -8,14 +8,17 @@ use crate::discovery::RetryBudget;
 /// The window of time slides in so many steps.
 const SLOTS: u32 = 10;
 
-/// Requests and retries of the last `ttl`; belongs to one worker.
+/// Requests and retries of the last `ttl`, of all workers.
+#[derive(Debug)]
 pub struct Budget {
     pub rules: RetryBudget,
-    slots: [Cell<Slot>; SLOTS as usize],
+    slots: Mutex<Slots>,
     began: Instant,
 }
 
-#[derive(Clone, Copy, Default)]
+type Slots = [Slot; SLOTS as usize];
+
+#[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     /// Which step since the beginning this is of.
     step: u64,
@@ -30,18 +33,22 @@ impl Budget {
 
     /// An original request goes out.
     pub fn request(&self, now: Instant) {
-        self.change(now, |slot| slot.requests = slot.requests.saturating_add(1));
+        let (step, mut slots) = (self.step(now), self.slots());
+        let slot = slot(&mut slots, step);
+        slot.requests = slot.requests.saturating_add(1);
     }
 
     /// True when one more retry is within the budget; it is spent then.
     pub fn retry(&self, now: Instant) -> bool {
-        let (requests, retries) = self.sums(now);
+        let (step, mut slots) = (self.step(now), self.slots());
+        let (requests, retries) = sums(&slots, step);
         let minimum = u64::from(self.rules.min_retries_per_second) * self.ttl().as_millis() as u64;
         let allowed = (requests * u64::from(self.rules.ratio_permille) + minimum) / 1000;
         if retries >= allowed {
             return false;
         }
-        self.change(now, |slot| slot.retries = slot.retries.saturating_add(1));
+        let slot = slot(&mut slots, step);
+        slot.retries = slot.retries.saturating_add(1);
         true
     }
 
@@ -54,20 +61,24 @@ impl Budget {
         (now.saturating_duration_since(self.began).as_nanos() / slot.as_nanos()) as u64
     }
 
-    fn change(&self, now: Instant, change: impl FnOnce(&mut Slot)) {
-        let step = self.step(now);
-        let cell = &self.slots[(step % u64::from(SLOTS)) as usize];
-        let old = cell.get();
-        let mut slot = if old.step == step { old } else { Slot { step, ..Slot::default() } };
-        change(&mut slot);
-        cell.set(slot);
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn sums(&self, now: Instant) -> (u64, u64) {
-        let step = self.step(now);
-        let recent = self.slots.iter().map(Cell::get).filter(|s| step - s.step.min(step) < u64::from(SLOTS));
-        recent.fold((0, 0), |sum, s| (sum.0 + u64::from(s.requests), sum.1 + u64::from(s.retries)))
+/// Of this step: what its place held before is too old. Another worker may be a step ahead.
+fn slot(slots: &mut Slots, step: u64) -> &mut Slot {
+    let slot = &mut slots[(step % u64::from(SLOTS)) as usize];
+    if slot.step < step {
+        *slot = Slot { step, ..Slot::default() };
     }
+    slot
+}
+
+/// Requests and retries.
+fn sums(slots: &Slots, step: u64) -> (u64, u64) {
+    let recent = slots.iter().filter(|s| step - s.step.min(step) < u64::from(SLOTS));
+    recent.fold((0, 0), |sum, s| (sum.0 + u64::from(s.requests), sum.1 + u64::from(s.retries)))
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl Target {
         mut updates: watch::Receiver<Arc<Outbound>>,
     ) -> Result<Self, Error> {
         let outbound = updates.borrow_and_update().clone();
-        let plan = Plan::new(worker, dst, &outbound, None).await?;
+        let plan = Plan::new(worker, dst, &outbound).await?;
         Ok(Self {
             dst,
             updates: RefCell::new(updates),
@@ -78,8 +78,7 @@ impl Target {
     async fn follow(&self, worker: &Worker) {
         let mut updates = self.updates();
         let outbound = updates.borrow_and_update().clone();
-        let budget = self.plan.borrow().budget();
-        match Plan::new(worker, self.dst, &outbound, budget).await {
+        match Plan::new(worker, self.dst, &outbound).await {
             Ok(plan) => {
                 *self.plan.borrow_mut() = Rc::new(plan);
                 *self.updates.borrow_mut() = updates;

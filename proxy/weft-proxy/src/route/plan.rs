@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use http::request::Parts;
@@ -40,7 +40,6 @@ pub struct Plan {
     /// What is dialled.
     own: Rc<Upstream>,
     balancers: Vec<Rc<Balancer>>,
-    budget: Option<Rc<Budget>>,
     unreached: OnceCell<Rc<Requests>>,
 }
 
@@ -60,7 +59,7 @@ pub struct Rule {
 /// How failed requests of a route are retried.
 pub struct Retry {
     pub rules: discovery::Retry,
-    pub budget: Rc<Budget>,
+    pub budget: Arc<Budget>,
     pub counters: Retries,
 }
 
@@ -123,17 +122,9 @@ impl<'plan> Chosen<'plan> {
 }
 
 impl Plan {
-    /// `budget`: what is left of the retries by the plan before.
-    pub async fn new(
-        worker: &Worker,
-        dst: SocketAddr,
-        outbound: &Outbound,
-        budget: Option<Rc<Budget>>,
-    ) -> Result<Self, Error> {
+    pub async fn new(worker: &Worker, dst: SocketAddr, outbound: &Outbound) -> Result<Self, Error> {
         match &outbound.destination {
-            Destination::Service(service) => {
-                Self::of_service(worker, service, outbound.protocol, budget).await
-            }
+            Destination::Service(service) => Self::of_service(worker, service, outbound.protocol).await,
             Destination::Pod(endpoint) => Ok(Self::of_one(worker, endpoint.clone(), outbound.protocol)),
             Destination::NotInMesh(egress) => {
                 let labels = Arc::new(DstLabels::default());
@@ -144,26 +135,17 @@ impl Plan {
         }
     }
 
-    async fn of_service(
-        worker: &Worker,
-        to: &ServiceDestination,
-        protocol: Protocol,
-        budget: Option<Rc<Budget>>,
-    ) -> Result<Self, Error> {
+    async fn of_service(worker: &Worker, to: &ServiceDestination, protocol: Protocol) -> Result<Self, Error> {
         let dst = DstLabels {
             namespace: to.service.namespace.to_string(),
             service: to.service.name.to_string(),
             ..DstLabels::default()
         };
-        let fresh = |rules| Rc::new(Budget::new(rules, Instant::now()));
-        let budget = to
-            .retry_budget
-            .map(|rules| budget.filter(|old| old.rules == rules).unwrap_or_else(|| fresh(rules)));
         let balancers = balancers(worker, to).await?;
         let own = Upstream::new(&to.service, &balancers, Vec::new());
         let rule = |route: &Route| {
             let counters = || worker.shared.metrics.retries(&dst, &route.name);
-            let retry = route.retry.clone().zip(budget.clone());
+            let retry = route.retry.clone().zip(to.retry_budget.clone());
             let retry = retry.map(|(rules, budget)| Retry { rules, budget, counters: counters() });
             Rule::new(route, retry, Backends::of(route, &own, &balancers))
         };
@@ -176,7 +158,6 @@ impl Plan {
             unmatched: if to.no_match_not_found { unmatched().into() } else { Backend::Service(own.clone()) },
             own,
             balancers: balancers.into_values().collect(),
-            budget,
             exit: None,
             unreached: OnceCell::new(),
             dst: Arc::new(dst),
@@ -198,7 +179,6 @@ impl Plan {
             unmatched: Backend::Service(own.clone()),
             own,
             balancers: vec![balancer],
-            budget: None,
             exit: None,
             unreached: OnceCell::new(),
         }
@@ -229,10 +209,6 @@ impl Plan {
 
     pub fn balancers(&self) -> &[Rc<Balancer>] {
         &self.balancers
-    }
-
-    pub fn budget(&self) -> Option<Rc<Budget>> {
-        self.budget.clone()
     }
 }
 
