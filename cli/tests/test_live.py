@@ -115,11 +115,18 @@ def test_tap_tells_what_it_leaves_out(weft: Any, tap: Tap) -> None:
 
 
 def test_a_profile_learned_from_requests(weft: Any, tap: Tap, same: Callable[[str, str], None]) -> None:
-    """Ids are parameters."""
+    """Ids are parameters; what no profile can hold is left out, and told."""
+    command = ("viz", "profile", "counter", "--tap", "deploy/counter", "--duration", "10s")
     tap.lines = [EVENT, EVENT | {"path": "/teas/17"}, EVENT | {"path": "/teas/18"}]
-    result = weft("viz", "profile", "counter", "--tap", "deploy/counter", "--duration", "10s")
+    result = weft(*command)
     assert (result.exit_code, result.stderr) == (0, "\n2 routes from 3 requests\n")
     same("viz-profile.txt", result.stdout)
+
+    tap.lines.append(EVENT | {"method": "PROPFIND"})
+    left = "1 of them left out (other methods, no path, too many or too long ones)"
+    assert weft(*command).stderr == f"\n2 routes from 4 requests, {left}\n"
+    tap.lines = [EVENT | {"method": "OPTIONS", "path": "*"}]
+    assert "1 requests came, and none has a method and a path that a route can have" in weft(*command).stderr
 
 
 def test_tap_ends_after_its_limit(weft: Any, tap: Tap) -> None:

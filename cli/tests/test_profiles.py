@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from weft.errors import Failure
 from weft.profiles import model, openapi, protobuf
-from weft.profiles.learn import MANY, MAX_PATHS, Learner
+from weft.profiles.learn import MANY, MAX_LENGTH, MAX_PATHS, MAX_SEGMENTS, Learner
 from weft.profiles.model import Route
 from weft_kube.paths import path_regex
 from weft_sp_validator.profile import faults_of
@@ -82,10 +82,42 @@ def test_an_openapi_3_document() -> None:
     assert openapi.routes(OPENAPI, "x") == found
 
 
-@pytest.mark.parametrize("text", ["", "openapi: 3.0.0", "[", "openapi: 4.0\npaths: {}", "paths: {}"])
-def test_what_is_no_openapi_document_is_said(text: str) -> None:
-    """One line with the next step."""
-    with pytest.raises(Failure, match="x is"):
+def test_a_path_may_be_kept_elsewhere_in_the_document() -> None:
+    """By `$ref`; what stands beside it goes before."""
+    text = """
+openapi: 3.1.0
+paths:
+  /teas: {$ref: "#/components/pathItems/the~1teas", x-weft-timeout: 1s}
+  /cups: {$ref: "#/paths/~1pots"}
+  /pots: {get: {}}
+components:
+  pathItems:
+    the/teas: {x-weft-timeout: 2s, x-weft-retryable: true, get: {}}
+"""
+    found = [Route("GET", "/teas", timeout="1s", retryable=True), Route("GET", "/cups"), Route("GET", "/pots")]
+    assert openapi.routes(text, "x") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "x is no OpenAPI 2.0 or 3.x document with paths"),
+        ("openapi: 3.0.0", "x is no OpenAPI 2.0 or 3.x document with paths"),
+        ("[", "x is neither YAML nor JSON"),
+        ("openapi: 4.0\npaths: {}", "x is no OpenAPI 2.0 or 3.x document with paths"),
+        ("paths: {}", "x is no OpenAPI 2.0 or 3.x document with paths"),
+        ("openapi: 3.0.0\npaths: {}", "x has no operations: its paths are empty"),
+        ("openapi: 3.0.0\npaths: {/teas: {parameters: []}}", "x has no operations: its paths are empty"),
+        ("openapi: 3.0.0\npaths: {teas: {get: {}}}", "path teas of x does not begin with /"),
+        ("openapi: 3.0.0\npaths: {1: {get: {}}}", "path 1 of x does not begin with /"),
+        ("openapi: 3.0.0\npaths: {/teas: {$ref: teas.yaml}}", "path /teas of x is in teas.yaml, which the document"),
+        ('openapi: 3.0.0\npaths: {/teas: {$ref: "#/a/b"}}', "path /teas of x is in #/a/b, which the document"),
+        ('openapi: 3.0.0\npaths: {/a: {$ref: "#/paths/~1a"}}', "path /a of x is in #/paths/~1a, which the document"),
+    ],
+)
+def test_what_gives_no_routes_is_said(text: str, reason: str) -> None:
+    """One line with the next step; no path is left out in silence."""
+    with pytest.raises(Failure, match=re.escape(reason)):
         openapi.routes(text, "x")
 
 
@@ -137,8 +169,31 @@ def test_memory_is_bounded() -> None:
     """Whatever the traffic; what is left out is counted."""
     learner = Learner()
     for number in range(MAX_PATHS + 5):
-        learner.add("GET", f"/p/x{'abcdefghij'[number % 10]}{'q' * (number // 10)}")
+        learner.add("GET", "/p/" + "".join("abcdefghij"[int(digit)] for digit in str(number)))
     assert (learner.requests, learner.left_out) == (MAX_PATHS + 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PROPFIND", "/teas"), ("OPTIONS", "*"), ("CONNECT", ""), ("CONNECT", "/teas"), ("GET", ""),
+        ("GET", "/teas" * 100), ("GET", "/a" * (MAX_SEGMENTS + 1)),
+    ],
+)  # fmt: skip
+def test_what_no_profile_holds_is_left_out(method: str, path: str) -> None:
+    """The mesh would refuse all of it for one such route; and it is counted."""
+    learner = Learner()
+    learner.add(method, path)
+    assert (learner.routes(20), learner.requests, learner.left_out) == ([], 1, 1)
+
+
+def test_the_longest_templates_are_sound() -> None:
+    """With a name for each parameter."""
+    pairs = MAX_SEGMENTS // 2
+    learner = Learner()
+    learner.add("GET", f"/{'s' * (MAX_LENGTH // pairs - 4)}/17" * pairs)
+    learner.add("GET", "/17" * MAX_SEGMENTS)
+    assert (learner.left_out, faults(learner.routes(20))) == (0, [])
 
 
 SEGMENTS = st.text("ab1{}%. é@*", max_size=4) | st.sampled_from(["teas", "17", "new", "api"])

@@ -71,10 +71,16 @@ def learned_profile(target: Target, service: str, tap: str, duration: float, lim
 
 def _report(service: str, namespace: str, learner: "Learner", limit: int) -> None:
     routes = learner.routes(limit)
+    if not routes and learner.requests:
+        raise Failure(
+            f"{learner.requests} requests came, and none has a method and a path that a route can have",
+            "Look longer with --duration, or write the profile by hand: weft profile SERVICE --template.",
+        )
     if not routes:
         raise Failure("no request came while weft was looking", "Send some, or look longer with --duration.")
     _print(service, namespace, routes)
-    left = f", {learner.left_out} of them left out (too many paths)" if learner.left_out else ""
+    why = "other methods, no path, too many or too long ones"
+    left = f", {learner.left_out} of them left out ({why})" if learner.left_out else ""
     click.echo(f"\n{len(routes)} routes from {learner.requests} requests{left}", err=True)
 
 

@@ -4,12 +4,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from weft.profiles.model import Route, ordered
+from weft.profiles.model import METHODS, Route, ordered
 
 MAX_PATHS = 5_000
 """Different paths that are kept apart; what comes later is only counted."""
 
 MAX_SEGMENTS = 20
+MAX_LENGTH = 200
+"""Characters of a path, its ids left out: a template of it, with names for them, is no longer than a profile allows."""
+
 MANY = 8
 """Of so many different words in one place, each in a path of its own, no one is a name that developers chose."""
 
@@ -33,17 +36,18 @@ class Learner:
         self._seen: Counter[tuple[str, Path]] = Counter()
         self.requests = 0
         self.left_out = 0
-        """Requests whose paths were too many or too long."""
+        """Requests that no route was learned from: of other methods, without a path, of too many or too long ones."""
 
     def add(self, method: str, path: str) -> None:
         """A request, by its path with or without a query."""
         self.requests += 1
         segments = tuple(_masked(segment) for segment in path.partition("?")[0].split("/"))
         key = (method, segments)
-        if len(segments) > MAX_SEGMENTS or (key not in self._seen and len(self._seen) >= MAX_PATHS):
-            self.left_out += 1
-        else:
+        room = key in self._seen or len(self._seen) < MAX_PATHS
+        if room and method in METHODS and path.startswith("/") and _short(segments):
             self._seen[key] += 1
+        else:
+            self.left_out += 1
 
     def routes(self, limit: int) -> list[Route]:
         """At most so many templates, those with the most requests."""
@@ -52,6 +56,10 @@ class Learner:
             merged.update(_merged(shape[0], {p: n for (m, p), n in self._seen.items() if (m, len(p)) == shape}))
         most = sorted(merged.items(), key=lambda item: (-item[1], item[0]))[:limit]
         return ordered(Route(method, "/".join(_named(path))) for (method, path), _ in sorted(most))
+
+
+def _short(segments: Path) -> bool:
+    return len(segments) - 1 <= MAX_SEGMENTS and len("/".join(segments)) <= MAX_LENGTH
 
 
 def _masked(segment: str) -> str:

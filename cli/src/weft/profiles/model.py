@@ -9,6 +9,8 @@ import yaml
 
 MAX_ROUTES = 500
 MAX_NAME = 128
+METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE")
+"""Those that routes have with a path."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,15 @@
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import yaml
 from weft_kube.paths import path_regex
 
 from weft.errors import Failure
-from weft.profiles.model import Route, ordered
+from weft.profiles.model import METHODS, Route, ordered
 from weft.yamledit import LOADER
 
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 PLAIN = "/{}%!$&'()*+,;=:@-._~"
 """What stands in paths as it is; all else is percent-encoded in requests."""
 
@@ -22,7 +21,11 @@ RETRYABLE, TIMEOUT = "x-weft-retryable", "x-weft-timeout"
 def routes(text: str, source: str) -> list[Route]:
     """Every operation; `x-weft-retryable` and `x-weft-timeout` of it or its path are taken over."""
     document = _parse(text, source)
-    return ordered(route for path, item in document["paths"].items() for route in _operations(document, path, item))
+    paths = _paths(document, source)
+    found = ordered(route for path, item in paths for route in _operations(document, path, item))
+    if not found:
+        raise Failure(f"{source} has no operations: its paths are empty", "Give the document that describes them.")
+    return found
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
@@ -33,18 +36,40 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     version = str(document.get("openapi") or document.get("swagger")) if isinstance(document, dict) else ""
     if not version.startswith(("2.", "3.")) or not isinstance(document.get("paths"), dict):
         raise Failure(f"{source} is no OpenAPI 2.0 or 3.x document with paths", "See its field openapi or swagger.")
-    return {**document, "paths": {path: item for path, item in document["paths"].items() if isinstance(item, dict)}}
+    return dict(document)
+
+
+def _paths(document: dict[str, Any], source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Paths and what they hold, here or elsewhere in the document."""
+    for path, item in document["paths"].items():
+        if str(path).startswith("/"):
+            yield path, _resolved(document, _object(item), f"path {path} of {source}")
+        elif not str(path).startswith("x-"):
+            raise Failure(f"path {path} of {source} does not begin with /", "Correct it in the OpenAPI document.")
+
+
+def _resolved(document: dict[str, Any], item: dict[str, Any], name: str) -> dict[str, Any]:
+    """The item, with what its `$ref` says where it says nothing itself."""
+    ref = item.get("$ref")
+    if ref is None:
+        return item
+    found: Any = document if str(ref).startswith("#/") else None
+    for step in unquote(str(ref)[2:]).split("/"):
+        found = _object(found).get(step.replace("~1", "/").replace("~0", "~"))
+    if not isinstance(found, dict) or "$ref" in found:
+        raise Failure(f"{name} is in {ref}, which the document does not hold", "Bundle all files into one, give that.")
+    return {**found, **item}
 
 
 def _operations(document: dict[str, Any], path: str, item: dict[str, Any]) -> Iterator[Route]:
     """What an operation does not say, its path does; what neither says, the document does."""
     whole = {name: document.get(name) for name in ("basePath", "servers")}
     for method in METHODS:
-        operation = item.get(method)
+        operation = item.get(method.lower())
         if isinstance(operation, dict):
             settings = {**whole, **item, **operation}
             full = quote(_base(settings) + path, safe=PLAIN)
-            yield _route(method.upper(), full, str(settings.get(TIMEOUT, "")), settings.get(RETRYABLE) is True)
+            yield _route(method, full, str(settings.get(TIMEOUT, "")), settings.get(RETRYABLE) is True)
 
 
 def _base(settings: dict[str, Any]) -> str:
