@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from proxybench import netns
 from proxybench.load import TOOL, Backends, Figures, measure, read_h2load, read_tool, read_wrk
-from proxybench.netns import HTTP1, HTTP2, OPAQUE, RULED
+from proxybench.netns import HTTP1, HTTP2, OPAQUE, RULED, WOVEN
 from proxybench.peers import Pair
 
 PATH = "/bench/item/42?x=1"
@@ -147,6 +147,7 @@ SCALE: dict[str, Cell] = {
     **{f"services-{n}": services(n) for n in (10, 1000, 10_000)},
     **{f"endpoints-{10**digits}": endpoints(digits) for digits in (1, 3, 4)},
     **{f"rules-{10**digits}": http1(64, RULED + digits) for digits in (1, 3, 4)},
+    **{f"rules-woven-{10**digits}": http1(64, WOVEN + digits) for digits in (1, 3, 4)},
 }
 """What grows with the mesh and must not cost: weft alone, a fresh pair for each, once."""
 METRICS = [

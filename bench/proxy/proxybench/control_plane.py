@@ -4,7 +4,7 @@ As in the cluster, a weft proxy in gateway mode stands before it and ends mesh T
 """
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from weft_pki.csr import requested_key
 from weft_pki.issue import der, workload_leaf
 
 from proxybench import identities
-from proxybench.netns import CROWD, CROWDED, DIGITS, ENDPOINTS, HTTP1, OPAQUE, RULED, SERVICE
+from proxybench.netns import CROWD, CROWDED, DIGITS, ENDPOINTS, HTTP1, OPAQUE, RULED, SERVICE, WOVEN
 
 LISTEN = {"identity": 15081, "destination": 15087}
 MAX_PROXIES = 8
@@ -64,8 +64,9 @@ def state(target: api.Target) -> api.Update:
             update.endpoints.CopyFrom(endpoints(target.endpoints))
         case _:
             update.inbound.protocol = protocol(target.inbound)
-            if target.inbound - RULED in DIGITS:
-                update.inbound.enforced.CopyFrom(policy(10 ** (target.inbound - RULED)))
+            for first, strangers in ((RULED, strange), (WOVEN, woven)):
+                if target.inbound - first in DIGITS:
+                    update.inbound.enforced.CopyFrom(policy(10 ** (target.inbound - first), strangers))
     return update
 
 
@@ -74,12 +75,20 @@ def protocol(port: int) -> api.Protocol.ValueType:
     return api.PROTOCOL_OPAQUE if port == OPAQUE else api.PROTOCOL_DETECT
 
 
-def policy(count: int) -> api.Policy:
-    """Rules of many callers and paths; the last one lets the load in."""
-    strangers = [rule(f"caller-{number}", f"/bench-{number % 100}/item/{{}}") for number in range(count - 1)]
-    return api.Policy(
-        rules=[*strangers, rule("caller", "/bench/item/{}")], default=api.DEFAULT_DENY, default_name="namespace shop"
-    )
+def policy(count: int, other: Callable[[int], api.Rule]) -> api.Policy:
+    """Many rules that are about other requests; the last one lets the load in."""
+    rules = [*map(other, range(count - 1)), rule("caller", "/bench/item/{}")]
+    return api.Policy(rules=rules, default=api.DEFAULT_DENY, default_name="namespace shop")
+
+
+def strange(number: int) -> api.Rule:
+    """Of another caller, and another path."""
+    return rule(f"caller-{number}", f"/bench-{number % 100}/item/{{}}")
+
+
+def woven(number: int) -> api.Rule:
+    """Of the caller or of the path, in turn: what is the worst for who looks for rules of both."""
+    return rule(f"caller-{number}", "/bench/item/{}") if number % 2 else rule("caller", f"/bench-{number}/item/{{}}")
 
 
 def rule(account: str, path: str) -> api.Rule:

@@ -25,7 +25,8 @@ class Backends:
 
     def __init__(self) -> None:
         ports = {port: f"0.0.0.0:{port},0.0.0.0:{direct}" for port, direct in netns.DIRECT.items()}
-        ports[netns.HTTP1] += "".join(f",0.0.0.0:{netns.RULED + digits}" for digits in netns.DIGITS)
+        ruled = (first + digits for first in (netns.RULED, netns.WOVEN) for digits in netns.DIGITS)
+        ports[netns.HTTP1] += "".join(f",0.0.0.0:{port}" for port in ruled)
         self.processes = [
             netns.spawn(netns.SERVER, [TOOL, "backend", "--h1", ports[netns.HTTP1], "--tcp", ports[netns.OPAQUE]]),
             netns.spawn(netns.SERVER, [TOOL, "backend-h2", "--listen", ports[netns.HTTP2]]),

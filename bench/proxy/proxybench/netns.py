@@ -37,6 +37,8 @@ CROWDED = 7000
 """Port 7001, 7002, … of the Service: 10, 100, … endpoints, of the first addresses of CROWD."""
 RULED = 7100
 """Port 7101, 7102, … of the Service: HTTP/1.1 behind 10, 100, … rules of who may call."""
+WOVEN = 7200
+"""Port 7201, 7202, … of the Service: the same, half of the rules about the caller and the others about the path."""
 DIGITS = range(1, 5)
 """What is added to these ports."""
 _CLONE_NEWNET = 0x40000000

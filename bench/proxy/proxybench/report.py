@@ -14,7 +14,8 @@ BEGIN, END = "<!-- written by make bench-proxy -->\n", "<!-- end -->\n"
 TIMES, NONE = "\u00d7", "\u2013"
 SCALE = (
     "\nCPU µs a request of weft that knows so many services; of the client's proxy alone, with one request after"
-    " another to a service of so many endpoints, a connection to each; of a server with so many rules:\n\n"
+    " another to a service of so many endpoints, a connection to each; of a server with so many rules, of other"
+    " callers and paths (`rules`), or by turns of the caller and of the path (`rules-woven`):\n\n"
 )
 
 Results = dict[str, dict[str, dict[str, float]]]
@@ -125,7 +126,7 @@ def _show(value: float | None) -> str:
 def scale(results: Results) -> str:
     """Markdown: weft's CPU a request, by how much of the mesh it knows."""
     lines = ["| | 10 | 1,000 | 10,000 |", "|---|--:|--:|--:|"]
-    for what in ("services", "endpoints", "rules"):
+    for what in ("services", "endpoints", "rules", "rules-woven"):
         cells = (results.get(f"{what}-{count}", {}).get("weft", {}) for count in (10, 1000, 10_000))
         lines.append(f"| {what} | " + " | ".join(_show(cell.get("cpu_us_per_request")) for cell in cells) + " |")
     return "\n".join(lines) + "\n"

@@ -11,17 +11,22 @@ use weft_api::discovery::call_match::Path;
 use weft_api::discovery::client::Kind;
 use weft_proxy::policy::{Call, Caller, Table};
 
-const RULES: [u32; 4] = [1, 10, 1000, 10_000];
+const RULES: [u32; 5] = [1, 10, 500, 1000, 10_000];
 const RUNS: usize = 15;
 const DECISIONS: u32 = 20_000;
 const ID: &str = "spiffe://cluster.local/ns/shop/sa/web";
 
 /// How the rules of a policy differ. The caller falls under the last one only.
-const SHAPES: [(&str, fn(u32, u32) -> api::Rule); 4] = [
+const SHAPES: [(&str, fn(u32, u32) -> api::Rule); 5] = [
     ("identities", |n, last| rule(Kind::Identity(identity(n, last)), "/menu/{}")),
     ("networks", |n, last| rule(Kind::Network(network(n, last)), "/menu/{}")),
     ("paths", |n, last| rule(Kind::Authenticated(true), &path(n, last))),
     ("identities and paths", |n, last| rule(Kind::Identity(identity(n, last)), &path(n % 100, last % 100))),
+    // The worst: half of them name the caller, and the others the path.
+    ("woven", |n, last| match n {
+        _ if n % 2 == 0 => rule(Kind::Identity(identity(last, last)), &path(n, last)),
+        _ => rule(Kind::Identity(identity(n, last)), &path(last, last)),
+    }),
 ];
 
 fn identity(n: u32, last: u32) -> String {
