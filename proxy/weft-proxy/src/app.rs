@@ -50,24 +50,26 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         }
     }
     held::limit(shared.config.max_buffered);
-    Builder::new_current_thread().enable_all().build()?.block_on(supervise(shared, ended))
+    Builder::new_current_thread().enable_all().build()?.block_on(supervise(shared, ended, JoinSet::new()))
 }
 
-/// Until the proxy is told to end, or a worker has `ended`: without it traffic would wait for nobody.
-async fn supervise(shared: Arc<Shared>, ended: Arc<Notify>) -> anyhow::Result<()> {
+/// Until the proxy is told to end, or a worker has `ended`: without it traffic would wait for nobody. So it is with the
+/// `tasks` of this thread, all of which are for ever: without them it would go on with what it knows, and say nothing.
+async fn supervise(shared: Arc<Shared>, ended: Arc<Notify>, mut tasks: JoinSet<()>) -> anyhow::Result<()> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    control::start(&shared.config, &shared.identity, &shared.discovery, &shared.ring, &shared.drain)?;
+    control::start(&mut tasks, &shared)?;
     let listener = socket::listen(shared.config.admin_listen)
         .with_context(|| format!("admin on {}", shared.config.admin_listen))?;
     let stop = Arc::new(Notify::new());
-    tokio::spawn(admin::serve(tokio::net::TcpListener::from_std(listener)?, shared.clone(), stop.clone()));
-    tokio::spawn(expire(shared.clone()));
+    tasks.spawn(admin::serve(tokio::net::TcpListener::from_std(listener)?, shared.clone(), stop.clone()));
+    tasks.spawn(expire(shared.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), id = shared.identity.id(), "started");
     tokio::select! {
         _ = term.recv() => {}
         _ = int.recv() => {}
         () = stop.notified() => {}
         () = ended.notified() => anyhow::bail!("a worker has ended, so nothing is served: see the panic or error before"),
+        Some(_) = tasks.join_next() => anyhow::bail!("a task of the control side has ended: see the panic or error before"),
     }
     tracing::info!(grace = ?shared.config.shutdown_grace, "ending");
     shared.drain.start();
@@ -224,9 +226,17 @@ mod tests {
         Arc::new(Shared::new(config, identity, Discovery::new(vec![]), Arc::new(socket::original_dst)))
     }
 
-    async fn fate(ended: Arc<Notify>) -> String {
-        let outcome = tokio::time::timeout(Duration::from_secs(20), supervise(shared(), ended));
+    async fn fate(ended: Arc<Notify>, tasks: JoinSet<()>) -> String {
+        let outcome = tokio::time::timeout(Duration::from_secs(20), supervise(shared(), ended, tasks));
         outcome.await.expect("an end in time").unwrap_err().to_string()
+    }
+
+    /// A task that renews certificates or listens to the control plane takes the process with it.
+    #[tokio::test]
+    async fn the_process_ends_with_a_task_of_the_control_side() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { panic!("as the test wants it") });
+        assert!(fate(Arc::default(), tasks).await.starts_with("a task of the control side has ended"));
     }
 
     /// A worker that panics, where it is no connection's own task, takes the process with it.
@@ -234,7 +244,7 @@ mod tests {
     async fn the_process_ends_with_a_worker() {
         let ended = Arc::new(Notify::new());
         spawn("worker".into(), &ended, || panic!("as the test wants it")).unwrap();
-        assert!(fate(ended).await.starts_with("a worker has ended"));
+        assert!(fate(ended, JoinSet::new()).await.starts_with("a worker has ended"));
     }
 
     /// So does one that cannot accept any more: here, tokio panics for want of a socket that does not block.
@@ -249,6 +259,6 @@ mod tests {
             runtime.unwrap().block_on(work(shared, listeners));
         })
         .unwrap();
-        assert!(fate(ended).await.starts_with("a worker has ended"));
+        assert!(fate(ended, JoinSet::new()).await.starts_with("a worker has ended"));
     }
 }

@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_rustls::client::TlsStream;
 use weft_proxy::config::Config;
 use weft_proxy::control::{dial, dns::Dns};
@@ -66,7 +67,9 @@ async fn gateway(ca: &Authority, to: SocketAddr, anonymous: bool) -> SocketAddr 
         settings.push(("WEFT_FORWARD_ANONYMOUS", port.to_string()));
     }
     let identity = ca.identity(&spiffe("weft", "destination")).unwrap();
-    gateway::start(&config(&settings), &identity, &Drain::default()).unwrap();
+    let mut tasks = JoinSet::new();
+    gateway::start(&mut tasks, &config(&settings), &identity, &Drain::default()).unwrap();
+    tasks.detach_all();
     (Ipv4Addr::LOCALHOST, port).into()
 }
 

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, Method, StatusCode, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tonic::transport::Endpoint;
 use weft_api::tap::tap_client::TapClient;
 use weft_api::tap::{Match, ObserveRequest};
@@ -62,7 +63,9 @@ async fn connect_listener(ca: &Authority) -> SocketAddr {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
     let settings = [("WEFT_CONNECT_LISTEN".to_owned(), free.to_string())].into();
     let identity = ca.identity(&spiffe("weft", "tap")).unwrap();
-    gateway::start(&Config::parse(settings).unwrap(), &identity, &Drain::default()).unwrap();
+    let mut tasks = JoinSet::new();
+    gateway::start(&mut tasks, &Config::parse(settings).unwrap(), &identity, &Drain::default()).unwrap();
+    tasks.detach_all();
     free
 }
 

@@ -5,35 +5,29 @@ pub mod backoff;
 pub mod dial;
 pub mod dns;
 
-use std::sync::Arc;
-
 use anyhow::Context;
+use tokio::task::JoinSet;
 use weft_api::discovery::Hello;
 
 use crate::config::{Config, IdentityAddr, Mode};
-use crate::discovery::{self, Discovery};
-use crate::drain::Drain;
+use crate::discovery;
 use crate::gateway;
-use crate::identity::{Identity, certify};
+use crate::identity::certify;
 use crate::tap;
+use crate::worker::Shared;
 use dial::Address;
 
-/// Starts everything that runs on the control thread, in tasks of the runtime this is called on.
-pub fn start(
-    config: &Config,
-    identity: &Arc<Identity>,
-    discovery: &Discovery,
-    ring: &Arc<tap::Ring>,
-    drain: &Drain,
-) -> anyhow::Result<()> {
-    tokio::spawn(certify::run(identity.clone(), certification(config)?));
+/// Starts everything that runs on the control thread, in `tasks` that end when the proxy leaves and not before.
+pub fn start(tasks: &mut JoinSet<()>, shared: &Shared) -> anyhow::Result<()> {
+    let Shared { config, identity, discovery, ring, drain, .. } = shared;
+    tasks.spawn(certify::run(identity.clone(), certification(config)?));
     match config.mode {
-        Mode::Gateway => gateway::start(config, identity, drain),
+        Mode::Gateway => gateway::start(tasks, config, identity, drain),
         Mode::Sidecar => {
-            tokio::spawn(discovery::stream::run(discovery.clone(), identity.clone(), subscription(config)?));
+            tasks.spawn(discovery::stream::run(discovery.clone(), identity.clone(), subscription(config)?));
             let listener =
                 accept::bind(config.tap_listen).with_context(|| format!("tap on {}", config.tap_listen))?;
-            tokio::spawn(tap::server::run(
+            tasks.spawn(tap::server::run(
                 listener,
                 identity.clone(),
                 ring.clone(),

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::control::accept::{self, Clients};
@@ -16,8 +17,13 @@ use crate::identity::Identity;
 /// Connections to one public port: every proxy of the mesh holds one.
 const MAX_CONNECTIONS: usize = 16 * 1024;
 
-/// Binds every listener now, so that a port in use is an error at start, and serves them in tasks.
-pub fn start(config: &Config, identity: &Arc<Identity>, drain: &Drain) -> anyhow::Result<()> {
+/// Binds every listener now, so that a port in use is an error at start, and serves them in `tasks`.
+pub fn start(
+    tasks: &mut JoinSet<()>,
+    config: &Config,
+    identity: &Arc<Identity>,
+    drain: &Drain,
+) -> anyhow::Result<()> {
     for forward in &config.forward {
         let address = SocketAddr::new([0; 16].into(), forward.port);
         let listener = accept::bind(address).with_context(|| format!("port {}", forward.port))?;
@@ -25,7 +31,7 @@ pub fn start(config: &Config, identity: &Arc<Identity>, drain: &Drain) -> anyhow
         let clients = if anonymous { Clients::Anyone } else { Clients::Certified };
         let (to, ending) = (forward.to, drain.clone());
         let handle = move |stream, peer| forward::connection(stream, peer, to, ending.live());
-        tokio::spawn(accept::serve(
+        tasks.spawn(accept::serve(
             listener,
             identity.clone(),
             clients,
@@ -36,7 +42,7 @@ pub fn start(config: &Config, identity: &Arc<Identity>, drain: &Drain) -> anyhow
     }
     if let Some(address) = config.connect_listen {
         let listener = accept::bind(address).with_context(|| format!("CONNECT on {address}"))?;
-        tokio::spawn(connect::serve(listener, identity.clone(), config.trust_domain.clone()));
+        tasks.spawn(connect::serve(listener, identity.clone(), config.trust_domain.clone()));
     }
     Ok(())
 }
