@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from weft import taps
-from weft.access.model import Call, combined
+from weft.access.model import Call, combined, merged
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.objects import pod
 
@@ -169,6 +170,7 @@ def observed(answers: Any, *bare: str) -> None:
 def tap(*requests: tuple[str, str, str, int]) -> Callable[..., Iterator[Json]]:
     """Events of these clients, methods, paths and gRPC statuses."""
     base = {"dst_workload_kind": "deployment", "dst_workload": "menu", "destination": "10.1.0.1:9090"}
+    base |= {"source": "[fd00::7]:40000"}
     keys = ("peer_identity", "method", "path", "grpc_status")
     denied = base | {"peer_identity": EVE, "method": "GET", "path": "/", "error": "E114 denied by shop/menu"}
     return lambda *_: iter([*(base | dict(zip(keys, request, strict=True)) for request in requests), denied])
@@ -241,6 +243,8 @@ def test_a_draft_is_simulated(
         "their pods are gone, or declare no ports\n"
     )
     assert [one["port"] for one in asked[0]["calls"]] == [9090, 9091] * 3 + [9090] * 3
+    of_tap, of_metrics = {"ip": "fd00::7", "any_address": False}, {"ip": "", "any_address": True}
+    assert [{name: one[name] for name in of_tap} for one in asked[0]["calls"]] == [of_metrics] * 6 + [of_tap] * 3
     assert asked[0]["drafts"][0]["metadata"] == {"name": "menu", "namespace": "teahouse"}
 
 
@@ -306,7 +310,8 @@ def test_policies_say_what_they_touch(weft: Any, answers: Any, menu: FakeKube, s
         kind = {"apiVersion": "weft.dev/v1alpha1", "kind": "AccessPolicy"}
         menu.put(kind | {"metadata": meta, "spec": spec, "status": status})
     observed(answers)
-    verdicts = [YES | {"by": "teahouse/menu#1"}, YES, NO, NO, NO, NO, *[YES | {"by": "cluster"}] * 2]
+    among = {"among": ["teahouse/draft", "policy teahouse/menu"]}
+    verdicts = [YES | {"by": "teahouse/menu#1"}, YES, NO | among, NO, NO, NO, *[YES | {"by": "cluster"}] * 2]
     answers["/debug/access"] = (200, {"verdicts": [{"audited": one} for one in verdicts], "faults": []})
     result = weft("authz", "policies", "-o", output)
 
@@ -319,3 +324,12 @@ def test_ports_that_differ_leave_it_open() -> None:
     outcome = combined(Call(("deployment", "menu"), EVE, http=False), 3, [YES, NO])
 
     assert (outcome.allowed, outcome.by) == (None, "policy teahouse/menu")
+
+
+def test_requests_that_differ_in_address_alone_are_one() -> None:
+    """Two pods of a workload that fare alike are one line, and one that does not is another."""
+    call = Call(("deployment", "menu"), EVE, http=True, port=9090, method="GET", path="/")
+    here, there = (replace(call, ip=ip) for ip in ("10.0.0.1", "10.0.0.2"))
+    found = merged([combined(here, 3, [YES]), combined(there, 4, [YES]), combined(there, 1, [NO])])
+
+    assert [(one.call, one.count, one.allowed) for one in found] == [(call, 7, True), (call, 1, False)]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from weft_destination import model
 from weft_destination.ask import MAX_BODY, askable
 from weft_destination.index import Index
@@ -62,6 +63,38 @@ async def test_drafts_are_judged_as_if_enforced() -> None:
     assert broken["verdicts"][0]["drafted"]["allowed"]
 
 
+@pytest.mark.parametrize("request_", [{"any_request": True}, {"method": "GET", "path": "/menu"}, {}])
+async def test_a_network_decides_where_the_address_is_known(request_: Json) -> None:
+    """Requests and connections alike; where it is not known, those without it decide for sure and it perhaps."""
+    meta = {"namespace": "shop", "name": "near"}
+    near = {"rules": [{"from": [{"cidr": "10.0.0.0/8"}, {"namespace": "dev"}]}]}
+    call = {name: value for name, value in CALL.items() if name not in ("method", "path")} | request_
+    eve = "spiffe://cluster.local/ns/dev/sa/eve"
+    calls = [call | one for one in ({"ip": "10.0.0.1"}, {"ip": "192.0.2.1"}, {"any_address": True})]
+    calls += [call | {"any_address": True, "identity": one} for one in (CART, eve)]
+
+    async def drafted(action: str) -> list[tuple[bool | None, list[str]]]:
+        drafts = [{"metadata": meta, "spec": near | {"action": action}}]
+        found = [one["drafted"] for one in (await ask({"calls": calls, "drafts": drafts}))[1]["verdicts"]]
+        return [(one["allowed"], one.get("among", [one["by"]])) for one in found]
+
+    default = "policy shop/menu"
+    assert await drafted("deny") == [
+        (False, ["shop/near"]),
+        (False, [default]),
+        (False, ["shop/near", default]),
+        (None, ["shop/near", "shop/menu"]),
+        (False, ["shop/near"]),
+    ]
+    assert await drafted("allow") == [
+        (True, ["shop/near"]),
+        (False, [default]),
+        (None, ["shop/near", default]),
+        (True, ["shop/menu"]),
+        (True, ["shop/near"]),
+    ]
+
+
 async def test_an_identity_that_mesh_tls_refuses_is_let_in_nowhere() -> None:
     """Of another trust domain, or none of a workload: the proxy ends the handshake before any rule is asked."""
     ids = ["spiffe://other/ns/shop/sa/cart", "spiffe://cluster.local/cart", f"{CART}/x"]
@@ -86,7 +119,7 @@ async def test_requests_that_nobody_looked_into() -> None:
     _, answer = await ask({"calls": calls, "drafts": drafts})
 
     assert [one["drafted"] for one in answer["verdicts"]] == [
-        {"allowed": True, "by": "shop/menu"},
-        {"allowed": None, "by": "shop/some"},
-        {"allowed": False, "by": "policy shop/menu"},
+        {"allowed": True, "by": "shop/menu", "among": ["shop/menu"]},
+        {"allowed": None, "by": "shop/some", "among": ["shop/some", "policy shop/menu"]},
+        {"allowed": False, "by": "policy shop/menu", "among": ["policy shop/menu"]},
     ]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from weft_api.discovery.v1 import discovery_pb2 as pb
 from weft_destination.policy import facts, wire
-from weft_destination.policy.evaluate import NOTHING, Attempt, Verdict, decide, namespace_of
+from weft_destination.policy.evaluate import NOTHING, Attempt, Verdict, decide, foresee, namespace_of
 from weft_destination.policy.model import (
     Access,
     Call,
@@ -302,6 +302,25 @@ def test_the_compiled_table_says_what_the_rules_say(
 
     assert verdicts.enforced.allowed == slow(found, default, port, attempt, drafts=False)
     assert verdicts.audited.allowed == slow(found, default, port, attempt, drafts=True)
+
+
+@given(policies(), st.sampled_from([HTTP, RAW]), ATTEMPTS, st.booleans(), st.booleans())
+def test_what_is_foreseen_becomes_true(
+    found: list[Policy], port: int, attempt: Attempt, any_request: bool, any_address: bool
+) -> None:
+    """Whatever the call turns out to be: it is allowed or not as was said, by one of those that were named."""
+    access = state(*found, default="deny").access("shop", replace(MENU, probes=()), port)
+    decision = (access and access.enforced) or NOTHING
+    verdict = decide(decision, attempt)
+    any_request = any_request and attempt.method != ""
+    if any_request:
+        attempt = replace(attempt, method="", path="")
+    if any_address:
+        attempt = replace(attempt, ip=b"")
+    foreseen = foresee(decision, attempt, any_request=any_request, any_address=any_address)
+
+    assert foreseen.allowed in (None, verdict.allowed)
+    assert verdict.by in foreseen.by
 
 
 @given(policies(), st.sampled_from(sorted(CHOICES)))

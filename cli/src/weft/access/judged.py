@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from weft import forward
-from weft.access.model import Call, Outcome, Workload, combined, questions
+from weft.access.model import Call, Outcome, Workload, combined, merged, questions
 from weft.access.observe import counted, tapped, workloads
 from weft.client import Client
 from weft.cluster import Kube
@@ -45,7 +45,7 @@ def judged(kube: Kube, namespace: str, drafts: list[Json], window: float, durati
     answers = _verdicts(kube, [one for of in asked.values() for one in of], drafts)
     verdicts = {call: [one for one in islice(answers, len(of)) if one] for call, of in asked.items()}
     outcomes = [combined(call, calls[call], [one[case] for one in of]) for call, of in verdicts.items() if of]
-    return outcomes, calls.total() - sum(one.count for one in outcomes)
+    return merged(outcomes), calls.total() - sum(one.count for one in outcomes)
 
 
 def _verdicts(kube: Kube, calls: list[Json], drafts: list[Json]) -> Iterator[Json | None]:

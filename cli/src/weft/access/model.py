@@ -1,6 +1,7 @@
 """Calls that were observed, and workloads that were called. Pure."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,16 +40,20 @@ class Call:
     method: str = ""
     path: str = ""
     grpc: bool = False
+    ip: str = ""
+    """Where it came from, which metrics do not know either."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a draft would do to a call that was seen so often; `allowed` is None where it depends on the request."""
+    """What a draft would do to a call that was seen so often; `allowed` is None where it depends on the request, the
+    port or the address, and `among` has all rules and defaults that may decide."""
 
     call: Call
     count: int
     allowed: bool | None
     by: str
+    among: tuple[str, ...] = ()
     tapped: tuple[int, int] = (0, 0)
     """Where it depends: how many requests of this client tap saw, and how many of them are allowed."""
 
@@ -79,7 +84,8 @@ def account(identity: str) -> str:
 
 def questions(call: Call, workload: Workload) -> list[Json]:
     """The call as destination judges it, once for each port that it may have been for."""
-    base = {"namespace": workload.namespace, "pod": workload.pod, "identity": call.client}
+    base: Json = {"namespace": workload.namespace, "pod": workload.pod, "identity": call.client}
+    base |= {"ip": call.ip, "any_address": not call.ip}
     request = {"method": call.method, "path": call.path, "any_request": call.http and not call.method}
     return [{**base, "port": port, **request} for port in ((call.port,) if call.port else workload.ports)]
 
@@ -89,4 +95,13 @@ def combined(call: Call, count: int, verdicts: list[Json]) -> Outcome:
     outcomes = {verdict["allowed"] for verdict in verdicts}
     against = [verdict["by"] for verdict in verdicts if verdict["allowed"] is not True]
     allowed = outcomes.pop() if len(outcomes) == 1 else None
-    return Outcome(call, count, allowed, (against or [verdicts[0]["by"]])[0])
+    among = [by for verdict in verdicts for by in verdict.get("among", [verdict["by"]])]
+    return Outcome(call, count, allowed, (against or [verdicts[0]["by"]])[0], tuple(dict.fromkeys(among)))
+
+
+def merged(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Those that differ in nothing but the address, as one."""
+    counts: Counter[Outcome] = Counter()
+    for one in outcomes:
+        counts[replace(one, call=replace(one.call, ip=""), count=0)] += one.count
+    return [replace(one, count=count) for one, count in counts.items()]

@@ -104,4 +104,5 @@ def _request(event: Event) -> Call:
         method=event["method"],
         path=event["path"].partition("?")[0],
         grpc=event.get("grpc_status", -1) != -1,
+        ip=event.get("source", "").rpartition(":")[0].strip("[]"),
     )

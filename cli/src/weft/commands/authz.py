@@ -133,8 +133,9 @@ def simulate(target: Target, filename: str, window: float, duration: float, outp
     """Say which observed calls a draft would have denied.
 
     `weft authz simulate -f draft.yaml`: metrics tell who called whom and how often, tap the requests of a moment; the
-    control plane judges each as if the drafts were enforced beside all that is. "depends": on the request or the port,
-    which metrics do not tell; of those that tap saw, so many are allowed. Rate limits and egress are not simulated.
+    control plane judges each as if the drafts were enforced beside all that is. "depends": on the request, the port or
+    the address, which metrics do not tell; of those that tap saw, so many are allowed. Rate limits and egress are not
+    simulated.
     """
     from weft.access import drafts
     from weft.access.judged import judged
@@ -174,8 +175,8 @@ def simulate(target: Target, filename: str, window: float, duration: float, outp
 def policies(target: Target, window: float, output: str) -> None:
     """List the policies of a namespace, how many pods and calls each is about, and what is wrong with it.
 
-    CALLS: of those that metrics counted, how many it decides, or would, were it not in audit. Calls that could fall
-    under several policies count for the one that is asked first.
+    CALLS: of those that metrics counted, how many it decides, or would, were it not in audit. OPEN: how many more it
+    or another policy decides, by what metrics do not tell: the request, the port, or where the call came from.
     """
     from weft.access.judged import judged
     from weft.views import access, table

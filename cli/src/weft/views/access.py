@@ -68,32 +68,36 @@ WRONG = {"Accepted": "False", "Resolved": "False", "Shadowed": "True"}
 
 
 def policy_rows(policies: Iterable[Json], outcomes: Iterable[Outcome]) -> list[Json]:
-    """Each policy with the calls that it decides, and what its conditions tell."""
-    calls: Counter[str] = Counter()
+    """Each policy with the calls that it decides, those that it may decide, and what its conditions tell."""
+    decided, perhaps = Counter[str](), Counter[str]()
     for one in outcomes:
-        calls[one.by.removeprefix("policy ").partition("#")[0]] += one.count
-    return [_policy_row(policy, calls) for policy in policies]
+        names = {by.removeprefix("policy ").partition("#")[0] for by in one.among}
+        for name in names:
+            (decided if len(names) == 1 else perhaps)[name] += one.count
+    return [_policy_row(policy, decided, perhaps) for policy in policies]
 
 
-def _policy_row(policy: Json, calls: Counter[str]) -> Json:
+def _policy_row(policy: Json, decided: Counter[str], perhaps: Counter[str]) -> Json:
     meta, spec, status = policy["metadata"], policy.get("spec") or {}, policy.get("status") or {}
     other = next((name for name in ("rateLimit", "egress") if name in spec), "")
+    name = f"{meta['namespace']}/{meta['name']}"
     told = [one for one in status.get("conditions") or [] if WRONG.get(one["type"]) == one["status"]]
     return {
         "name": meta["name"],
         "action": other or spec.get("action", "allow"),
         "mode": spec.get("mode", "enforce"),
         "pods": status.get("pods"),
-        "calls": None if other else calls[f"{meta['namespace']}/{meta['name']}"],
+        "calls": None if other else decided[name],
+        "open": None if other else perhaps[name],
         "note": "; ".join(one.get("message") or one["reason"] for one in told),
     }
 
 
 def policies_table(rows: Iterable[Json]) -> str:
     """One line a policy; calls of rate limits and of what leaves the mesh are metrics' own."""
-    columns = ("name", "action", "mode", "note", "pods", "calls")
+    columns = ("name", "action", "mode", "note", "pods", "calls", "open")
     shown = [[_cell(row[column]) for column in columns] for row in rows]
-    return table(["POLICY", "ACTION", "MODE", "NOTE", "PODS", "CALLS"], shown, left=4)
+    return table(["POLICY", "ACTION", "MODE", "NOTE", "PODS", "CALLS", "OPEN"], shown, left=4)
 
 
 def _cell(value: str | int | None) -> str:

@@ -3,7 +3,7 @@
     POST /debug/access   {"calls": [{"namespace": "shop", "pod": "menu-1", "port": 8080, "identity": "spiffe://…",
                                      "ip": "10.0.0.1", "method": "GET", "path": "/menu"},
                                     {"namespace": "shop", "pod": "menu-1", "port": 8080, "account": "shop/cart",
-                                     "any_request": true}],
+                                     "any_request": true, "any_address": true}],
                           "drafts": [an AccessPolicy, …]}
       {"verdicts": [{"enforced": {"allowed": true, "by": "shop/menu"}, "audited": {…}, "drafted": {…}}],
        "faults": ["shop/menu: spec.rules is empty"]}
@@ -11,8 +11,8 @@
 By the same tables that proxies have. `audited`: were policies in audit enforced; `drafted`: were the drafts in force
 too. A call without method, or to an opaque port, is a connection that is not HTTP; without identity one without mesh
 TLS, which lets in none but workloads of the mesh. A pod that is unknown, or has no proxy, gives null. `account` is
-another way to say `identity`. Of `any_request`, `allowed` is null where some requests are allowed and some are not.
-Answered like /debug/… of `inspect.py`.
+another way to say `identity`. Of `any_request` and `any_address`, `allowed` is null where it depends on the request or
+on where it comes from, and `among` has all that may decide. Answered like /debug/… of `inspect.py`.
 """
 
 import ipaddress
@@ -52,6 +52,7 @@ class Call(msgspec.Struct):
     method: str = ""
     path: str = ""
     any_request: bool = False
+    any_address: bool = False
 
 
 class Question(msgspec.Struct):
@@ -114,9 +115,9 @@ def _judged(calls: Iterable[Call], index: Index, supposed: Policies | None, trus
 def _verdict(decision: Decision, attempt: Attempt, call: Call) -> Json:
     if attempt.identity and not attempt.namespace:
         return asdict(Verdict(allowed=False, by=f"mesh TLS, to which {attempt.identity} is no identity"))
-    if call.any_request:
-        allowed, by = foresee(decision, attempt)
-        return {"allowed": allowed, "by": by}
+    if call.any_request or call.any_address:
+        found = foresee(decision, attempt, any_request=call.any_request, any_address=call.any_address)
+        return {"allowed": found.allowed, "by": found.by[0], "among": found.by}
     return asdict(decide(decision, attempt))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from weft_kube.paths import plain_path
 
-from weft_destination.policy.model import PROBE, Call, Client, Decision, Default, Network, Path
+from weft_destination.policy.model import PROBE, Call, Client, Decision, Default, Network, Path, Rule
 
 _BEHIND = re.compile(r"[?#].*", re.DOTALL)
 _NAME = "[a-z0-9.-]{1,253}"
@@ -56,20 +56,47 @@ def decide(decision: Decision, attempt: Attempt) -> Verdict:
     return Verdict(decision.default is Default.ANYONE or known, decision.default_name)
 
 
-def foresee(decision: Decision, attempt: Attempt) -> tuple[bool | None, str]:
-    """What becomes of a client's requests, whichever they are; None where some are allowed and some denied. And the
-    first rule, or the default, that says so. The kubelet's probes are not looked at."""
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What becomes of calls of which not all is known: `allowed` is None where some are allowed and some denied; and
+    every rule or default that may decide, in their order."""
+
+    allowed: bool | None
+    by: tuple[str, ...]
+
+
+def foresee(decision: Decision, attempt: Attempt, *, any_request: bool = False, any_address: bool = False) -> Foreseen:
+    """What becomes of a client's requests, whichever they are, or of its calls, wherever they come from. The kubelet's
+    probes are not looked at."""
+    path = plain_path(_BEHIND.sub("", attempt.path))
     found: list[Verdict] = []
     for rule in decision.rules:
-        could = rule.name != PROBE and not (attempt.opaque and rule.calls)
-        if could and _is_one_of(rule.clients, attempt):
-            found.append(Verdict(not rule.deny, rule.name))
-            if not rule.calls:
-                break
+        who = _may_be_one_of(rule.clients, attempt, any_address=any_address)
+        what = _may_do(rule, attempt) if any_request else _does_one_of(rule.calls, attempt, path, deny=rule.deny)
+        if who is False or what is False:
+            continue
+        found.append(Verdict(not rule.deny, rule.name))
+        if who and what:
+            break
     else:
         found.append(decide(Decision((), decision.default, decision.default_name), attempt))
     outcomes = {verdict.allowed for verdict in found}
-    return outcomes.pop() if len(outcomes) == 1 else None, found[0].by
+    return Foreseen(outcomes.pop() if len(outcomes) == 1 else None, tuple(dict.fromkeys(one.by for one in found)))
+
+
+def _may_be_one_of(clients: tuple[Client, ...], attempt: Attempt, *, any_address: bool) -> bool | None:
+    """None: it depends on the address."""
+    known = tuple(one for one in clients if not (any_address and one.network))
+    if not clients or (known and _is_one_of(known, attempt)):
+        return True
+    return None if len(known) < len(clients) else False
+
+
+def _may_do(rule: Rule, attempt: Attempt) -> bool | None:
+    """None: it depends on the request."""
+    if not rule.calls:
+        return True
+    return False if attempt.opaque or rule.name == PROBE else None
 
 
 def _is_one_of(clients: tuple[Client, ...], attempt: Attempt) -> bool:
