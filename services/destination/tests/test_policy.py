@@ -242,7 +242,7 @@ def slow(found: list[Policy], default: str, port: int, attempt: Attempt, *, draf
         kind = Default.ANYONE if audit and not drafts else kind
     if kind is Default.ANYONE or (kind is Default.AUTHENTICATED and attempt.identity):
         return True
-    return (port, attempt.method, attempt.path) == (HTTP, "GET", "/healthz")
+    return not attempt.opaque and (port, attempt.method, attempt.path) == (HTTP, "GET", "/healthz")
 
 
 def _about(one: Policy, port: int) -> bool:
@@ -561,9 +561,15 @@ def test_a_probe_s_port_is_named_by_its_own_container() -> None:
 SHOP = {"workload": {"matchLabels": {"app": "menu"}}}
 
 
+WITHOUT = "pods have no proxy: nothing holds there"
+BARE = ("NoProxy", f"1 of 1 {WITHOUT}")
+STRANGE = "nobody in trust domain cluster.local can be spiffe://{} (did you mean " + identity("menu") + "?)"
+
+
 def stated(found: Policies, one: Policy) -> Status:
     """The status of a policy beside others, in a namespace with two pods of menu and one that has no proxy."""
-    for pod in (MENU, MENU, Pod(frozenset({("app", "bare")}), account="cart", meshed=False)):
+    menu = replace(MENU, account="menu")
+    for pod in (menu, menu, Pod(frozenset({("app", "bare")}), account="cart", meshed=False)):
         found.pod_changed("shop", None, pod)
     found.put(one)
     return found.status(one, ["menu"])
@@ -574,7 +580,7 @@ def stated(found: Policies, one: Policy) -> Status:
     [
         ({"target": SHOP}, Status(2)),
         ({"target": {"service": {"name": "menu", "route": "list"}}}, Status(2)),
-        ({}, Status(2, unresolved=("NoProxy", "1 of 3 pods have no proxy: nothing holds there"))),
+        ({}, Status(2, unresolved=("NoProxy", f"1 of 3 {WITHOUT}"))),
         (
             {"target": {"workload": {"matchLabels": {"app": "menus"}}}},
             Status(0, unresolved=("NoPods", "it is about no pod: none has app=menus (did you mean app=menu?)")),
@@ -589,12 +595,40 @@ def stated(found: Policies, one: Policy) -> Status:
         ),
         (
             {"target": SHOP, "ports": ["grpc"]},
-            Status(0, unresolved=("NoPods", "it is about no pod: none has a port grpc")),
+            Status(0, unresolved=("NoPort", "no container declares port grpc")),
         ),
         (
-            {"target": SHOP, "rules": [{"from": [{"serviceAccount": {"name": "crat"}}]}]},
-            Status(2, unresolved=("UnknownAccount", "no pod runs as shop/crat (did you mean shop/cart?)")),
+            {"target": SHOP, "ports": ["http", "rwa", 8008, RAW]},
+            Status(
+                2,
+                unresolved=("NoPort", "no container declares port 8008 (did you mean 8080?), rwa (did you mean raw?)"),
+            ),
         ),
+        ({"target": {"workload": {"matchLabels": {"app": "bare"}}}, "ports": [1]}, Status(0, unresolved=BARE)),
+        (
+            {"target": {"service": {"name": "menu"}}, "ports": ["http", 9100]},
+            Status(2, unresolved=("NoPort", "Service menu leads to no port 9100 (did you mean 9000?)")),
+        ),
+        (
+            {"target": SHOP, "rules": [{"from": [{"serviceAccount": {"name": "mneu"}}]}]},
+            Status(2, unresolved=("UnknownAccount", "no pod runs as shop/mneu (did you mean shop/menu?)")),
+        ),
+        (
+            {
+                "target": SHOP,
+                "rules": [{"from": [{"serviceAccount": {"name": "cart"}}, {"identity": identity("menu")}]}],
+            },
+            Status(2, unresolved=("NoIdentity", "pods of shop/cart have no proxy, so nobody proves to be it")),
+        ),
+        (
+            {"target": SHOP, "rules": [{"from": [{"identity": "spiffe://cluster.locl/ns/shop/sa/menu"}]}]},
+            Status(2, unresolved=("UnknownIdentity", STRANGE.format("cluster.locl/ns/shop/sa/menu"))),
+        ),
+        (
+            {"target": SHOP, "rules": [{"from": [{"identity": "spiffe://cluster.local/shop/menu"}]}]},
+            Status(2, unresolved=("UnknownIdentity", STRANGE.format("cluster.local/shop/menu"))),
+        ),
+        ({"rules": None, "egress": {"allow": []}}, Status(2, unresolved=("NoProxy", f"1 of 3 {WITHOUT}"))),
         (
             {"target": SHOP, "rules": [{"from": [{"namespace": "shop"}, {"namespace": "shp"}]}]},
             Status(2, unresolved=("UnknownNamespace", "no pod runs in namespace shp (did you mean shop?)")),
@@ -604,7 +638,14 @@ def stated(found: Policies, one: Policy) -> Status:
 )
 def test_a_status_says_what_a_policy_is_about(spec: Json, expected: Status) -> None:
     """How many pods have it, what is not there, and what may have been meant."""
-    assert stated(state(), policy(ALLOW | spec)) == expected
+    given = {name: value for name, value in (ALLOW | spec).items() if value is not None}
+
+    assert stated(state(), policy(given)) == expected
+
+
+def test_an_egress_policy_without_pods_is_marked() -> None:
+    """It is about all pods of the namespace: without any it holds nothing."""
+    assert state().status(policy({"egress": {"allow": []}}), []).unresolved == ("NoPods", "it is about no pod")
 
 
 @pytest.mark.parametrize(

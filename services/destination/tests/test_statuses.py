@@ -216,7 +216,7 @@ def stated(kube: FakeKube) -> tuple[int | None, dict[str, str]]:
 
 
 async def test_a_policy_says_how_many_pods_it_is_about() -> None:
-    """Also when they come later, as an account that it names does."""
+    """Also when they come later, as an account that it names does, or its proxy."""
     who = {"serviceAccount": {"name": "cart", "namespace": "dev"}}
     policy = custom("AccessPolicy", "shop", "menu", {"rules": [{"from": [who]}]})
     resolved = {"Accepted": "Accepted", "Resolved": "Resolved", "Shadowed": "NotShadowed"}
@@ -226,6 +226,8 @@ async def test_a_policy_says_how_many_pods_it_is_about() -> None:
         kube.put(pod("shop", "menu-1", "10.0.0.1", labels=labels))
         await until(lambda: stated(kube) == (1, resolved | {"Resolved": "UnknownAccount"}))
         kube.put(pod("dev", "cart-1", "10.0.0.2", service_account="cart"))
+        await until(lambda: stated(kube) == (1, resolved | {"Resolved": "NoIdentity"}))
+        kube.put(pod("dev", "cart-2", "10.0.0.3", service_account="cart", labels=labels))
         await until(lambda: stated(kube) == (1, resolved))
         kube.put(custom("AccessPolicy", "shop", "menu", {"rules": []}))
         await until(lambda: stated(kube) == (0, {"Accepted": "Invalid"}))

@@ -38,7 +38,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
 async def serve_cluster(cluster: Cluster, config: Config, stop: asyncio.Event) -> None:
     """Runs destination for any cluster until `stop`."""
     async with KubeApi(cluster) as api:
-        index = Index(config.default_access)
+        index = Index(config.default_access, config.trust_domain)
         hub = Hub(index)
         watches = reflectors(api, index, hub.facts_changed, config.trust_domain)
         states = {kind: reflector.state for kind, reflector in watches.items()}

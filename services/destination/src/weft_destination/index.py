@@ -21,10 +21,10 @@ from weft_destination.tables import Groups, Table
 class Index:
     """Tables, what leads from one to another, and what changed since `take_changed`.
 
-    `default_access` is the cluster's: who may call where nobody says so.
+    `default_access` is the cluster's: who may call where nobody says so. In `trust_domain` are the identities.
     """
 
-    def __init__(self, default_access: str = "anyone") -> None:
+    def __init__(self, default_access: str = "anyone", trust_domain: str = "cluster.local") -> None:
         self.services: Table[model.Service] = Table(self._service_changed)
         self.slices: Table[model.Slice] = Table(self._slice_changed)
         self.pods: Table[model.Pod] = Table(self._pod_changed)
@@ -33,7 +33,7 @@ class Index:
         self.gateway = Gateway(self.services.rows, self._routes_changed, self._opaque.why)
         self.policies: Table[Policy] = Table(self._policy_changed)
         self.namespaces: Table[Namespace] = Table(self._namespace_changed)
-        self.access = Policies(self._service_access, self._route_calls, default_access)
+        self.access = Policies(self._service_access, self._route_calls, default_access, trust_domain)
         stated = PolicyReports(self.policies.rows, self.access, self.services.rows)
         self.reports = Reports(self.gateway, self.services.rows, self.profiles.rows, stated)
         self.faults = Faults(self.gateway, self.services.rows, self.profiles.rows)

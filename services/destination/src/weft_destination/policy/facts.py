@@ -18,13 +18,12 @@ def pod(obj: objects.Pod, workload: str) -> Pod:
     """Of a pod, with or without a proxy."""
     meta, spec = obj.metadata, obj.spec
     containers = [*spec.containers, *(one for one in spec.init_containers if one.restart_policy == "Always")]
-    ports = [port for one in containers for port in one.ports if port.name and port.protocol == "TCP"]
-    named = tuple((port.name, port.container_port) for port in ports)
     meshed = names.PROXY_VERSION in meta.labels
     own = [one for one in containers if one.name != names.PROXY_CONTAINER]
+    ports = tuple((port.name, port.container_port) for one in own for port in one.ports if port.protocol == "TCP")
     probes = tuple(dict.fromkeys(probe for one in own for probe in _probes(one)))
     return _shared(
-        Pod(_labels(meta.labels), named, probes, _own_default(meta), workload, spec.service_account_name, meshed)
+        Pod(_labels(meta.labels), ports, probes, _own_default(meta), workload, spec.service_account_name, meshed)
     )
 
 

@@ -170,7 +170,7 @@ class Pod:
 
     labels: Labels = frozenset()
     ports: tuple[tuple[str, int], ...] = ()
-    """Named container ports of TCP; containers may share a name."""
+    """Container ports of TCP, the name empty where there is none; containers may share one."""
     probes: tuple[Probe, ...] = ()
     default: str = ""
     """Annotation `config.weft.dev/default-access`."""

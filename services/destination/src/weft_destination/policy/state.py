@@ -1,7 +1,7 @@
 """The policies of a cluster, and what follows from them for a port, worked out once for all pods that are alike."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
@@ -50,14 +50,16 @@ class Policies:
         services: Callable[[Key], Service | None],
         routes: Callable[[Key, str], RouteCalls],
         default: str = "anyone",
+        trust_domain: str = "cluster.local",
     ) -> None:
         self._lookup = (services, routes)
         self._cluster = default
+        self._trust_domain = trust_domain
         self._policies: defaultdict[str, dict[Key, Policy]] = defaultdict(dict)
         self._defaults: dict[str, str] = {}
         self._pods: defaultdict[str, Counter[Pod]] = defaultdict(Counter)
-        self._accounts: Counter[str] = Counter()
-        """How many pods run as each: "shop/cart"."""
+        self._accounts: Counter[tuple[str, bool]] = Counter()
+        """How many pods run as each, with a proxy or without: "shop/cart"."""
         self._deciders: dict[str, list[Policy]] = {}
         self._restated: set[str] = set()
         self._known: defaultdict[str, dict[tuple[Pod, int], Access | None]] = defaultdict(dict)
@@ -106,7 +108,7 @@ class Policies:
         self._restated.add(namespace)
 
     def _count(self, namespace: str, pod: Pod, number: int) -> None:
-        pods, account = self._pods[namespace], f"{namespace}/{pod.account}"
+        pods, account = self._pods[namespace], (f"{namespace}/{pod.account}", pod.meshed)
         if not self._accounts[account] or self._accounts[account] + number == 0:
             self._restated.update(self._policies)
         _add(pods, pod, number)
@@ -124,7 +126,9 @@ class Policies:
         namespace = policy.key[0]
         if namespace not in self._deciders:
             self._deciders[namespace] = [one for one in self.of(namespace) if decides_all(one)]
-        around = Around(self._pods.get(namespace, {}), self._deciders[namespace], services, self._accounts.keys())
+        pods: Mapping[Pod, int] = self._pods.get(namespace, {})
+        deciders, accounts = self._deciders[namespace], self._accounts.keys()
+        around = Around(pods, deciders, services, accounts, self._trust_domain)
         return status(policy, around, Lookup(namespace, *self._lookup))
 
     def of(self, namespace: str) -> Iterable[Policy]:

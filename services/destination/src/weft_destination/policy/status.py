@@ -1,7 +1,9 @@
 """What the status of a policy says: how many pods it is about, what it names that is not there, what shadows it."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from weft_kube.names import spiffe_id
 
 from weft_destination.policy import table
 from weft_destination.policy.model import Effect, Pod, Policy
@@ -13,14 +15,16 @@ LISTED = 5
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What there is in a policy's namespace, and which accounts pods of any namespace run as ("shop/cart")."""
+    """What there is in a policy's namespace, and whom pods of any namespace run as."""
 
     pods: Mapping[Pod, int]
     """How many are alike."""
     deciders: Collection[Policy]
     """Policies that leave no call to others."""
     services: Collection[str]
-    accounts: Collection[str]
+    accounts: Collection[tuple[str, bool]]
+    """As ("shop/cart", True), or False for pods without a proxy."""
+    trust_domain: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,6 @@ def status(policy: Policy, around: Around, named: table.Names) -> Status:
     """All of it."""
     if policy.faults:
         return Status(0, "; ".join(policy.faults))
-    if policy.effect is Effect.EGRESS:
-        return Status(sum(number for pod, number in around.pods.items() if pod.meshed))
     chosen = {pod: number for pod, number in around.pods.items() if _about(policy, pod, named)}
     meshed = sum(number for pod, number in chosen.items() if pod.meshed)
     problems = list(_unresolved(policy, around, chosen, named))
@@ -48,8 +50,10 @@ def status(policy: Policy, around: Around, named: table.Names) -> Status:
 
 
 def _about(policy: Policy, pod: Pod, named: table.Names) -> bool:
-    """Is it about any port of the pod?"""
-    return any(table.selects(policy, pod, port, named) for port in _ports(policy, pod, named))
+    """Is it about any port of the pod, or about what leaves it?"""
+    return policy.effect is Effect.EGRESS or any(
+        table.selects(policy, pod, port, named) for port in _ports(policy, pod, named)
+    )
 
 
 def _ports(policy: Policy, pod: Pod, named: table.Names) -> set[int]:
@@ -63,51 +67,91 @@ def _unresolved(
     policy: Policy, around: Around, chosen: Mapping[Pod, int], named: table.Names
 ) -> Iterator[tuple[str, str]]:
     """Reasons and messages."""
-    yield from _target(policy, around, chosen, named)
+    yield from _target(policy, around, named)
     bare = sum(number for pod, number in chosen.items() if not pod.meshed)
     if bare:
         yield "NoProxy", f"{bare} of {sum(chosen.values())} pods have no proxy: nothing holds there"
     yield from _accounts(policy, around)
 
 
-def _target(policy: Policy, around: Around, chosen: Mapping[Pod, int], named: table.Names) -> Iterator[tuple[str, str]]:
+def _target(policy: Policy, around: Around, named: table.Names) -> Iterator[tuple[str, str]]:
     target = policy.target
     if target.service and named.service(target.service) is None:
         yield "NoService", f"there is no Service {target.service}{meant(target.service, around.services)}"
     elif target.route and (fault := named.route(target.service, target.route).fault):
         yield "NoRoute", fault
-    if chosen:
+    pods = [pod for pod in around.pods if _about(replace(policy, ports=()), pod, named)]
+    if pods:
+        yield from _absent_ports(policy, pods, named)
         return
     labels = {f"{name}={value}" for pod in around.pods for name, value in pod.labels}
     absent = sorted({f"{name}={value}" for name, value in target.labels} - labels)
     hints = [f"none has {one}{meant(one, labels)}" for one in absent[:LISTED]]
-    ports = [str(port) for port in policy.ports if all(pod.number(port) is None for pod in around.pods)]
-    hints += [f"none has a port {port}" for port in ports[:LISTED]]
     yield "NoPods", f"it is about no pod{': ' if hints else ''}{', '.join(hints)}"
+
+
+def _absent_ports(policy: Policy, pods: Collection[Pod], named: table.Names) -> Iterator[tuple[str, str]]:
+    """Its ports that none of these pods has, so nothing holds at the one that was meant."""
+    absent = {str(port) for port in policy.ports if not any(_has(policy, pod, port, named) for pod in pods)}
+    if not absent:
+        return
+    known = {str(word) for pod in pods for port in pod.ports for word in port if word}
+    where = f"Service {policy.target.service} leads to no" if policy.target.service else "no container declares"
+    yield "NoPort", f"{where} port {_listed(absent, known)}"
+
+
+def _has(policy: Policy, pod: Pod, port: int | str, named: table.Names) -> bool:
+    """A container may listen at ports that it does not declare: that counts where the pod declares none."""
+    if not _about(replace(policy, ports=(port,)), pod, named):
+        return False
+    return bool(policy.target.service) or not pod.ports or any(port in declared for declared in pod.ports)
 
 
 def _accounts(policy: Policy, around: Around) -> Iterator[tuple[str, str]]:
     clients = [client for rule in policy.rules for client in rule.clients]
     clients += [client for limit in policy.limits for client in limit.clients]
-    named = {client.identity for client in clients if client.identity}
-    accounts = {identity.partition("/ns/")[2].replace("/sa/", "/", 1) for identity in named if "/ns/" in identity}
-    if unknown := _unknown(accounts, around.accounts):
-        yield "UnknownAccount", f"no pod runs as {unknown}"
-    namespaces = {one.partition("/")[0] for one in around.accounts}
-    if unknown := _unknown({client.namespace for client in clients if client.namespace}, namespaces):
-        yield "UnknownNamespace", f"no pod runs in namespace {unknown}"
+    yield from _identities({client.identity for client in clients if client.identity}, around)
+    if spaces := {client.namespace for client in clients if client.namespace}:
+        proven = {(one.partition("/")[0], meshed) for one, meshed in around.accounts}
+        yield from _nobody(spaces, proven, "UnknownNamespace", "no pod runs in namespace ")
 
 
-def _unknown(words: Collection[str], known: Collection[str]) -> str:
-    """Those that are not known, with what may have been meant."""
-    unknown = sorted(word for word in words if word not in known)
+def _identities(named: Collection[str], around: Around) -> Iterator[tuple[str, str]]:
+    """Those that a certificate may have are accounts; others nobody can prove."""
+    accounts = {identity: identity.partition("/ns/")[2].replace("/sa/", "/", 1) for identity in named}
+    own = {one for one, name in accounts.items() if spiffe_id(around.trust_domain, *_parted(name)) == one}
+    yield from _nobody({accounts[one] for one in own}, around.accounts, "UnknownAccount", "no pod runs as ")
+    if strange := set(named) - own:
+        known = {spiffe_id(around.trust_domain, *_parted(one)) for one, meshed in around.accounts if meshed}
+        yield "UnknownIdentity", f"nobody in trust domain {around.trust_domain} can be {_listed(strange, known)}"
+
+
+def _parted(account: str) -> tuple[str, str]:
+    namespace, _, name = account.partition("/")
+    return namespace, name
+
+
+def _nobody(
+    words: Collection[str], known: Collection[tuple[str, bool]], reason: str, text: str
+) -> Iterator[tuple[str, str]]:
+    """Those whom nobody is, and those whom nobody proves to be."""
+    there = {word: ((word, True) in known, (word, False) in known) for word in words}
+    if unknown := [word for word, found in there.items() if not any(found)]:
+        yield reason, f"{text}{_listed(unknown, {word for word, _ in known})}"
+    if bare := [word for word, found in there.items() if found == (False, True)]:
+        yield "NoIdentity", f"pods of {_listed(bare, ())} have no proxy, so nobody proves to be it"
+
+
+def _listed(words: Collection[str], known: Collection[str]) -> str:
+    """With what may have been meant."""
+    unknown = sorted(words)
     more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
     return ", ".join(f"{word}{meant(word, known)}" for word in unknown[:LISTED]) + more
 
 
 def _shadowed(policy: Policy, around: Around, chosen: Mapping[Pod, int], named: table.Names) -> str:
     """The policies that decide every call to all of its pods before it; empty when some calls are left to it."""
-    if not chosen or policy.effect is Effect.LIMIT:
+    if not chosen or policy.effect not in (Effect.ALLOW, Effect.DENY):
         return ""
     rivals = [one for one in around.deciders if _before(one, policy)]
     found: set[str] = set()
