@@ -3,11 +3,15 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
+import yaml
 from weft import taps
+from weft.access import routes
 from weft.access.model import Call, combined, merged
+from weft.access.suggest import policy
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.objects import pod
 
@@ -195,6 +199,69 @@ def test_the_least_policy_is_suggested(weft: Any, answers: Any, same: Same, monk
         "left out deployment/gone: it is gone, or no label tells its pods from others\n",
     )
     same("authz-suggest.txt", result.stdout)
+
+
+PROFILE = """
+- {name: "GET /teas/{id}", condition: {method: GET, path: "/teas/{id}"}}
+- {name: menu, condition: {method: post, pathRegex: '/teahouse\\.v1\\.Menu/[^/]+'}}
+- {name: static, condition: {pathRegex: "/(css|js)/.*"}}
+- {name: all}
+"""
+BY_ROUTE = """
+    - from: [{{serviceAccount: {{name: counter}}}}]  # {comment}
+      to:{note}
+        - methods: [GET]  # 6,000 requests of route "GET /teas/{{id}}"
+          paths: ["/teas/{{id}}"]
+        - methods: [POST]  # 1,000 requests of route menu
+          paths: ["/teahouse.v1.Menu/{{id}}"]
+{more}"""
+
+
+@pytest.mark.parametrize(
+    ("rest", "comment", "note", "more"),
+    [
+        (0, "7,000 requests, 3 tapped", "", ""),
+        (
+            90,
+            "7,090 requests, 4 tapped",
+            "\n        # Of 90 requests of no profile's route tap saw 1: whatever else they asked for would be denied.",
+            "        - methods: [GET]  # 1 tapped\n          paths: [/css/a]\n",
+        ),
+    ],
+)
+def test_routes_of_profiles_say_what_was_counted(rest: int, comment: str, note: str, more: str) -> None:
+    """Of all requests, not only of those that tap saw; where some are of no route that says what they are, a comment
+    tells that they are not all known."""
+    menu = ("deployment", "menu")
+    profile = {"spec": {"routes": yaml.safe_load(PROFILE)}}
+    counts = {"GET /teas/{id}": 6000, "menu": 1000, "static": rest}
+    counted = {Call(menu, COUNTER, http=True, route=name): count for name, count in counts.items() if count}
+    teas = Call(menu, COUNTER, http=True, method="GET", path="/teas/17", route="GET /teas/{id}")
+    css = Call(menu, COUNTER, http=True, method="GET", path="/css/a", route="static")
+    tapped = {teas: 3} | ({css: 1} if rest else {})
+
+    text = policy(("teahouse", "menu", {"app": "menu"}), counted, tapped, routes.conditions([profile]))
+
+    assert text.partition("  rules:")[2] == BY_ROUTE.format(comment=comment, note=note, more=more)
+
+
+def test_paths_beyond_those_that_are_told_apart_are_marked() -> None:
+    """A policy that leaves out what tap saw says so."""
+    paths = ["/" + "/".join(words) for words in product("abcde", repeat=3)]
+    tapped = {Call(("deployment", "menu"), COUNTER, http=True, method="GET", path=path): 1 for path in paths}
+
+    text = policy(("teahouse", "menu", {"app": "menu"}), {}, tapped, {})
+
+    assert text.endswith("  # too many: 25 of them asked for others, which would be denied\n")
+
+
+def test_routes_that_share_a_name_say_nothing() -> None:
+    """Unless they say the same: metrics know but the name."""
+    one, other = ({"name": "x", "condition": {"path": path}} for path in ("/a", "/b"))
+    same_twice, different = ([{"spec": {"routes": [first]}}, {"spec": {"routes": [one]}}] for first in (one, other))
+
+    assert routes.conditions(same_twice) == {"x": routes.Condition("", "/a")}
+    assert routes.conditions(different) == {}
 
 
 def test_pods_of_no_workload_are_suggested_by_their_labels(weft: Any, answers: Any, menu: FakeKube) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -40,12 +41,20 @@ def judged(kube: Kube, namespace: str, drafts: list[Json], window: float, durati
     many could not be judged."""
     known = by_key(kube, namespace)
     by_metrics, by_tap = observed(kube, namespace, known, window, duration, denied=not drafts)
-    calls, case = by_metrics + by_tap, "drafted" if drafts else "audited"
+    calls, case = _without_route(by_metrics) + by_tap, "drafted" if drafts else "audited"
     asked = {call: questions(call, known[call.workload]) for call in calls if call.workload in known}
     answers = _verdicts(kube, [one for of in asked.values() for one in of], drafts)
     verdicts = {call: [one for one in islice(answers, len(of)) if one] for call, of in asked.items()}
     outcomes = [combined(call, calls[call], [one[case] for one in of]) for call, of in verdicts.items() if of]
     return merged(outcomes), calls.total() - sum(one.count for one in outcomes)
+
+
+def _without_route(calls: Counter[Call]) -> Counter[Call]:
+    """Requests of all routes, by client: destination judges them alike."""
+    found: Counter[Call] = Counter()
+    for call, count in calls.items():
+        found[replace(call, route="")] += count
+    return found
 
 
 def _verdicts(kube: Kube, calls: list[Json], drafts: list[Json]) -> Iterator[Json | None]:

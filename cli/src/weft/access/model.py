@@ -42,6 +42,8 @@ class Call:
     grpc: bool = False
     ip: str = ""
     """Where it came from, which metrics do not know either."""
+    route: str = ""
+    """That the proxy gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,8 @@ def combined(call: Call, count: int, verdicts: list[Json]) -> Outcome:
 
 
 def merged(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Those that differ in nothing but the address, as one."""
+    """Those that differ in nothing but address and route, as one."""
     counts: Counter[Outcome] = Counter()
     for one in outcomes:
-        counts[replace(one, call=replace(one.call, ip=""), count=0)] += one.count
+        counts[replace(one, call=replace(one.call, ip="", route=""), count=0)] += one.count
     return [replace(one, count=count) for one, count in counts.items()]

@@ -61,7 +61,7 @@ def counted(
         for row in answer["rows"]:
             mine = _is(row["dst"], kind, known) and row["route"] != PROBE_ROUTE
             if mine and row["rps"] and (denied or row["success"] is not None):
-                call = Call((kind, row["dst"]["name"]), row["client_id"], http=True)
+                call = Call((kind, row["dst"]["name"]), row["client_id"], http=True, route=row["route"])
                 calls[call] += max(1, round(row["rps"] * answer["window_seconds"]))
         for edge in web.edges(kind, namespace=namespace, window=window)["rows"]:
             if edge["rps"] is None and edge["dst"]["namespace"] == namespace and _is(edge["dst"], kind, known):
@@ -105,4 +105,5 @@ def _request(event: Event) -> Call:
         path=event["path"].partition("?")[0],
         grpc=event.get("grpc_status", -1) != -1,
         ip=event.get("source", "").rpartition(":")[0].strip("[]"),
+        route=event.get("route", ""),
     )

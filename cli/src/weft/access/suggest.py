@@ -1,4 +1,4 @@
-"""The least policies that allow what was observed, as YAML, with the calls behind each line. Pure."""
+"""The least policies that allow what is known of what was observed, as YAML, with the calls behind each line. Pure."""
 
 import json
 import re
@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from weft_kube.paths import path_regex
+
 from weft.access.model import Call, account
+from weft.access.routes import Condition
 from weft.profiles.learn import Learner
 
 _WORD = re.compile(r"(?!(?:true|false|yes|no|on|off|null|y|n)$)[A-Za-z/_][A-Za-z0-9/._-]*", re.IGNORECASE)
@@ -16,22 +19,26 @@ MAX_TEMPLATES = 100
 
 @dataclass
 class _Client:
-    """What one client called, as metrics count it and as tap saw it."""
+    """What one client called, as metrics count it (requests by route) and as tap saw it."""
 
-    requests: int = 0
+    requests: Counter[str] = field(default_factory=Counter)
     connections: int = 0
     seen: Counter[Call] = field(default_factory=Counter)
 
     @property
     def comment(self) -> str:
-        counts = (("requests", self.requests), ("connections", self.connections), ("tapped", self.seen.total()))
+        counts = (("requests", self.requests.total()), ("connections", self.connections), ("tapped", self.seen.total()))
         return ", ".join(f"{number:,} {name}" for name, number in counts if number)
 
 
 def policy(
-    namespace: str, name: str, labels: Mapping[str, str], counted: Mapping[Call, int], tapped: Mapping[Call, int]
+    target: tuple[str, str, Mapping[str, str]],
+    counted: Mapping[Call, int],
+    tapped: Mapping[Call, int],
+    routes: Mapping[str, Condition],
 ) -> str:
-    """A policy in audit for the pods with these labels, that lets in who called them."""
+    """A policy in audit for the pods of this namespace, name and labels, that lets in who called them."""
+    namespace, name, labels = target
     clients = _clients(counted, tapped)
     known = {identity: one for identity, one in clients.items() if identity}
     lines = [
@@ -45,7 +52,7 @@ def policy(
         "  rules:",
     ]
     for identity, one in sorted(known.items()):
-        lines += _rule(namespace, identity, one)
+        lines += _rule(namespace, identity, one, routes)
     if nobody := clients.get(""):
         mark = "# " if known else ""
         lines += [
@@ -59,19 +66,39 @@ def _clients(counted: Mapping[Call, int], tapped: Mapping[Call, int]) -> dict[st
     clients: dict[str, _Client] = {}
     for call, count in counted.items():
         one = clients.setdefault(call.client, _Client())
-        one.requests += count if call.http else 0
-        one.connections += 0 if call.http else count
+        if call.http:
+            one.requests[call.route] += count
+        else:
+            one.connections += count
     for call, count in tapped.items():
         clients.setdefault(call.client, _Client()).seen[call] += count
     return clients
 
 
-def _rule(namespace: str, identity: str, one: _Client) -> Iterator[str]:
+def _rule(namespace: str, identity: str, one: _Client, routes: Mapping[str, Condition]) -> Iterator[str]:
+    """Of a client whose requests nobody looked into, all are let in."""
     yield f"    - from: [{_who(namespace, identity)}]  # {one.comment}"
-    if one.seen and not one.connections:
-        yield "      to:"
-        yield from _grpc(one.seen)
-        yield from _paths(one.seen)
+    named = {name: count for name, count in one.requests.items() if name in routes}
+    seen = Counter({call: count for call, count in one.seen.items() if call.route not in named})
+    rest = one.requests.total() - sum(named.values())
+    if one.connections or not (seen or (named and not rest)):
+        return
+    yield "      to:"
+    if rest > seen.total():
+        which = "requests of no profile's route" if named else "requests"
+        yield f"        # Of {rest:,} {which} tap saw {seen.total():,}: whatever else they asked for would be denied."
+    for name, count in sorted(named.items()):
+        yield from _route(routes[name], f"{count:,} requests of route {_text(name)}")
+    grpc = Counter({call: count for call, count in seen.items() if call.grpc and call.path.count("/") == 2})
+    yield from _grpc(grpc)
+    yield from _paths(seen - grpc)
+
+
+def _route(condition: Condition, comment: str) -> Iterator[str]:
+    methods = [f"methods: [{condition.method}]"] if condition.method else []
+    first, *others = [*methods, *([f"paths: [{_text(condition.path)}]"] if condition.path else [])]
+    yield f"        - {first}  # {comment}"
+    yield from (f"          {line}" for line in others)
 
 
 def _who(namespace: str, identity: str) -> str:
@@ -85,8 +112,7 @@ def _who(namespace: str, identity: str) -> str:
 def _grpc(seen: Counter[Call]) -> Iterator[str]:
     methods: Counter[str] = Counter()
     for call, count in seen.items():
-        if call.grpc and call.path.count("/") == 2:
-            methods[call.path] += count
+        methods[call.path] += count
     for path, count in sorted(methods.items()):
         _, service, method = path.split("/")
         yield f"        - grpc: [{{service: {_text(service)}, method: {_text(method)}}}]  # {count:,} tapped"
@@ -95,16 +121,22 @@ def _grpc(seen: Counter[Call]) -> Iterator[str]:
 def _paths(seen: Counter[Call]) -> Iterator[str]:
     learner, methods = Learner(), Counter[str]()
     for call, count in seen.items():
-        if not (call.grpc and call.path.count("/") == 2):
-            methods[call.method] += count
-            for _ in range(min(count, 100)):
-                learner.add(call.method, call.path)
+        methods[call.method] += count
+        for _ in range(min(count, 100)):
+            learner.add(call.method, call.path)
     routes = learner.routes(MAX_TEMPLATES)
     for method in sorted(methods):
         paths = [route.path for route in routes if route.method == method and route.path]
         yield f"        - methods: [{method}]  # {methods[method]:,} tapped"
         if paths:
-            yield f"          paths: [{', '.join(map(_text, paths))}]"
+            missed = _missed(seen, method, paths)
+            more = f"  # too many: {missed:,} of them asked for others, which would be denied" if missed else ""
+            yield f"          paths: [{', '.join(map(_text, paths))}]{more}"
+
+
+def _missed(seen: Counter[Call], method: str, paths: list[str]) -> int:
+    known = re.compile("|".join(map(path_regex, paths)))
+    return sum(count for call, count in seen.items() if call.method == method and not known.fullmatch(call.path))
 
 
 def _flow(labels: Mapping[str, str]) -> str:

@@ -94,14 +94,17 @@ def can(target: Target, /, output: str, method: str | None, path: str | None, **
 @duration_option
 @pass_target
 def suggest(target: Target, resource: tuple[str, ...], window: float, duration: float) -> None:
-    """Print the least policies that allow what was observed.
+    """Print policies that allow who called, and what is known of the calls.
 
     `weft authz suggest -n shop > shop.yaml`, for each workload that was called: its clients from metrics, with
-    methods and paths as far as tap sees them now, and the count of calls behind each line. All are in audit: apply
-    them, and see with `weft viz stat` and tap what they would deny. Who calls rarely may be missing.
+    methods and paths by the routes of ServiceProfiles, else as far as tap sees them now, and the count of calls behind
+    each line. A comment says where metrics counted more than that: what else a client asks for would be denied. All
+    are in audit: apply them, and see with `weft viz stat` and tap what they would deny. Who calls rarely may be
+    missing.
     """
     from weft import resources
     from weft.access.judged import by_key, observed
+    from weft.access.routes import conditions
     from weft.access.suggest import documents, policy
 
     kube = target.connect()
@@ -109,13 +112,16 @@ def suggest(target: Target, resource: tuple[str, ...], window: float, duration: 
     chosen = resources.named(resource) if resource else None
     known = by_key(kube, namespace)
     counted, tapped = observed(kube, namespace, known, window, duration)
+    routes = conditions(kube.list(f"/apis/weft.dev/v1alpha1/namespaces/{namespace}/serviceprofiles"))
     policies = []
     for kind, name in sorted({call.workload for call in (*counted, *tapped)}):
         if chosen and (chosen.kind, chosen.name) != (kind, name):
             continue
-        of = [{call: n for call, n in calls.items() if call.workload == (kind, name)} for calls in (counted, tapped)]
+        theirs, seen = (
+            {call: n for call, n in of.items() if call.workload == (kind, name)} for of in (counted, tapped)
+        )
         if labels := _labels(kube, namespace, kind, name, known):
-            policies.append(policy(namespace, name, labels, *of))
+            policies.append(policy((namespace, name, labels), theirs, seen, routes))
         else:
             click.echo(f"left out {kind}/{name}: it is gone, or no label tells its pods from others", err=True)
     if not policies:
