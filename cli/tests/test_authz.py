@@ -150,15 +150,16 @@ def test_a_question_that_is_not_whole(weft: Any, arguments: Any, expected: str) 
 
 
 def observed(answers: Any, *bare: str) -> None:
-    """An hour in which counter and eve called menu, and a stranger held connections; counter called bare pods."""
+    """An hour in which counter and eve called menu, some calls of counter's were denied, all of another, and a stranger
+    held connections; counter called bare pods."""
     ref = {"namespace": "teahouse", "kind": "deployment", "name": "menu"}
-    row = {"dst": ref, "route": "", "tls": "true", "success": 1.0, "latency_seconds": None}
+    row = {"dst": ref, "route": "", "tls": "true", "success": 1.0, "latency_seconds": None, "denied_rps": 0.0}
     rows = [
-        row | {"client_id": COUNTER, "rps": 2.0},
+        row | {"client_id": COUNTER, "rps": 2.5, "denied_rps": 0.5},
         row | {"client_id": EVE, "rps": 0.01},
         row | {"client_id": EVE, "rps": 0.01, "dst": ref | {"kind": "statefulset"}},
         row | {"client_id": "", "route": "[probe]", "rps": 1.0},
-        row | {"client_id": f"{EVE}l", "rps": 1.0, "success": None},
+        row | {"client_id": f"{EVE}l", "rps": 1.0, "success": None, "denied_rps": 1.0},
         row | {"client_id": EVE, "rps": 0.001, "dst": ref | {"name": "gone"}},
     ]
     edge = {"src": ref, "dst": ref, "server_id": "", "tls": "", "reason": "", "rps": None, "success": None}

@@ -97,6 +97,7 @@ class InboundRow(TypedDict):
     success: float | None
     rps: float | None
     latency_seconds: Latency | None
+    denied_rps: float
 
 
 class OutboundRow(TypedDict):

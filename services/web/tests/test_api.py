@@ -317,14 +317,18 @@ async def test_outbound_is_by_route_and_backend(lab: Any) -> None:
 
 
 async def test_inbound_is_by_route_and_client(lab: Any) -> None:
-    """A client without identity says why."""
+    """A client without identity says why; what was denied is part of the rate, and told by itself."""
     own = {"namespace": "shop", "workload_kind": "deployment", "workload": "db", "result": "failure"}
     client = {"peer_identity": "spiffe://cluster.local/ns/shop/sa/web", "tls": "true"}
-    lab.prometheus.series = {"increase(weft_requests": [(own | client, 60), (own | {"tls": "no_identity"}, 30)]}
+    denied = own | {"tls": "no_identity", "result": "denied"}
+    lab.prometheus.series = {
+        "increase(weft_requests": [(own | client, 60), (own | {"tls": "no_identity"}, 15), (denied, 15)]
+    }
     rows = (await lab.get("inbound", kind="deploy", namespace="shop", name="db"))["rows"]
-    assert [(row["dst"]["name"], row["client_id"], row["tls"], row["rps"], row["success"]) for row in rows] == [
-        ("db", client["peer_identity"], "true", 1.0, 0.0),
-        ("db", "", "no_identity", 0.5, 0.0),
+    columns = ("client_id", "tls", "rps", "denied_rps", "success")
+    assert [(row["dst"]["name"], *(row[column] for column in columns)) for row in rows] == [
+        ("db", client["peer_identity"], "true", 1.0, 0.0, 0.0),
+        ("db", "", "no_identity", 0.5, 0.25, 0.0),
     ]
 
 

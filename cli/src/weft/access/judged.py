@@ -29,8 +29,8 @@ def by_key(kube: Kube, namespace: str) -> Known:
 def observed(
     kube: Kube, namespace: str, known: Known, window: float, duration: float, *, denied: bool = False
 ) -> tuple[Counter[Call], Counter[Call]]:
-    """Calls of the last `window` seconds by metrics, and requests of the next `duration` seconds by tap. `denied`: of
-    clients of whom all are denied, too."""
+    """Calls of the last `window` seconds by metrics, and requests of the next `duration` seconds by tap. `denied`: also
+    those that were denied."""
     web = Client(forward.to_component(kube, "web", PORT_WEB))
     calls = counted(web, namespace, window, known, denied=denied)
     return calls, tapped(kube, namespace, duration) if duration else Counter()

@@ -53,16 +53,17 @@ def _ports(spec: "Object") -> list[int]:
 def counted(
     web: "Client", namespace: str, seconds: float, known: Collection[tuple[str, str]], *, denied: bool
 ) -> Counter[Call]:
-    """Requests, and connections that are none, over the last `seconds`. `denied`: those of whom all are denied too."""
+    """Requests, and connections that are none, over the last `seconds`. `denied`: those that were denied too."""
     calls: Counter[Call] = Counter()
     window = f"{round(seconds)}s"
     for kind in dict.fromkeys((*KINDS, *(kind for kind, _ in known))):
         answer = web.inbound(kind, namespace=namespace, window=window)
         for row in answer["rows"]:
             mine = _is(row["dst"], kind, known) and row["route"] != PROBE_ROUTE
-            if mine and row["rps"] and (denied or row["success"] is not None):
+            rate = (row["rps"] or 0.0) - (0.0 if denied else row["denied_rps"])
+            if mine and rate:
                 call = Call((kind, row["dst"]["name"]), row["client_id"], http=True, route=row["route"])
-                calls[call] += max(1, round(row["rps"] * answer["window_seconds"]))
+                calls[call] += max(1, round(rate * answer["window_seconds"]))
         for edge in web.edges(kind, namespace=namespace, window=window)["rows"]:
             if edge["rps"] is None and edge["dst"]["namespace"] == namespace and _is(edge["dst"], kind, known):
                 calls[Call((kind, edge["dst"]["name"]), edge["client_id"], http=False)] += max(

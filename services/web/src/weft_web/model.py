@@ -118,6 +118,8 @@ class InboundRow(Struct):
     success: float | None
     rps: float | None
     latency_seconds: Latency | None
+    denied_rps: float
+    """How many of `rps` a policy or rate limit refused."""
 
 
 class Inbound(Struct):

@@ -27,8 +27,17 @@ async def inbound(question: Question, catalog: Catalog, prometheus: Prometheus) 
     rows = []
     for key, found in _busy(answers["grown"], series):
         *own, route, identity, tls = key
-        dst = _object(question, own, catalog)
-        rows.append(InboundRow(dst, route, identity, tls, found.success, found.rps(window), latency.get(key)))
+        row = InboundRow(
+            dst=_object(question, own, catalog),
+            route=route,
+            client_id=identity,
+            tls=tls,
+            success=found.success,
+            rps=found.rps(window),
+            latency_seconds=latency.get(key),
+            denied_rps=found.denied_rps(window),
+        )
+        rows.append(row)
     return Inbound(window, rows)
 
 

@@ -79,8 +79,12 @@ class Outcomes:
         return good / (good + bad) if good + bad > 0 else None
 
     def rps(self, window: int) -> float:
-        """Requests a second, cancelled ones included."""
+        """Requests a second, cancelled and denied ones included."""
         return sum(self.counts.values()) / window
+
+    def denied_rps(self, window: int) -> float:
+        """Those of them a second that a policy or rate limit refused."""
+        return self.counts.get("denied", 0.0) / window
 
     def totals(self) -> Totals:
         """As whole numbers."""
