@@ -163,6 +163,22 @@ def test_disabled_becomes_enabled_with_a_warning() -> None:
     assert outcome.warnings == ["deployment/web: weft.dev/inject: disabled was set and is now overruled"]
 
 
+def test_annotations_that_pods_do_not_get_are_told() -> None:
+    """Those above the pod template, wherever; not on the way out."""
+    above = {"annotations": {"config.weft.dev/opaque-ports": "25", "weft.dev/inject": "enabled", "other": "x"}}
+    template = {"metadata": {"annotations": {"config.weft.dev/proxy-workers": "2"}}, "spec": {"containers": []}}
+    job = {"metadata": above, "spec": {"template": template}}
+    obj = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "x"}, "spec": {"jobTemplate": job}}
+
+    text = yaml.safe_dump(obj)
+    warned = [
+        f"cronjob/x: {name} stands on the CronJob, not on its pod template: no effect"
+        for name in ("config.weft.dev/opaque-ports", "weft.dev/inject")
+    ]
+    assert transform(text, "x").warnings == warned
+    assert transform(text, "x", Task(remove=True)).warnings == []
+
+
 @pytest.mark.parametrize("text", ["just words", "- a\n- b\n", "a: [", "name: web\n", "\x01"])
 def test_refuses_what_is_not_kubernetes(text: str) -> None:
     """One line that names the source."""

@@ -150,10 +150,45 @@ spec:
 def test_what_the_injector_would_refuse_is_refused() -> None:
     """With its reason."""
     port = DEPLOYMENT.replace("6379", "4143")
+    wish = DEPLOYMENT.replace("config.weft.dev/skip-outbound-ports", "weft.dev/inject")
 
     assert transform(port, "x", MANUAL).errors == [
         "deployment/cache: container redis uses port 4143, which is the proxy's own"
     ]
+    assert transform(wish, "x", MANUAL).errors == [
+        "deployment/cache: annotation weft.dev/inject of the pod is '53, 54', not enabled or disabled"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("      os: {name: windows}", "the proxy runs on Linux only"),
+        ("      hostNetwork: true", "hostNetwork is enabled, so the proxy cannot take its traffic"),
+    ],
+)
+def test_what_the_injector_would_leave_alone_is_refused(spec: str, reason: str) -> None:
+    """Its proxy would not run, or would take what is others'."""
+    text = DEPLOYMENT.replace("    spec:\n", f"    spec:\n{spec}\n")
+
+    assert transform(text, "x", MANUAL).errors == [f"deployment/cache: {reason}"]
+
+
+def test_warnings_are_the_injectors() -> None:
+    """What it would tell by an Event."""
+    text = DEPLOYMENT.replace("skip-outbound-ports: ", "shutdown-grace: 90s #")
+
+    assert transform(text, "x", MANUAL).warnings == [
+        "deployment/cache: shutdown-grace 90s is cut short: the pod's terminationGracePeriodSeconds is 30"
+    ]
+
+
+def test_a_workload_that_gets_its_name_later_has_what_there_is() -> None:
+    """As the injector takes it: a label does not end in a dash."""
+    text = DEPLOYMENT.replace("kind: Deployment", "kind: Job").replace("name: cache}", "generateName: import-}")
+    made = yaml.safe_load(transform(text, "x", MANUAL).text)["spec"]["template"]
+
+    assert made["metadata"]["labels"]["weft.dev/workload"] == "import"
 
 
 @pytest.fixture

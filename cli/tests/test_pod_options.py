@@ -74,14 +74,16 @@ def test_a_pod_without_the_proxy_says_why(weft: Any, shop: FakeKube, annotations
 
 
 def test_a_workload_tells_what_its_new_pods_get(weft: Any, shop: FakeKube) -> None:
-    """By its template's annotations."""
+    """By its template's annotations; those of the workload itself have no effect, and are told."""
     template = {"metadata": {"annotations": {"config.weft.dev/proxy-workers": "2"}}, "spec": {"containers": []}}
-    meta = {"name": "web", "namespace": "shop"}
+    meta = {"name": "web", "namespace": "shop", "annotations": {"config.weft.dev/access-log": "json", "other": "x"}}
     shop.put({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {"template": template}})
 
     output = weft("-n", "shop", "explain", "deploy/web").stdout
 
-    assert output.startswith("deployment/web in shop: new pods get the proxy\n")
+    told = "‼ config.weft.dev/access-log stands on the Deployment, not on its pod template: no effect"
+    assert output.startswith(f"deployment/web in shop: new pods get the proxy\n{told}\n\n")
+    assert cells(output)["access-log"] == ["off", "default"]
     assert cells(output)["proxy-workers"] == ["2", "pod"]
 
 

@@ -1,10 +1,11 @@
 """Mark workloads for injection in a stream of Kubernetes YAML, or take the mark away. Pure: text in, text out."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import yaml
+from weft_kube.names import CONFIG_PREFIX
 from weft_sidecar.patch import Workload
 
 from weft import manual, yamledit
@@ -145,32 +146,60 @@ def _objects(node: yaml.Node, source: str) -> Iterator[yaml.MappingNode]:
 
 def _object(text: str, node: yaml.MappingNode, task: Task, outcome: Outcome) -> list[yamledit.Edit]:
     kind = scalar(node, "kind")
-    place = LABEL if kind == "Namespace" else ANNOTATION
     template = node if kind == "Namespace" else yamledit.get(node, *TEMPLATES.get(kind, ("",)))
     if not isinstance(template, yaml.MappingNode) or (task.manual and kind == "Namespace"):
         outcome.skipped.append(_name(node))
         return []
-    if not task.remove and not _injectable(node, template, place, outcome):
+    if not task.remove and not _injectable(node, template, outcome):
         return []
-    edits = _edits(text, node, template, place, task)
+    if not task.remove:
+        outcome.warnings += [f"{_name(node)}: {one}" for one in _misplaced(node)]
+    edits = _edits(text, node, template, task, outcome)
     (outcome.changed if edits else outcome.unchanged).append(_name(node))
     # What was read from a cluster would be refused once its status has moved on (409 Conflict).
     return edits + (yamledit.drop(text, node, ("metadata", "resourceVersion")) if edits else [])
 
 
+def _misplaced(node: yaml.MappingNode) -> Iterator[str]:
+    kind = scalar(node, "kind")
+    for place in above(kind):
+        yield from misplaced(kind, sorted(yamledit.keys(yamledit.get(node, *place))))
+
+
+def above(kind: str) -> Iterator[tuple[str, ...]]:
+    """Where annotations may stand above the pod template of this kind."""
+    keys = TEMPLATES.get(kind, ())
+    return ((*keys[:depth], "metadata", "annotations") for depth in range(len(keys)))
+
+
+def misplaced(kind: str, annotations: Iterable[str]) -> Iterator[str]:
+    """What is wrong with annotations above a pod template: pods do not get them."""
+    for name in annotations:
+        if name == INJECT or name.startswith(CONFIG_PREFIX):
+            yield f"{name} stands on the {kind}, not on its pod template: no effect"
+
+
 def _edits(
-    text: str, node: yaml.MappingNode, template: yaml.MappingNode, place: tuple[str, ...], task: Task
+    text: str, node: yaml.MappingNode, template: yaml.MappingNode, task: Task, outcome: Outcome
 ) -> list[yamledit.Edit]:
     if task.remove:
-        return manual.uninject(text, template) or yamledit.drop(text, template, place)
+        return manual.uninject(text, template) or yamledit.drop(text, template, _place(node))
     if task.manual is None:
-        return yamledit.put(text, template, place, "enabled")
+        return yamledit.put(text, template, _place(node), "enabled")
     kind, _, name = _name(node).partition("/")
     namespace = scalar(node, "metadata", "namespace") or task.namespace
-    return task.manual.inject(text, template, Workload(kind, name), namespace)
+    # Of generateName, as the injector takes it: a label does not end in a dash.
+    workload = Workload(kind, name.rstrip("-"))
+    edits, warnings = task.manual.inject(text, template, workload, namespace)
+    outcome.warnings += [f"{_name(node)}: {one}" for one in warnings]
+    return edits
 
 
-def _injectable(node: yaml.MappingNode, template: yaml.MappingNode, place: tuple[str, ...], outcome: Outcome) -> bool:
+def _place(node: yaml.MappingNode) -> tuple[str, ...]:
+    return LABEL if scalar(node, "kind") == "Namespace" else ANNOTATION
+
+
+def _injectable(node: yaml.MappingNode, template: yaml.MappingNode, outcome: Outcome) -> bool:
     name = _name(node)
     if scalar(template, "spec", "hostNetwork").lower() in {"true", "yes", "on"}:
         outcome.errors.append(f"{name}: hostNetwork is enabled, so the proxy cannot take its traffic")
@@ -178,7 +207,7 @@ def _injectable(node: yaml.MappingNode, template: yaml.MappingNode, place: tuple
     if _has_proxy(template):
         outcome.meshed.append(name)
         return False
-    if scalar(template, *place) == "disabled":
+    if scalar(template, *_place(node)) == "disabled":
         outcome.warnings.append(f"{name}: {INJECT}: disabled was set and is now overruled")
     return True
 

@@ -16,13 +16,14 @@ from weft_kube.names import (
     WORKLOAD_KIND,
 )
 from weft_sidecar.options import Layer, OptionError, settings
-from weft_sidecar.patch import POD, Workload, annotations, labels, sidecar_of_pod
+from weft_sidecar.patch import POD, Workload, labels, sidecar_of_pod
+from weft_sidecar.patch import annotations as written
 from weft_sidecar.probes import KINDS, Probe, original
 from weft_sidecar.template import DEBUG_CONTAINER, Template
-from weft_sidecar.verdict import RefusedError, check_conflicts
+from weft_sidecar.verdict import RefusedError, check_conflicts, skip_reason, warnings
 
 from weft import yamlpatch
-from weft.yamledit import Edit, EditError, drop, get, scalar
+from weft.yamledit import Edit, EditError, drop, get, keys, scalar
 
 CONTAINERS = {INIT_CONTAINER, PROXY_CONTAINER, DEBUG_CONTAINER}
 GROUPS = ("initContainers", "containers")
@@ -35,13 +36,16 @@ class Manual:
     template: Template
     namespaces: Mapping[str, Mapping[str, str]]
 
-    def inject(self, text: str, pod: yaml.MappingNode, workload: Workload, namespace: str) -> list[Edit]:
-        """Edits of a pod template; EditError when the injector would refuse the pod."""
+    def inject(
+        self, text: str, pod: yaml.MappingNode, workload: Workload, namespace: str
+    ) -> tuple[list[Edit], list[str]]:
+        """Edits of a pod template, and warnings; EditError when the injector would refuse the pod or leave it alone."""
         value = yaml.constructor.SafeConstructor().construct_document(pod)
         chart = {CONFIG_PREFIX + name: text for name, text in self.template.options.items()}
         own = (value.get("metadata") or {}).get("annotations") or {}
         around = Layer(f"namespace {namespace}", self.namespaces.get(namespace, {}))
         try:
+            _check_wanted(value)
             found = settings([Layer("chart", chart), around, Layer(POD, own)])
             check_conflicts(value, found)
             sidecar, probes = sidecar_of_pod(value, self.template, found, workload)
@@ -51,13 +55,24 @@ class Manual:
         if not isinstance(spec, yaml.MappingNode):
             raise EditError("its pod template has no spec")
         others = {name: setting for name, setting in found.items() if setting.place != POD}
-        metadata = {"labels": labels(self.template, workload), "annotations": annotations(others)}
-        return [
+        metadata = {"labels": labels(self.template, workload), "annotations": written(others)}
+        edits = [
             *yamlpatch.merge(text, pod, {"metadata": metadata}),
             *(_redirected(spec, probe) for probe in probes),
             yamlpatch.prepend(text, spec, "initContainers", sidecar.containers),
             yamlpatch.prepend(text, spec, "volumes", self.template.volumes),
         ]
+        return edits, warnings(value, found)
+
+
+def _check_wanted(pod: Mapping[str, Any]) -> None:
+    """Raises RefusedError for what the injector would leave alone, but for a wish that is overruled."""
+    metadata = pod.get("metadata") or {}
+    annotations = dict(metadata.get("annotations") or {})
+    if annotations.get(INJECT) == "disabled":
+        del annotations[INJECT]
+    if skip := skip_reason({**pod, "metadata": {**metadata, "annotations": annotations}}, {INJECT: "enabled"}):
+        raise RefusedError(skip.message or f"the injector leaves it alone: {skip.value}")
 
 
 def uninject(text: str, pod: yaml.MappingNode) -> list[Edit]:
@@ -80,14 +95,10 @@ def _metadata_restored(text: str, pod: yaml.MappingNode) -> list[Edit]:
     others = scalar(metadata, "annotations", OPTION_SOURCES).split(",")
     written = {INJECT, OPTION_SOURCES, *(CONFIG_PREFIX + one.partition("=")[0] for one in others)}
     gone = {"labels": {PROXY_VERSION, WORKLOAD, WORKLOAD_KIND}, "annotations": written}
-    left = [key.value for key, value in metadata.value if not _keys(value) or _keys(value) - gone.get(key.value, set())]
+    left = [key.value for key, value in metadata.value if not keys(value) or keys(value) - gone.get(key.value, set())]
     if not left:
         return drop(text, pod, ("metadata",))
-    return [edit for key, keys in gone.items() for edit in yamlpatch.remove_keys(text, metadata, key, keys)]
-
-
-def _keys(node: yaml.Node) -> set[str]:
-    return {key.value for key, _ in node.value} if isinstance(node, yaml.MappingNode) else set()
+    return [edit for key, names in gone.items() for edit in yamlpatch.remove_keys(text, metadata, key, names)]
 
 
 def _redirected(spec: yaml.Node, probe: Probe) -> Edit:

@@ -16,7 +16,7 @@ from weft_sidecar.verdict import RefusedError, Skip, check_conflicts, skip_reaso
 
 from weft.cluster import Kube
 from weft.errors import Failure
-from weft.inject import TEMPLATES
+from weft.inject import TEMPLATES, above, misplaced
 from weft.names import NAMESPACE, PROXY_VERSION
 from weft.views.table import NONE, table
 
@@ -32,6 +32,8 @@ class Subject:
     title: str
     pod: Object
     namespace: Object
+    misplaced: tuple[str, ...] = ()
+    """Annotations that pods do not get."""
 
     @property
     def metadata(self) -> Object:
@@ -54,7 +56,8 @@ def page(kube: Kube, namespace: str, word: str) -> str:
         new = _of_new_pods(subject, template)
     except (OptionError, RefusedError) as refused:
         verdict, new = f"{verdict}\nNew pods are refused: {refused}", now
-    return f"{subject.title}: {verdict}\n\n{_rows(now or new, new)}"
+    said = "\n".join([f"{subject.title}: {verdict}", *(f"‼ {one}" for one in subject.misplaced)])
+    return f"{said}\n\n{_rows(now or new, new)}"
 
 
 def _find(kube: Kube, namespace: str, word: str) -> Subject:
@@ -63,15 +66,21 @@ def _find(kube: Kube, namespace: str, word: str) -> Subject:
         kind = parse_kind(typed)
     except ValueError as error:
         raise Failure(str(error), "Write for example pod/web-1.") from None
-    keys = {title.lower(): keys for title, keys in TEMPLATES.items()}.get(kind.name)
-    if keys is None:
+    title = next((title for title in TEMPLATES if title.lower() == kind.name), None)
+    if title is None:
         raise Failure(f"a {kind.name} has no pods' options", "Name a pod or a workload.")
     found = kube.find(f"{kind.group}/namespaces/{namespace}/{kind.plural}/{name}")
     if found is None:
         raise Failure(f"there is no {kind.name}/{name} in namespace {namespace}", "Name its namespace by -n.")
+    wrong = [one for place in above(title) for one in misplaced(title, _at(found, place))]
+    around = kube.get(f"/api/v1/namespaces/{namespace}")
+    return Subject(f"{kind.name}/{name} in {namespace}", _at(found, TEMPLATES[title]), around, tuple(wrong))
+
+
+def _at(obj: Object, keys: tuple[str, ...]) -> Object:
     for key in keys:
-        found = found.get(key) or {}
-    return Subject(f"{kind.name}/{name} in {namespace}", found, kube.get(f"/api/v1/namespaces/{namespace}"))
+        obj = obj.get(key) or {}
+    return obj
 
 
 def proxy_template(kube: Kube) -> Template:

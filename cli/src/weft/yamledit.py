@@ -49,6 +49,11 @@ def scalar(node: yaml.Node | None, *path: str) -> str:
     return str(found.value) if isinstance(found, yaml.ScalarNode) else ""
 
 
+def keys(node: yaml.Node | None) -> set[str]:
+    """Of a mapping; none of anything else."""
+    return {str(key.value) for key, _ in node.value} if isinstance(node, yaml.MappingNode) else set()
+
+
 def put(text: str, node: yaml.MappingNode, path: Sequence[str], value: str) -> list[Edit]:
     """Edits that give the last key of the path this value, making parents that are missing."""
     key, rest = path[0], path[1:]
