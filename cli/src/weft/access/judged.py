@@ -17,7 +17,7 @@ from weft.names import PORT_SERVICE_ADMIN, PORT_WEB
 Json = dict[str, Any]
 Known = Mapping[tuple[str, str], Workload]
 
-BATCH = 2_000
+BATCH = 1_000
 """Calls that are judged by one question."""
 
 

@@ -80,7 +80,8 @@ def _target(policy: Policy, around: Around, named: table.Names) -> Iterator[tupl
         yield "NoService", f"there is no Service {target.service}{meant(target.service, around.services)}"
     elif target.route and (fault := named.route(target.service, target.route).fault):
         yield "NoRoute", fault
-    pods = [pod for pod in around.pods if _about(replace(policy, ports=()), pod, named)]
+    anywhere = replace(policy, ports=())
+    pods = [pod for pod in around.pods if _about(anywhere, pod, named)]
     if pods:
         yield from _absent_ports(policy, pods, named)
         return
@@ -92,7 +93,8 @@ def _target(policy: Policy, around: Around, named: table.Names) -> Iterator[tupl
 
 def _absent_ports(policy: Policy, pods: Collection[Pod], named: table.Names) -> Iterator[tuple[str, str]]:
     """Its ports that none of these pods has, so nothing holds at the one that was meant."""
-    absent = {str(port) for port in policy.ports if not any(_has(policy, pod, port, named) for pod in pods)}
+    each = {port: replace(policy, ports=(port,)) for port in policy.ports}
+    absent = {str(port) for port, one in each.items() if not any(_has(pod, port, one, named) for pod in pods)}
     if not absent:
         return
     known = {str(word) for pod in pods for port in pod.ports for word in port if word}
@@ -100,9 +102,10 @@ def _absent_ports(policy: Policy, pods: Collection[Pod], named: table.Names) -> 
     yield "NoPort", f"{where} port {_listed(absent, known)}"
 
 
-def _has(policy: Policy, pod: Pod, port: int | str, named: table.Names) -> bool:
-    """A container may listen at ports that it does not declare: that counts where the pod declares none."""
-    if not _about(replace(policy, ports=(port,)), pod, named):
+def _has(pod: Pod, port: int | str, policy: Policy, named: table.Names) -> bool:
+    """Is the policy, which is of this port alone, about the pod? A container may listen at ports that it does not
+    declare: that counts where the pod declares none."""
+    if not _about(policy, pod, named):
         return False
     return bool(policy.target.service) or not pod.ports or any(port in declared for declared in pod.ports)
 
