@@ -1,5 +1,6 @@
 """diagnostics: what destination and proxies say of themselves."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -137,9 +138,8 @@ PORT: dict[str, Any] = {
 }
 
 
-@pytest.mark.usefixtures("forwarded")
 @pytest.mark.parametrize("resource", [["svc/web"], ["deploy/web"], []])
-def test_policy(weft: Any, answers: Any, kube: FakeKube, same: Callable[[str, str], None], resource: list[str]) -> None:
+def test_policy(weft: Any, replicas: Any, kube: FakeKube, same: Callable[[str, str], None], resource: list[str]) -> None:
     """The routes of a Service, of the Services that a workload's pods serve, or of all; what each does, who says so,
     and what does not hold."""
     labels = {"app": "web"}
@@ -150,12 +150,28 @@ def test_policy(weft: Any, answers: Any, kube: FakeKube, same: Callable[[str, st
     kube.put(pod("shop", "web-1", labels=labels))
     kube.put(service("shop", "web", "10.96.0.1"))
     fault = {"kind": "HTTPRoute", "namespace": "shop", "name": "lost", "message": "Accepted is False: no port 9"}
-    answers["/debug/policy/shop/web?client=guests"] = (200, {"ports": [PORT], "faults": [fault]})
+    for answers in replicas:
+        answers["/debug/policy/shop/web?client=guests"] = (200, {"ports": [PORT], "faults": [fault]})
     result = weft("diagnostics", "policy", *resource, "-n", "shop", "--client", "guests")
     assert (result.exit_code, result.stderr) == (0, "")
     same("diagnostics-policy-table.txt", result.stdout)
     asked = weft("diagnostics", "policy", *resource, "-n", "shop", "--client", "guests", "-o", "json")
     same("diagnostics-policy-json.txt", asked.stdout)
+
+
+def test_replicas_that_differ_about_a_policy_are_named(weft: Any, replicas: Any, kube: FakeKube) -> None:
+    """Requests are treated by what the replica says that their proxy is connected to."""
+    kube.put(service("shop", "web", "10.96.0.1"))
+    for answers, routes in zip(replicas, (PORT["routes"], []), strict=True):
+        answers["/debug/policy/shop/web?client=shop"] = (200, {"ports": [PORT | {"routes": routes}], "faults": []})
+    shown = weft("diagnostics", "policy", "svc/web", "-n", "shop")
+    asked = json.loads(weft("diagnostics", "policy", "svc/web", "-n", "shop", "-o", "json").stdout)
+
+    assert shown.stderr == (
+        "replicas of destination differ: this is what destination-a says, not destination-b; if it stays so, compare "
+        "their watches: `weft diagnostics controller-metrics`\n"
+    )
+    assert (asked["replica"], asked["differ"], asked["ports"]) == ("destination-a", ["destination-b"], [PORT])
 
 
 @pytest.mark.usefixtures("kube")

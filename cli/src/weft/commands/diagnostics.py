@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 AUTHORITY = re.compile(r"(?P<name>[a-z0-9-]+)(\.(?P<namespace>[a-z0-9-]+)(\.svc(\.[a-z0-9.-]+)?)?)?:(?P<port>\d{1,5})")
 
+COMPARE = "if it stays so, compare their watches: `weft diagnostics controller-metrics`"
+
 AT_ONCE = 8
 """Proxies asked at once."""
 
@@ -53,7 +55,7 @@ def endpoints(target: Target, service: str, output: str) -> None:
     if not answer["state"]["endpoints"]:
         click.echo(f"no endpoint of {name}.{namespace}:{port} is ready: `weft why svc/{name} -n {namespace}`", err=True)
     if differ := views.disagreement(answer):
-        click.echo(f"{differ}; if it stays so, compare their watches: `weft diagnostics controller-metrics`", err=True)
+        click.echo(f"{differ}; {COMPARE}", err=True)
     behind = [one for one in answer["watchers"] if views.state(one) != "current"]
     if behind:
         click.echo(f"{len(behind)} of {len(answer['watchers'])} proxies do not have the newest state", err=True)
@@ -79,16 +81,16 @@ def policy(target: Target, resource: tuple[str, ...], client: str | None, output
     kube = target.connect()
     namespace = target.namespace_or_default(kube)
     names = services_of(kube, namespace, resources.named(resource) if resource else None)
-    answers = [_destination(kube, f"/debug/policy/{namespace}/{name}?client={client or namespace}") for name in names]
-    ports = [port for answer in answers for port in answer["ports"]]
-    faults = [fault for answer in answers for fault in answer["faults"]]
+    answer = views.merged(_policies(kube, namespace, names, client or namespace))
     if output == "json":
-        click.echo(table.document({"ports": ports, "faults": faults}))
+        click.echo(table.document(answer))
         return
-    if not ports:
+    if answer["differ"]:
+        click.echo(f"{views.disagreement(answer)}; {COMPARE}", err=True)
+    if not answer["ports"]:
         what = "/".join(resource) or "any Service"
         raise Failure(f"the control plane knows no port of {what} in namespace {namespace}", "See `kubectl get svc`.")
-    click.echo(views.policy(ports, faults, client or namespace))
+    click.echo(views.policy(answer["ports"], answer["faults"], client or namespace))
 
 
 @diagnostics.command("proxies")
@@ -166,20 +168,22 @@ def _authority(text: str, namespace: str) -> tuple[str, str, int]:
     return found["namespace"] or namespace, found["name"], int(found["port"])
 
 
-def _destination(kube: "Kube", path: str) -> dict[str, Any]:
-    from weft.forward import to_component
-    from weft.names import PORT_SERVICE_ADMIN
-
-    return _answer(to_component(kube, "destination", PORT_SERVICE_ADMIN), path, "destination")
+def _policies(kube: "Kube", namespace: str, names: list[str], client: str) -> dict[str, list[dict[str, Any]]]:
+    """What each replica says of each Service, by its pod."""
+    paths = [f"/debug/policy/{namespace}/{name}?client={client}" for name in names]
+    return {pod: [_answer(each, path, pod) for path in paths] for pod, each in _destinations(kube).items()}
 
 
 def _each_destination(kube: "Kube", path: str) -> dict[str, dict[str, Any]]:
     """What each replica says, by its pod: a proxy is connected to one of them."""
+    return {pod: _answer(open_socket, path, pod) for pod, open_socket in _destinations(kube).items()}
+
+
+def _destinations(kube: "Kube") -> dict[str, "Connect"]:
     from weft.forward import to_each
     from weft.names import PORT_SERVICE_ADMIN
 
-    replicas = to_each(kube, "destination", PORT_SERVICE_ADMIN)
-    return {pod: _answer(open_socket, path, pod) for pod, open_socket in replicas.items()}
+    return to_each(kube, "destination", PORT_SERVICE_ADMIN)
 
 
 def _answer(open_socket: "Connect", path: str, name: str) -> dict[str, Any]:

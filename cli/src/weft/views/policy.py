@@ -1,6 +1,6 @@
 """What becomes of requests to a Service's ports, as destination says it, as tables. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from weft.views.table import NONE, table
@@ -8,6 +8,22 @@ from weft.views.table import NONE, table
 Json = dict[str, Any]
 HEADER = ["PORT", "ROUTE", "REQUESTS", "TIMEOUT", "TRY", "RETRIES", "GO TO", "ALSO", "FROM"]
 OF_SERVICE = "annotations of the Service"
+
+
+def merged(answers: Mapping[str, list[Json]]) -> Json:
+    """What the first replica says, which one that is, and those that say something else."""
+    replica, first = next(iter(answers.items()))
+    return {
+        "ports": [port for answer in first for port in answer["ports"]],
+        "faults": [fault for answer in first for fault in answer["faults"]],
+        "replica": replica,
+        "differ": [name for name, other in answers.items() if other != first],
+    }
+
+
+def disagreement(answer: Json) -> str:
+    """Whose answer is shown, and who has another."""
+    return f"replicas of destination differ: this is what {answer['replica']} says, not {', '.join(answer['differ'])}"
 
 
 def policy(ports: list[Json], faults: list[Json], client: str) -> str:
