@@ -139,7 +139,9 @@ PORT: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("resource", [["svc/web"], ["deploy/web"], []])
-def test_policy(weft: Any, replicas: Any, kube: FakeKube, same: Callable[[str, str], None], resource: list[str]) -> None:
+def test_policy(
+    weft: Any, replicas: Any, kube: FakeKube, same: Callable[[str, str], None], resource: list[str]
+) -> None:
     """The routes of a Service, of the Services that a workload's pods serve, or of all; what each does, who says so,
     and what does not hold."""
     labels = {"app": "web"}
