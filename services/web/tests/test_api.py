@@ -498,8 +498,8 @@ async def test_problems_are_found_in_what_prometheus_says(lab: Any) -> None:
 async def test_a_certificate_is_late_when_a_quarter_of_its_life_is_left(lab: Any) -> None:
     """Whatever life the installation gives it."""
     lab.prometheus.series = {
-        " - time() < scalar((max(weft_identity_issuance_lifetime_seconds) or": [(WEB, 70)],
-        "max(weft_identity_issuance_lifetime_seconds)": [({}, 300)],
+        " - time() < scalar((min(min_over_time(weft_identity_issuance_lifetime_seconds[1d])) or": [(WEB, 70)],
+        "min(min_over_time(weft_identity_issuance_lifetime_seconds[1d]))": [({}, 300)],
     }
     found = (await lab.get("problems"))["problems"]
     (late,) = [one for one in found if one["id"].startswith("certificate")]

@@ -18,9 +18,9 @@ from weft_web.question import Question, of_kinds
 from weft_web.stat import ask_all, stats
 from weft_web.table import Sample, group
 
-LIFETIME = "(max(weft_identity_issuance_lifetime_seconds) or vector(86400))"
-"""Of new certificates; where identity is not scraped, as the chart has it by itself. They are renewed after two thirds
-of it, so one with a quarter left is overdue."""
+LIFETIME = "(min(min_over_time(weft_identity_issuance_lifetime_seconds[1d])) or vector(86400))"
+"""Of certificates: the shortest of the last day, also while identity is away; where it is not scraped, as the chart has
+it by itself. They are renewed after two thirds of it, so one with a quarter left is overdue."""
 
 _OWN = ("namespace", "workload_kind", "workload")
 
