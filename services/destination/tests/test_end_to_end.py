@@ -3,8 +3,8 @@
 import asyncio
 import ipaddress
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import grpc
@@ -98,6 +98,21 @@ class Mesh:
 
     def delete(self, obj: Json) -> None:
         self._kube.delete(obj)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """The API server cuts watches and refuses everybody; back again, it has forgotten former versions."""
+        gone = [(503, {"reason": "ServiceUnavailable"})]
+        self._kube.on_request("GET", ".*", lambda _: gone[0] if gone else None)
+        self._kube.drop_watches()
+        yield
+        self._kube.compact()
+        gone.clear()
+
+    def watched(self, name: str) -> float:
+        """A figure of the watch of EndpointSlices, as metrics tell."""
+        registry = self._server.metrics.registry
+        return registry.get_sample_value(f"weft_destination_watch_{name}", {"kind": "slices"}) or 0.0
 
     def figures(self) -> tuple[float, float]:
         """Streams and targets, as metrics tell."""
@@ -196,6 +211,28 @@ async def test_scaling_is_followed() -> None:
         m.delete(pod("ns", "web-1"))
         third = await proxy.update()
         assert [pods(first), pods(second), pods(third)] == [["web-1"], ["web-1", "web-2"], ["web-2"]]
+
+
+async def test_without_the_api_server_all_goes_on_by_what_is_known() -> None:
+    """A proxy that comes meanwhile is told as much as others, and metrics say how old that is. Afterwards all is listed
+    anew: what is told then is what changed, and what still exists has never left."""
+    async with mesh(*web(1, 2)) as m:
+        proxy = await m.proxy()
+        first = await proxy.answer(endpoints("web", 80))
+        with m.away():
+            aged = m.watched("last_event_age_seconds")
+            m.put(*web(1, 3))
+            m.delete(pod("ns", "web-2"))
+            await until(lambda: m.watched("failures_total") > 1)
+            newcomer = await (await m.proxy()).answer(endpoints("web", 80))
+            assert (m.watched("relists_total"), m.watched("last_event_age_seconds") > aged) == (1, True)
+        told = [first, newcomer]
+        while "web-2" in pods(told[-1]) or "web-3" not in pods(told[-1]):
+            told.append(await proxy.update())
+
+        assert [pods(update) for update in told[:2]] == [["web-1", "web-2"]] * 2
+        assert (all("web-1" in pods(update) for update in told), pods(told[-1])) == (True, ["web-1", "web-3"])
+        assert m.watched("relists_total") == 2
 
 
 def route(namespace: str, name: str, /, **rule: Any) -> Json:
