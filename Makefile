@@ -70,7 +70,7 @@ breaking: ## Contracts hold what was released: buf breaking against proto/releas
 	$(cache)/chart-tools/buf breaking $(cache)/contracts.binpb --against proto/released.binpb --config release/buf/buf.yaml
 
 test-unit: ## Python units: pure code and in-process servers, within a minute
-	$(run) pytest -n 4 --dist worksteal libs services cli demo bench release docs --ignore release/tests/test_next_release.py
+	$(run) pytest -n 4 --dist worksteal libs services cli demo bench release docs tests/chaos --ignore release/tests/test_next_release.py
 
 test-dashboard: ## Types and tests of the dashboard, and its pages in headless Chromium with axe-core
 	$(npm) ci --no-audit --no-fund --silent
