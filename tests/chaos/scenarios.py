@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from guide import follow
-from lab import counted, eventually, get, kubectl, rolled_out, run
+from lab import eventually, get, kubectl, rolled_out, run, weft
 from traffic import (
     NAMESPACE,
     SERVER,
@@ -73,7 +74,7 @@ def control_plane_away(length: Length) -> str:
             pause(length.away)
         kubectl("-n", NAMESPACE, "wait", "pod/waits", "--for=condition=Ready", "--timeout=120s")
         gone("waits")
-    return f"{seen.answered} requests"
+    return f"{length.away:g} s, {seen.answered} requests"
 
 
 def killed_under_load(length: Length) -> str:
@@ -89,36 +90,70 @@ def killed_under_load(length: Length) -> str:
 
 
 def api_server_unreachable(length: Length) -> str:
-    """No packet of the control plane reaches the API server: identity says so to a new pod, and certifies it
-    afterwards; destination's watches fail, and it answers by what it knew."""
-    addresses = [
-        pod["status"]["podIP"]
-        for name in ("destination", "identity", "injector")
-        for pod in get("pods", "-n", "weft", "-l", f"weft.dev/component={name}")["items"]
-    ]
-    server = get("service", "kubernetes", "-n", "default")["spec"]["clusterIP"]
-    with lossless() as seen, cut_off(addresses, server):
-        failures = _watch_failures()
-        fresh_pod("after")
-        eventually(lambda: "no TokenReview" in proxy_log("after"), 90)
-        pause(length.away)
-        assert length.away < SILENT_SECONDS or _watch_failures() > failures, "destination lost nothing: nothing was cut"
-    kubectl("-n", NAMESPACE, "wait", "pod/after", "--for=condition=Ready", "--timeout=120s")
+    """No packet passes between the control plane and the API server: identity says so to a new pod, and certifies it
+    afterwards; destination answers by what it knew, tells how old that is, and hears of the pod afterwards."""
+    known = eventually(_endpoints)
+    with lossless() as seen:
+        with cut_off(_ways()):
+            heard, failures, began = sum(_watches("events_total")), sum(_watches("failures_total")), time.monotonic()
+            fresh_pod("after")
+            eventually(lambda: "no TokenReview" in proxy_log("after"), 90)
+            pause(length.away)
+            lasted = time.monotonic() - began
+            assert min(_watches("last_event_age_seconds")) >= lasted, "destination heard something: nothing was cut"
+            assert _endpoints() == known, "destination says something else than what it knew"
+            failed = sum(_watches("failures_total")) > failures
+            assert length.away < SILENT_SECONDS or failed, "no watch of destination has failed"
+        kubectl("-n", NAMESPACE, "wait", "pod/after", "--for=condition=Ready", "--timeout=120s")
+        eventually(lambda: sum(_watches("events_total")) > heard, 90, 1)
+        assert _endpoints() == known, "destination has lost what it knew"
     gone("after")
     return f"{length.away:g} s, {seen.answered} requests"
 
 
-def _watch_failures() -> float:
-    """Lists and watches of every destination that have failed so far."""
-    path = "/api/v1/namespaces/weft/pods/{}:9990/proxy/metrics"
+def _watches(figure: str) -> list[float]:
+    """A figure of each watch of every destination."""
+    path, name = "/api/v1/namespaces/weft/pods/{}:9990/proxy/metrics", f"weft_destination_watch_{figure}{{"
     texts = [kubectl("get", "--raw", path.format(pod)) for pod in pods("destination")]
-    return sum(counted(text, "weft_destination_watch_failures_total") for text in texts)
+    return [float(line.rpartition(" ")[2]) for text in texts for line in text.splitlines() if line.startswith(name)]
+
+
+def _endpoints() -> list[str]:
+    """Where destination sends requests of the server's Service."""
+    said = json.loads(weft("-n", NAMESPACE, "diagnostics", "endpoints", f"{SERVER}:80", "-o", "json"))
+    return sorted(one["ip"] for one in said["state"]["endpoints"])
+
+
+Rule = tuple[str, ...]
+"""A table of iptables, a chain, and which packets."""
+
+
+def _ways() -> list[Rule]:
+    """From the control plane to the API server before any translation, and back from where it really listens."""
+    service = get("service", "kubernetes", "-n", "default")["spec"]["clusterIP"]
+    slices = get("endpointslices", "-n", "default", "-l", "kubernetes.io/service-name=kubernetes")["items"]
+    servers = [
+        (address, str(port["port"]))
+        for each in slices
+        for endpoint in each["endpoints"]
+        for address in endpoint["addresses"]
+        for port in each["ports"]
+    ]
+    rules: list[Rule] = []
+    for name in ("destination", "identity", "injector"):
+        for pod in get("pods", "-n", "weft", "-l", f"weft.dev/component={name}")["items"]:
+            ip = pod["status"]["podIP"]
+            rules.append(("raw", "PREROUTING", "-s", ip, "-d", service))
+            rules += [
+                ("mangle", "POSTROUTING", "-p", "tcp", "-s", server, "--sport", port, "-d", ip)
+                for server, port in servers
+            ]
+    return rules
 
 
 @contextmanager
-def cut_off(addresses: list[str], server: str) -> Iterator[None]:
-    """Packets from these addresses to the server are dropped on every node, before any translation."""
-    rules = [["PREROUTING", "-s", address, "-d", server, "-j", "DROP"] for address in addresses]
+def cut_off(rules: list[Rule]) -> Iterator[None]:
+    """Such packets are dropped on every node."""
     try:
         assert _on_nodes("-I", rules) == {"Succeeded"}
         yield
@@ -127,7 +162,7 @@ def cut_off(addresses: list[str], server: str) -> Iterator[None]:
         _on_nodes("-D", rules)
 
 
-def _on_nodes(action: str, rules: list[list[str]]) -> set[str]:
+def _on_nodes(action: str, rules: list[Rule]) -> set[str]:
     """Makes or deletes rules of every node's own network, one after another until one fails; how that ended.
 
     A container each: the image has no shell.
@@ -139,10 +174,10 @@ def _on_nodes(action: str, rules: list[list[str]]) -> set[str]:
         {
             "name": f"rule-{number}",
             "image": image,
-            "command": ["iptables-nft", "-t", "raw", action, *rule],
+            "command": ["iptables-nft", "-t", table, action, *packets, "-j", "DROP"],
             "securityContext": root,
         }
-        for number, rule in enumerate(rules)
+        for number, (table, *packets) in enumerate(rules)
     )
     ends = set()
     for number, node in enumerate(get("nodes")["items"]):
