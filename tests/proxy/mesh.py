@@ -10,8 +10,8 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -128,6 +128,19 @@ class Mesh:
         for namespace in (server, self.node):
             self.run(namespace, [str(TOOLS / "app")])
             listens(namespace, GREETER)
+
+    @contextmanager
+    def guest(self, account: str, number: int, clock: int) -> Iterator[Pod]:
+        """A further client, for a while, whose wall clock is so many seconds ahead."""
+        source, library = Path(__file__).with_name("clock.c"), self.folder / "clock.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+        namespace = self._namespace(account)
+        wire(self.node, namespace, number)
+        subprocess.run(namespace.argv([str(PROXY / "weft-proxy-init")]), check=True, stderr=subprocess.DEVNULL)
+        preload = {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(clock)}
+        pod = self._pod(namespace, "shop", account, f"10.77.{number}.2", preload)
+        yield pod
+        pod.process.kill()
 
     def _namespace(self, role: str) -> Namespace:
         namespace = Namespace(f"weft-{os.getpid()}-{role}")

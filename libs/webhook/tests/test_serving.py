@@ -126,6 +126,18 @@ async def test_a_renewal_is_served_without_a_restart() -> None:
         assert clock.slept == [SETTLE_SECONDS]
 
 
+@pytest.mark.parametrize("seconds", [-40, 40])
+async def test_replicas_whose_clocks_differ_keep_one_pair(seconds: int) -> None:
+    """What the one made the other does not make anew, though to it that comes from the future."""
+    clock = Clock()
+    async with replicas(clock) as (kube, make):
+        await make().check()
+        made = stored(kube)
+        clock.time += timedelta(seconds=seconds)
+        await make().check()
+        assert stored(kube) == made
+
+
 async def test_a_bundle_is_put_back() -> None:
     """Whoever overwrites the configuration without its bundle gets it back at the next check."""
     async with replicas(Clock()) as (kube, make):

@@ -164,7 +164,18 @@ fn certificates(answer: CertifyResponse) -> Vec<CertificateDer<'static>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Validity;
     use super::*;
+
+    /// Of the shortest life that identity gives, 40 s of it before it is signed: this proxy is 20 s behind, so it is
+    /// late; a peer is 20 s ahead, so for it the leaf ends early. A minute is left to try again.
+    #[test]
+    fn a_renewal_is_in_time_although_clocks_are_wrong() {
+        let (signed, second) = (SystemTime::now(), Duration::from_secs(1));
+        let leaf = Validity { not_before: signed - 40 * second, not_after: signed + 300 * second };
+        let (renewed, refused) = (leaf.renew_at(RENEW_SHARE.end) + 20 * second, leaf.not_after - 20 * second);
+        assert!(renewed + 60 * second < refused);
+    }
 
     /// A machine that slept past the time renews when it wakes: only the wall clock went on.
     #[test]
