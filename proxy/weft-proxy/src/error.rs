@@ -121,11 +121,13 @@ pub struct Error {
     pub cause: String,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// It came of a connection that had been used before: the server may have closed it without a look at the request.
+    pub reused: bool,
 }
 
 impl Error {
     pub fn new(code: Code, cause: impl Into<String>) -> Self {
-        Self { code, cause: cause.into(), retry_after: None }
+        Self { code, cause: cause.into(), retry_after: None, reused: false }
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use support::http::{Body, full, get, http1, http2, serve};
-use support::loopback::{Mesh, Pod};
+use support::loopback::{Mesh, Pod, endpoint};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use weft_api::discovery as api;
 
 /// Requests that an application got.
@@ -68,6 +70,26 @@ async fn call(pod: &Pod) -> String {
     response.headers()["grpc-status"].to_str().unwrap().to_owned()
 }
 
+/// An application that answers so many requests, and closes the connection upon each one after them.
+fn dying(app: TcpListener, answers: usize) -> Hits {
+    let hits = Hits::default();
+    let count = hits.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = app.accept().await.unwrap();
+            let count = count.clone();
+            tokio::spawn(async move {
+                while stream.read(&mut [0; 4096]).await.is_ok_and(|n| n > 0)
+                    && count.fetch_add(1, Ordering::Relaxed) < answers
+                {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                }
+            });
+        }
+    });
+    hits
+}
+
 /// A client, and a server with these answers behind a Service with this route.
 async fn pair(
     mesh: &Mesh,
@@ -124,6 +146,81 @@ async fn tries_have_a_timeout() {
     assert_eq!((200, 2), (ask(&web).await, hits.load(Ordering::Relaxed)));
     assert_eq!((504, 5), (ask(&web).await, hits.load(Ordering::Relaxed)));
     web.expect("weft_proxy_errors_total", &["E105"], 1.0).await;
+}
+
+/// An application that dies of a request gets it once. On a connection that had been used before it may only have been
+/// idle for too long: then once more, unless the route allows a single try.
+#[tokio::test]
+async fn lost_requests_are_not_multiplied() {
+    for (meshed, single_try, answers, tries) in [
+        (true, false, 0, 1),
+        (false, false, 0, 1),
+        (true, false, 1, 2),
+        (false, false, 1, 2),
+        (true, true, 1, 1),
+        (false, true, 1, 1),
+    ] {
+        let mesh = Mesh::start();
+        let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+        let app = api.app().await;
+        let there = if meshed { api.endpoint() } else { endpoint(app.local_addr().unwrap(), "", "api") };
+        let hits = dying(app, answers);
+        let route = api::Route { name: "all".into(), single_try, ..Default::default() };
+        mesh.service_of(api::Protocol::Http1, to(route), vec![there]);
+        for _ in 0..answers {
+            assert_eq!(200, ask(&web).await);
+        }
+        let case = format!("meshed: {meshed}, a single try: {single_try}, used before: {answers}");
+        assert_eq!((502, answers + tries), (ask(&web).await, hits.load(Ordering::Relaxed)), "{case}");
+    }
+}
+
+/// An application that ends closes its idle connections, and may have taken a request with them: another pod gets it.
+#[tokio::test]
+async fn what_an_ending_application_lost_is_asked_of_another_one() {
+    let mesh = Mesh::start();
+    let (web, old, new) = (mesh.pod(2, "web"), mesh.pod(3, "api"), mesh.pod(4, "api"));
+    let (app_of_old, (ends, end)) = (old.app().await, tokio::sync::oneshot::channel());
+    let hits = app(&new, false, vec![Some(status::<201>)]).await;
+    mesh.service_of(api::Protocol::Http1, to(api::Route::default()), vec![old.endpoint()]);
+    tokio::spawn(async move {
+        let (mut stream, _) = app_of_old.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        drop(app_of_old);
+        ends.send(()).unwrap();
+    });
+    assert_eq!(200, ask(&web).await);
+    let gone = async {
+        end.await.unwrap();
+        mesh.endpoints(vec![new.endpoint()]);
+    };
+    assert_eq!((201, ()), tokio::join!(ask(&web), gone));
+    assert_eq!(1, hits.load(Ordering::Relaxed));
+}
+
+/// What is lost is a failure like others: retried as often as the route says, and counted.
+#[tokio::test]
+async fn lost_requests_are_retried_within_the_budget() {
+    let mesh = Mesh::start();
+    let (web, api, app) = mesh.pair().await;
+    let hits = dying(app, 0);
+    mesh.service_of(api::Protocol::Http1, to(retry(&[], &[])), vec![api.endpoint()]);
+    assert_eq!((502, 3), (ask(&web).await, hits.load(Ordering::Relaxed)));
+    web.expect("weft_retries_total", &["route=\"all\"", "result=\"failure\""], 1.0).await;
+}
+
+/// A route with a single try asks nobody else, even if the application has not heard of the request.
+#[tokio::test]
+async fn a_single_try_is_one() {
+    let mesh = Mesh::start();
+    let (web, api, app) = mesh.pair().await;
+    drop(app);
+    let route = api::Route { name: "all".into(), single_try: true, ..Default::default() };
+    mesh.service_of(api::Protocol::Http1, to(route), vec![api.endpoint()]);
+    assert_eq!(502, ask(&web).await);
+    api.expect("weft_proxy_errors_total", &["E103"], 1.0).await;
 }
 
 /// The timeout of a try is not one of retries: a route without them gives up after the first.

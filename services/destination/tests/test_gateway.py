@@ -388,12 +388,15 @@ def test_grpc_matches_are_paths() -> None:
 
 
 def test_retries_that_are_switched_off() -> None:
-    """attempts: 0 retries nothing, whatever the Service's annotations say; without a word they hold."""
+    """attempts: 0 sends nothing again, whatever the Service's annotations say; without a word they hold."""
     defaults = Settings(retry=Retry((503,)))
     cluster = Cluster([route(to("web", retry={"attempts": 0}, name="none"), to("web", name="usual"))])
-    told = {one.name: (one.retryable, one.retry) for one in cluster.told(defaults=defaults)}
+    told = {one.name: pb_route(one) for one in cluster.told(defaults=defaults)}
 
-    assert told == {"r/none": (False, None), "r/usual": (True, Retry((503,)))}
+    assert {name: (one.retryable, one.HasField("retry"), one.single_try) for name, one in told.items()} == {
+        "r/none": (False, False, True),
+        "r/usual": (True, True, False),
+    }
 
 
 def test_annotations_of_a_route() -> None:

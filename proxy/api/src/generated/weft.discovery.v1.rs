@@ -219,6 +219,9 @@ pub struct Route {
     /// The first that matches a response says if it counts as a failure; none: the proxy's own classification.
     #[prost(message, repeated, tag = "10")]
     pub response_classes: ::prost::alloc::vec::Vec<ResponseClass>,
+    /// Sent once, whatever comes of it: not even what reached nobody is sent again.
+    #[prost(bool, tag = "11")]
+    pub single_try: bool,
 }
 /// An answer of the proxy's own: a rule that cannot be followed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -85,9 +85,9 @@ async fn send1(
 ) -> Result<Sent, Error> {
     let node = &in_flight.0;
     for _ in 0..MAX_STALE {
-        let connection = match node.pool.http1(Instant::now()) {
-            Some(connection) => connection,
-            None => Box::pin(connect1(worker, node)).await?,
+        let (connection, reused) = match node.pool.http1(Instant::now()) {
+            Some(connection) => (connection, true),
+            None => (Box::pin(connect1(worker, node)).await?, false),
         };
         match connection.send(request).await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -97,7 +97,7 @@ async fn send1(
             Ok(response) => return Ok((response, Lease { in_flight, _active: None })),
             Err(mut failed) => match failed.take_message() {
                 Some(unsent) => request = unsent,
-                None => return Err(lost1(&failed.into_error(), node)),
+                None => return Err(Error { reused, ..lost1(&failed.into_error(), node) }),
             },
         }
     }
@@ -106,12 +106,14 @@ async fn send1(
 
 async fn send2(worker: &Worker, in_flight: InFlight, request: Request<RequestBody>) -> Result<Sent, Error> {
     let node = &in_flight.0;
-    let shared = match node.pool.http2() {
-        Some(found) => found,
-        None => Box::pin(connection2(worker, node)).await?,
+    let (shared, reused) = match node.pool.http2() {
+        Some(found) => (found, true),
+        None => (Box::pin(connection2(worker, node)).await?, false),
     };
     let active = Active::new(&shared, Instant::now());
-    let response = shared.send(request).await.map_err(|error| lost2(&error, node))?;
+    // A stream that was reset was looked at: its connection lives.
+    let lost = |error: h2::Error| Error { reused: reused && !error.is_reset(), ..lost2(&error, node) };
+    let response = shared.send(request).await.map_err(lost)?;
     Ok((response, Lease { in_flight, _active: Some(active) }))
 }
 

@@ -20,6 +20,10 @@ pub const CLIENT_ID: HeaderName = HeaderName::from_static("weft-client-id");
 /// The version of an HTTP/1 request that is carried as HTTP/2, `HTTP/1.1` or `HTTP/1.0`, with `; absolute`
 /// when its request line named the whole URI.
 pub const ORIG_VERSION: HeaderName = HeaderName::from_static("weft-orig-version");
+/// Of a route that sends nothing again: neither does the peer's proxy.
+pub const ONCE: HeaderName = HeaderName::from_static("weft-once");
+/// Beside E111 of a peer's proxy: lost on an idle connection, and not sent again.
+pub const RACED: HeaderName = HeaderName::from_static("weft-raced");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -25,9 +25,6 @@ use crate::tap::Direction;
 use crate::vigil::{Busy, Vigil};
 use crate::worker::Worker;
 
-/// The application closed a connection that a request was on: once more, on a new one.
-const MAX_ATTEMPTS: u32 = 3;
-
 /// A client's connection, as its requests see it.
 pub struct Client {
     worker: Rc<Worker>,
@@ -112,42 +109,55 @@ pub async fn answer(client: Rc<Client>, request: Request<Received>) -> Result<Re
     let mut record = Record::begin(client.worker.clone(), client.subject(&head), copy, source);
     record.audited = audited;
     record.busy = Some(Busy::new(&client.vigil));
-    Ok(match attempts(&client, &mut record, head).await {
+    Ok(match attempts(&client, &record, head).await {
         Ok(mut sent) => {
             client.worker.shared.http_ports.insert(client.app.endpoint.addr.port());
             // Only a proxy says this, and this one has no error to tell.
             sent.0.headers_mut().remove(headers::ERROR);
             forward::pass_on(sent, record, version, None)
         }
-        Err(error) => forward::fail(&error, record),
+        Err(error) => {
+            let mut response = forward::fail(&error, record);
+            if error.reused && client.subject.tls == Tls::True {
+                response.headers_mut().insert(headers::RACED, HeaderValue::from_static("1"));
+            }
+            response
+        }
     })
 }
 
-async fn attempts(client: &Client, record: &mut Record, head: Parts) -> Result<Sent, Error> {
+/// The response. An application that was closing an idle connection is asked once more. One that does not listen is not:
+/// the client's proxy knows other pods. The error tells it whether that was the first time.
+async fn attempts(client: &Client, record: &Record, head: Parts) -> Result<Sent, Error> {
     if head.version >= Version::HTTP_2 && head.method == Method::CONNECT {
         return Err(Error::new(Code::Protocol, "CONNECT over HTTP/2 is not supported"));
     }
     headers::check_host(&head)?;
-    let wire = if head.version < Version::HTTP_2 { Wire::Http1 } else { Wire::Http2 };
-    let mut head = Some(head);
-    for attempt in 1.. {
-        let head = head.take().unwrap_or_else(|| forward::copy_head(&record.head));
-        let Some(body) = forward::body(record) else { break };
-        let mut request = Request::from_parts(head, body);
-        if wire == Wire::Http2 {
-            request = absolute(request, client.app.endpoint.addr)?;
-        }
-        let error = match client::send(&client.worker, &client.app, wire, request).await {
-            Ok(sent) => return Ok(sent),
-            Err(error) => forward::blame(record, error),
-        };
-        // An application that does not listen gets no second try here: the client's proxy knows other pods.
-        let again = error.code == Code::Lost && forward::may_resend(&error, &record.head.method);
-        if attempt == MAX_ATTEMPTS || !again {
-            return Err(error);
-        }
+    let error = match attempt(client, record, head).await {
+        Err(error) if may_ask_again(&error, &record.head) => error,
+        done => return done,
+    };
+    match Box::pin(attempt(client, record, forward::copy_head(&record.head))).await {
+        // The first one may have been seen: nobody may take the request for undelivered, and ask one pod after the other.
+        Err(second) if second.code.is_undelivered() => Err(error),
+        Err(second) => Err(Error { reused: false, ..second }),
+        sent => sent,
     }
-    Err(Error::new(Code::Lost, "the application closed the connection"))
+}
+
+fn may_ask_again(error: &Error, head: &Parts) -> bool {
+    forward::may_have_raced(error, &head.method) && !head.headers.contains_key(headers::ONCE)
+}
+
+async fn attempt(client: &Client, record: &Record, head: Parts) -> Result<Sent, Error> {
+    let wire = if head.version < Version::HTTP_2 { Wire::Http1 } else { Wire::Http2 };
+    let gone = || Error::new(Code::Lost, "the application closed the connection");
+    let mut request = Request::from_parts(head, forward::body(record).ok_or_else(gone)?);
+    if wire == Wire::Http2 {
+        request = absolute(request, client.app.endpoint.addr)?;
+    }
+    let sent = client::send(&client.worker, &client.app, wire, request).await;
+    sent.map_err(|error| forward::blame(record, error))
 }
 
 fn absolute<B>(request: Request<B>, dst: SocketAddr) -> Result<Request<B>, Error> {

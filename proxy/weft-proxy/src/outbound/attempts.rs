@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use http::request::Parts;
-use http::{Method, Request, Version};
+use http::{HeaderValue, Method, Request, Version};
 use tokio::time::{Sleep, sleep};
 
 use super::egress::by_service;
@@ -36,7 +36,7 @@ pub async fn attempts(
 ) -> Result<(Sent, Deadline), Error> {
     let (mut head, mut tried) = (Some(head), Vec::new());
     let mut retries = Retries::new(&chosen, record.started);
-    let limit = MAX_ATTEMPTS.saturating_add(retries.max());
+    let limit = if chosen.single_try() { 1 } else { MAX_ATTEMPTS.saturating_add(retries.max()) };
     for attempt in 1..=limit {
         let node = next(&conn.worker, upstream, &mut tried, retries.pause(attempt)).await?;
         if node.endpoint.is_outside() {
@@ -93,6 +93,9 @@ async fn send(
     headers::check_host(&head)?;
     chosen.change_request(upstream, &mut head)?;
     let wire = prepare(&mut head, conn, node)?;
+    if chosen.single_try() && node.identity().is_some() {
+        head.headers.insert(headers::ONCE, HeaderValue::from_static("1"));
+    }
     let mut asked = Asked::new(&node.load);
     let sent = client::send(&conn.worker, node, wire, Request::from_parts(head, body)).await?;
     asked.answered = true;

@@ -33,6 +33,8 @@ pub struct Retries<'plan> {
     until: Option<Instant>,
     /// How often it was sent again because it failed.
     count: u32,
+    /// It was sent again because an idle connection may have been closing: that once.
+    raced: bool,
     /// What is to be waited for before the next try.
     wait: Duration,
 }
@@ -44,7 +46,7 @@ impl<'plan> Retries<'plan> {
             retry.budget.request(now);
         }
         let until = chosen.rule.filter(|_| rules.is_some()).and_then(|rule| Some(now + rule.timeout?));
-        Self { rules, until, count: 0, wait: Duration::ZERO }
+        Self { rules, until, count: 0, raced: false, wait: Duration::ZERO }
     }
 
     pub fn max(&self) -> u32 {
@@ -70,9 +72,9 @@ impl<'plan> Retries<'plan> {
         }
     }
 
-    fn judge_response(&mut self, sent: Sent, record: &Record, node: &Node, last: bool) -> Verdict {
+    fn judge_response(&mut self, mut sent: Sent, record: &Record, node: &Node, last: bool) -> Verdict {
         let now = Instant::now();
-        if let Some(error) = undelivered(&sent.0, node).filter(|_| !last && has_body(record)) {
+        if let Some(error) = told(&mut sent.0, node).filter(|error| !last && self.resends(error, record)) {
             node.missed(now);
             return Verdict::Again(error);
         }
@@ -93,10 +95,9 @@ impl<'plan> Retries<'plan> {
 
     fn judge_error(&mut self, error: Error, record: &Record, node: &Node, last: bool) -> Verdict {
         let now = Instant::now();
-        let harmless = has_body(record) && forward::may_resend(&error, &record.head.method);
         let late_or_lost = matches!(error.code, Code::Lost | Code::Timeout);
         let grpc = record.is_grpc().then(|| error.code.grpc_status());
-        let again = harmless
+        let again = self.resends(&error, record)
             || late_or_lost
                 && self.wants(error.code.status().as_u16(), grpc, true)
                 && self.allow(record, now);
@@ -107,6 +108,14 @@ impl<'plan> Retries<'plan> {
             node.judge(false, now);
         }
         Verdict::Again(error)
+    }
+
+    /// Whether it goes out once more whatever its route says: nobody has seen it, or an idle connection was closing.
+    fn resends(&mut self, error: &Error, record: &Record) -> bool {
+        let raced = !self.raced && forward::may_have_raced(error, &record.head.method);
+        let resends = (raced || error.code.is_undelivered()) && has_body(record);
+        self.raced |= raced;
+        resends
     }
 
     /// Whether the route retries what came.
@@ -159,11 +168,12 @@ fn has_body(record: &Record) -> bool {
     record.source.as_ref().is_none_or(|s| s.is_whole())
 }
 
-/// The peer's proxy says that its application has not seen the request: that one is believed only in mesh TLS.
-fn undelivered<B>(response: &Response<B>, node: &Node) -> Option<Error> {
+/// What the peer's proxy says went wrong at its application: that one is believed only in mesh TLS.
+fn told<B>(response: &mut Response<B>, node: &Node) -> Option<Error> {
     let said = response.headers().get(headers::ERROR)?;
     let code = node.identity().and(Code::parse(said.as_bytes()))?;
-    code.is_undelivered().then(|| Error::new(code, String::from_utf8_lossy(said.as_bytes()).into_owned()))
+    let error = Error::new(code, String::from_utf8_lossy(said.as_bytes()));
+    Some(Error { reused: response.headers_mut().remove(headers::RACED).is_some(), ..error })
 }
 
 #[cfg(test)]
@@ -183,12 +193,16 @@ mod tests {
         Retry { rules, budget: Arc::new(Budget::new(budget, Instant::now())), counters }
     }
 
+    fn with(rules: Option<&Retry>) -> Retries<'_> {
+        Retries { rules, until: None, count: 0, raced: false, wait: Duration::ZERO }
+    }
+
     /// Pauses double, are longer by up to half, and stop growing.
     #[test]
     fn pauses_double() {
         let retry = retry(Duration::from_millis(10));
         for (count, shortest) in [(0, 10), (1, 20), (2, 40), (6, 640), (9, 640)] {
-            let retries = Retries { rules: Some(&retry), until: None, count, wait: Duration::ZERO };
+            let retries = Retries { count, ..with(Some(&retry)) };
             let (shortest, waits) = (Duration::from_millis(shortest), retries.next_wait(retry.rules.backoff));
             assert!((shortest..=shortest.mul_f64(1.5)).contains(&waits), "{count}: {waits:?}");
         }
@@ -197,7 +211,7 @@ mod tests {
     /// No pause is none, however often.
     #[test]
     fn no_pause_stays_none() {
-        let retries = Retries { rules: None, until: None, count: 5, wait: Duration::ZERO };
+        let retries = Retries { count: 5, ..with(None) };
         assert_eq!(Duration::ZERO, retries.next_wait(Duration::ZERO));
     }
 }

@@ -50,6 +50,7 @@ pub struct Rule {
     /// Of one try.
     pub try_timeout: Option<Duration>,
     pub retry: Option<Retry>,
+    pub single_try: bool,
     pub classes: Option<Arc<[ResponseClass]>>,
     pub filters: Vec<Filter>,
     backends: Backends,
@@ -101,6 +102,11 @@ impl<'plan> Chosen<'plan> {
 
     pub fn retry(&self) -> Option<&'plan Retry> {
         self.rule.and_then(|rule| rule.retry.as_ref())
+    }
+
+    /// Nothing is sent again, not even what reached nobody.
+    pub fn single_try(&self) -> bool {
+        self.rule.is_some_and(|rule| rule.single_try)
     }
 
     /// Rules first, then backends; the other way on the way back.
@@ -237,6 +243,7 @@ impl Rule {
             timeout: route.request_timeout,
             try_timeout: route.backend_timeout,
             retry,
+            single_try: route.single_try,
             classes: route.classes.clone(),
             filters: route.filters.clone(),
             backends,

@@ -22,7 +22,9 @@ def pb_route(route: values.Route) -> pb.Route:
             for one in route.response_classes
         ],
     )
-    if retry := route.retry:
+    retry = route.retry
+    message.single_try = retry is not None and retry.limit == 0
+    if retry and route.retryable:
         message.retry.CopyFrom(
             pb.Retry(
                 statuses=retry.statuses,

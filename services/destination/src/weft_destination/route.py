@@ -103,6 +103,7 @@ class Retry:
     statuses: tuple[int, ...] = ()
     grpc_codes: tuple[int, ...] = ()
     limit: int = 1
+    """0: nothing is sent again, not even what reached nobody."""
     backoff_ms: int = 0
 
 

@@ -26,6 +26,8 @@ pub struct Route {
     /// Of one try, to the end of its response.
     pub backend_timeout: Option<Duration>,
     pub retry: Option<Retry>,
+    /// Nothing is sent again, not even what reached nobody.
+    pub single_try: bool,
     /// The first that matches says whether a response is a failure; none: the proxy's own classification.
     pub classes: Option<Arc<[ResponseClass]>>,
 }

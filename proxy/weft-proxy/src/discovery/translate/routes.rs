@@ -51,6 +51,7 @@ pub fn route(message: api::Route) -> Option<Route> {
         request_timeout: duration(message.request_timeout_ms),
         backend_timeout: duration(message.backend_timeout_ms),
         retry: message.retryable.then(|| retry(message.retry)),
+        single_try: message.single_try,
         classes: (!classes.is_empty()).then(|| classes.into()),
         name: message.name.into(),
     })

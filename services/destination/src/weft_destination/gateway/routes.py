@@ -52,7 +52,7 @@ def _route(route: Route, rule: Rule, matches: tuple[Match, ...], defaults: Setti
         backends=tuple(_backend(one) for one in rule.backends if one.weight),
         filters=rule.filters,
         backend_timeout_ms=held.backend_timeout_ms or 0,
-        retry=held.retry if retries else None,
+        retry=held.retry,
         origin=origin,
         inherited=inherited,
     )

@@ -498,6 +498,7 @@ class Route(_message.Message):
     RETRY_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     RESPONSE_CLASSES_FIELD_NUMBER: _builtins.int
+    SINGLE_TRY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Value of the `route` label in metrics."""
     request_timeout_ms: _builtins.int
@@ -506,6 +507,8 @@ class Route(_message.Message):
     """Failures by the proxy's own classification are retried within the budget; `retry`, when set, says more."""
     backend_timeout_ms: _builtins.int
     """One try, in milliseconds; 0: none."""
+    single_try: _builtins.bool
+    """Sent once, whatever comes of it: not even what reached nobody is sent again."""
     @_builtins.property
     def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteMatch]:
         """Any of them; none: matches all requests."""
@@ -541,10 +544,11 @@ class Route(_message.Message):
         retry: Global___Retry | None = ...,
         answer: Global___Answer | None = ...,
         response_classes: _abc.Iterable[Global___ResponseClass] | None = ...,
+        single_try: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "retry", b"retry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "backend_timeout_ms", b"backend_timeout_ms", "backends", b"backends", "filters", b"filters", "matches", b"matches", "name", b"name", "request_timeout_ms", b"request_timeout_ms", "response_classes", b"response_classes", "retry", b"retry", "retryable", b"retryable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "backend_timeout_ms", b"backend_timeout_ms", "backends", b"backends", "filters", b"filters", "matches", b"matches", "name", b"name", "request_timeout_ms", b"request_timeout_ms", "response_classes", b"response_classes", "retry", b"retry", "retryable", b"retryable", "single_try", b"single_try"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
