@@ -249,14 +249,37 @@ async fn a_try_ends_with_its_body() {
     web.expect("weft_requests_total", &["result=\"failure\"", "status=\"200\""], 1.0).await;
 }
 
-/// Nobody waits for a retry that would come too late: the response that there is counts.
+/// Nobody waits for a retry that would come too late: the response that there is counts, whoever set the timeout.
 #[tokio::test]
 async fn retries_fit_into_the_timeout() {
+    for (of_route, of_client) in [(20_000, None), (0, Some(Duration::from_secs(20)))] {
+        let mesh = Mesh::start();
+        let mut route = api::Route { request_timeout_ms: of_route, ..retry(&[], &[]) };
+        route.retry.as_mut().unwrap().backoff_ms = 30_000;
+        let (web, api) =
+            (mesh.pod_with(2, "web", |config| config.request_timeout = of_client), mesh.pod(3, "api"));
+        let hits = app(&api, false, vec![Some(status::<503>)]).await;
+        mesh.service_of(api::Protocol::Detect, to(route), vec![api.endpoint()]);
+        assert_eq!((503, 1), (ask(&web).await, hits.load(Ordering::Relaxed)));
+    }
+}
+
+/// The client's own timeout holds where a route says nothing, and no more where it says that there is none.
+#[tokio::test]
+async fn a_route_may_have_no_timeout() {
     let mesh = Mesh::start();
-    let mut route = api::Route { request_timeout_ms: 20_000, ..retry(&[], &[]) };
-    route.retry.as_mut().unwrap().backoff_ms = 30_000;
-    let (web, _api, hits) = pair(&mesh, route, false, vec![Some(status::<503>)]).await;
-    assert_eq!((503, 1), (ask(&web).await, hits.load(Ordering::Relaxed)));
+    let of_client = Some(Duration::from_millis(300));
+    let web = mesh.pod_with(2, "web", |config| config.request_timeout = of_client);
+    let api = mesh.pod(3, "api");
+    serve(api.app().await, false, async |_: Request<_>| {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        status::<200>()
+    });
+    for (no_request_timeout, expected) in [(false, 504), (true, 200)] {
+        let route = api::Route { name: "all".into(), no_request_timeout, ..Default::default() };
+        mesh.service_of(api::Protocol::Http1, to(route), vec![api.endpoint()]);
+        web.settled(async || ask(&web).await == expected).await;
+    }
 }
 
 /// What the route calls a failure is one for metrics, retries and breakers; what it calls none is none.

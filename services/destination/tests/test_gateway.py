@@ -399,6 +399,15 @@ def test_retries_that_are_switched_off() -> None:
     }
 
 
+def test_timeouts_that_are_switched_off() -> None:
+    """0s is no timeout, whatever annotations or the clients' own settings say; without a word those hold."""
+    rules = to("web", timeouts={"request": "0s"}, name="none"), to("web", name="usual")
+    for default, usual in ((None, (0, False)), (0, (0, True)), (9000, (9000, False))):
+        told = {one.name: pb_route(one) for one in Cluster([route(*rules)]).told(defaults=Settings(timeout_ms=default))}
+        found = {name: (one.request_timeout_ms, one.no_request_timeout) for name, one in told.items()}
+        assert found == {"r/none": (0, True), "r/usual": usual}
+
+
 def test_annotations_of_a_route() -> None:
     """What its rules do not say: before the Service's, after the rule's own, each with whose it is; a fault is told in
     the status."""

@@ -222,6 +222,9 @@ pub struct Route {
     /// Sent once, whatever comes of it: not even what reached nobody is sent again.
     #[prost(bool, tag = "11")]
     pub single_try: bool,
+    /// request_timeout_ms is 0 because none is wanted: no default of the client's holds either.
+    #[prost(bool, tag = "12")]
+    pub no_request_timeout: bool,
 }
 /// An answer of the proxy's own: a rule that cannot be followed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub use routes::{
     Filter, Goal, HeaderChange, Instead, PathChange, PathMatch, Pattern, Redirect, ResponseClass, Retry,
-    RetryBudget, Rewrite, Route, RouteMatch, ValueMatch, WeightedBackend,
+    RetryBudget, Rewrite, Route, RouteMatch, Timeout, ValueMatch, WeightedBackend,
 };
 
 mod routes;

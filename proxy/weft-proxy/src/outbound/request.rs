@@ -81,7 +81,7 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Received>) -> Result<Respon
         Backend::Service(upstream) => upstream,
         Backend::Instead(reply) => return Ok(answer_instead(&conn, &plan, chosen, reply, record)),
     };
-    let limit = chosen.rule.and_then(|rule| rule.timeout).or(conn.worker.shared.config.request_timeout);
+    let limit = chosen.rule.map_or(conn.worker.shared.config.request_timeout, |rule| rule.timeout);
     let mut deadline = limit.map(|limit| Box::pin(sleep(limit)));
     let sent = in_time(attempts(&conn, chosen, upstream, &mut record, head), deadline.as_mut(), LATE).await;
     Ok(match sent {

@@ -46,6 +46,7 @@ pub struct Plan {
 /// A route.
 pub struct Rule {
     pub name: Arc<str>,
+    /// Its own, or that of the client's settings.
     pub timeout: Option<Duration>,
     /// Of one try.
     pub try_timeout: Option<Duration>,
@@ -153,7 +154,8 @@ impl Plan {
             let counters = || worker.shared.metrics.retries(&dst, &route.name);
             let retry = route.retry.clone().zip(to.retry_budget.clone());
             let retry = retry.map(|(rules, budget)| Retry { rules, budget, counters: counters() });
-            Rule::new(route, retry, Backends::of(route, &own, &balancers))
+            let timeout = route.request_timeout.or(worker.shared.config.request_timeout);
+            Rule::new(route, timeout, retry, Backends::of(route, &own, &balancers))
         };
         let unmatched =
             || Error::new(Code::NoRoute, format!("no route of {} matches the request", to.service));
@@ -237,10 +239,10 @@ async fn balancers(
 }
 
 impl Rule {
-    fn new(route: &Route, retry: Option<Retry>, backends: Backends) -> Self {
+    fn new(route: &Route, timeout: Option<Duration>, retry: Option<Retry>, backends: Backends) -> Self {
         Self {
             name: route.name.clone(),
-            timeout: route.request_timeout,
+            timeout,
             try_timeout: route.backend_timeout,
             retry,
             single_try: route.single_try,

@@ -12,7 +12,8 @@ def pb_route(route: values.Route) -> pb.Route:
     message = pb.Route(
         name=route.name,
         matches=map(_match, route.matches),
-        request_timeout_ms=route.timeout_ms,
+        request_timeout_ms=route.timeout_ms or 0,
+        no_request_timeout=route.timeout_ms == 0,
         retryable=route.retryable,
         backends=map(_backend, route.backends),
         filters=map(_filter, route.filters),

@@ -37,9 +37,9 @@ def destination(
 
 def _with_defaults(route: Route, settings: Settings) -> Route:
     """A profile's route without timeouts has the annotations'; its retries are the profile's to say."""
-    timeout, backend_timeout = route.timeout_ms or settings.timeout_ms, settings.backend_timeout_ms
-    inherited = _inherited(replace(settings, retry=None), Settings(route.timeout_ms or None))
-    return replace(route, timeout_ms=timeout or 0, backend_timeout_ms=backend_timeout or 0, inherited=inherited)
+    timeout = settings.timeout_ms if route.timeout_ms is None else route.timeout_ms
+    inherited = _inherited(replace(settings, retry=None), Settings(route.timeout_ms))
+    return replace(route, timeout_ms=timeout, backend_timeout_ms=settings.backend_timeout_ms or 0, inherited=inherited)
 
 
 def _rest(settings: Settings) -> list[Route]:
@@ -49,7 +49,7 @@ def _rest(settings: Settings) -> list[Route]:
     return [
         Route(
             "",
-            timeout_ms=settings.timeout_ms or 0,
+            timeout_ms=settings.timeout_ms,
             retryable=settings.retry is not None,
             backend_timeout_ms=settings.backend_timeout_ms or 0,
             retry=settings.retry,

@@ -76,7 +76,7 @@ def _route(where: str, raw: Any, faults: list[str]) -> Route | None:
     route = Route(
         name=reader.read("name", _name, ""),
         matches=(Match(Path.REGEX if path else Path.ANY, path, method),) if path or method else (),
-        timeout_ms=reader.read("timeout", duration_ms, 0),
+        timeout_ms=reader.read("timeout", duration_ms, None),
         retryable=reader.read("isRetryable", _bool, False),
         response_classes=tuple(
             _response_class(f"{where}.responseClasses[{number}]", one, faults) for number, one in enumerate(classes)

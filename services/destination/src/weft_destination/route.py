@@ -126,7 +126,8 @@ class Route:
 
     name: str
     matches: tuple[Match, ...] = ()
-    timeout_ms: int = 0
+    timeout_ms: int | None = None
+    """None: not said; 0: said to be none."""
     retryable: bool = False
     backends: tuple[Backend, ...] = ()
     filters: tuple[Filter, ...] = ()

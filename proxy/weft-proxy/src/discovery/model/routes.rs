@@ -22,7 +22,7 @@ pub struct Route {
     pub backends: Vec<WeightedBackend>,
     pub instead: Option<Instead>,
     /// Of the whole exchange.
-    pub request_timeout: Option<Duration>,
+    pub request_timeout: Timeout,
     /// Of one try, to the end of its response.
     pub backend_timeout: Option<Duration>,
     pub retry: Option<Retry>,
@@ -30,6 +30,25 @@ pub struct Route {
     pub single_try: bool,
     /// The first that matches says whether a response is a failure; none: the proxy's own classification.
     pub classes: Option<Arc<[ResponseClass]>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timeout {
+    /// As the client's own settings say.
+    #[default]
+    Unsaid,
+    Never,
+    After(Duration),
+}
+
+impl Timeout {
+    pub fn or(self, unsaid: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::Unsaid => unsaid,
+            Self::Never => None,
+            Self::After(limit) => Some(limit),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use weft_api::discovery as api;
 use super::decode_service;
 use crate::discovery::model::{
     Filter, Goal, HeaderChange, Instead, PathChange, PathMatch, Pattern, Redirect, ResponseClass, Retry,
-    Rewrite, Route, RouteMatch, ValueMatch, WeightedBackend,
+    Rewrite, Route, RouteMatch, Timeout, ValueMatch, WeightedBackend,
 };
 
 /// Compiled size that one expression may have.
@@ -48,7 +48,11 @@ pub fn route(message: api::Route) -> Option<Route> {
         filters,
         backends: message.backends.into_iter().map(backend).collect(),
         instead,
-        request_timeout: duration(message.request_timeout_ms),
+        request_timeout: match duration(message.request_timeout_ms) {
+            Some(limit) => Timeout::After(limit),
+            None if message.no_request_timeout => Timeout::Never,
+            None => Timeout::Unsaid,
+        },
         backend_timeout: duration(message.backend_timeout_ms),
         retry: message.retryable.then(|| retry(message.retry)),
         single_try: message.single_try,

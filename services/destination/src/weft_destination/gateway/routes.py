@@ -47,7 +47,7 @@ def _route(route: Route, rule: Rule, matches: tuple[Match, ...], defaults: Setti
     return ToldRoute(
         rule.name,
         matches,
-        timeout_ms=held.timeout_ms or 0,
+        timeout_ms=held.timeout_ms,
         retryable=retries,
         backends=tuple(_backend(one) for one in rule.backends if one.weight),
         filters=rule.filters,

@@ -499,6 +499,7 @@ class Route(_message.Message):
     ANSWER_FIELD_NUMBER: _builtins.int
     RESPONSE_CLASSES_FIELD_NUMBER: _builtins.int
     SINGLE_TRY_FIELD_NUMBER: _builtins.int
+    NO_REQUEST_TIMEOUT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Value of the `route` label in metrics."""
     request_timeout_ms: _builtins.int
@@ -509,6 +510,8 @@ class Route(_message.Message):
     """One try, in milliseconds; 0: none."""
     single_try: _builtins.bool
     """Sent once, whatever comes of it: not even what reached nobody is sent again."""
+    no_request_timeout: _builtins.bool
+    """request_timeout_ms is 0 because none is wanted: no default of the client's holds either."""
     @_builtins.property
     def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteMatch]:
         """Any of them; none: matches all requests."""
@@ -545,10 +548,11 @@ class Route(_message.Message):
         answer: Global___Answer | None = ...,
         response_classes: _abc.Iterable[Global___ResponseClass] | None = ...,
         single_try: _builtins.bool = ...,
+        no_request_timeout: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "retry", b"retry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "backend_timeout_ms", b"backend_timeout_ms", "backends", b"backends", "filters", b"filters", "matches", b"matches", "name", b"name", "request_timeout_ms", b"request_timeout_ms", "response_classes", b"response_classes", "retry", b"retry", "retryable", b"retryable", "single_try", b"single_try"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "backend_timeout_ms", b"backend_timeout_ms", "backends", b"backends", "filters", b"filters", "matches", b"matches", "name", b"name", "no_request_timeout", b"no_request_timeout", "request_timeout_ms", b"request_timeout_ms", "response_classes", b"response_classes", "retry", b"retry", "retryable", b"retryable", "single_try", b"single_try"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
