@@ -285,8 +285,13 @@ async fn limits_say_when_to_come_again() {
         per_client: true,
         ..Default::default()
     };
-    mesh.access(&api, api::Inbound { rate_limits: vec![limit], ..Default::default() });
+    let health = api::call_match::Path::Exact("/health".into());
+    let unlimited = vec![api::CallMatch { method: "GET".into(), path: Some(health) }];
+    mesh.access(&api, api::Inbound { rate_limits: vec![limit], unlimited, ..Default::default() });
     let mut client = http1(web_pod.connect().await).await;
+    for _ in 0..3 {
+        assert_eq!(PASSED, ask(&mut client, "/health?deep=1").await);
+    }
     assert_eq!([PASSED, PASSED], [ask(&mut client, "/").await, ask(&mut client, "/").await]);
     let response = client.send_request(get("/")).await.unwrap();
     assert_eq!(
@@ -294,11 +299,13 @@ async fn limits_say_when_to_come_again() {
         (response.status(), response.headers()["retry-after"].to_str().unwrap())
     );
     assert_eq!("E115 more requests than shop/menu allows", response.headers()["weft-error"]);
+    assert_eq!(PASSED, ask(&mut client, "/health").await);
+    assert_eq!(429, ask(&mut client, "/health/").await.0);
     let mut client = http2(web_pod.connect().await).await;
     let grpc =
         Request::post("http://api/").header("content-type", "application/grpc").body(full("")).unwrap();
     assert_eq!("8", client.send_request(grpc).await.unwrap().headers()["grpc-status"]);
     assert_eq!(PASSED, ask(&mut http1(api.reach().await).await, "/").await);
-    api.expect("weft_rate_limited_total", &[WEB, "policy=\"shop/menu\""], 2.0).await;
-    api.expect("weft_requests_total", &["result=\"denied\"", "status=\"429\""], 1.0).await;
+    api.expect("weft_rate_limited_total", &[WEB, "policy=\"shop/menu\""], 3.0).await;
+    api.expect("weft_requests_total", &["result=\"denied\"", "status=\"429\""], 2.0).await;
 }

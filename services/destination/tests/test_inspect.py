@@ -145,5 +145,5 @@ async def test_a_port_s_rules_are_those_that_its_proxy_gets() -> None:
     decision = {"rules": [rule], "default": "deny", "default_name": "policy ns/web"}
     assert body["state"] == {
         "protocol": "detect",
-        "access": {"enforced": decision, "audited": None, "limits": []},
+        "access": {"enforced": decision, "audited": None, "limits": [], "unlimited": []},
     }

@@ -447,7 +447,8 @@ def test_a_faulty_policy_holds_nowhere(spec: Json, fault: str) -> None:
 
 
 def test_rate_limits_allow_nothing() -> None:
-    """A limit counts what its rules match, one for each rule, and changes nothing of who may call."""
+    """A limit counts what its rules match, one for each rule, but no probes of the pod at this port; it changes
+    nothing of who may call."""
     limit = {"requestsPerSecond": 10, "burst": 20, "per": "target"}
     found = policy({"rateLimit": limit, "rules": [{"from": [{"namespace": "dev"}], "to": [{"methods": ["POST"]}]}]})
     everybody = policy({"rateLimit": {"requestsPerSecond": 5}}, "q")
@@ -456,8 +457,11 @@ def test_rate_limits_allow_nothing() -> None:
         limits=(
             Limit("shop/p", (Client(namespace="dev"),), (Call("POST"),), 10, 20, per_client=False),
             Limit("shop/q", (), (), 5, 0, per_client=True),
-        )
+        ),
+        unlimited=(Call("GET", Path.EXACT, "/healthz"),),
     )
+    raw = state(everybody).access("shop", MENU, RAW)
+    assert raw == Access(limits=(Limit("shop/q", (), (), 5, 0, per_client=True),))
 
 
 def test_egress_policies_add_up() -> None:
@@ -481,7 +485,7 @@ def test_discovery_carries_the_whole_table() -> None:
         policy({"mode": "audit", "action": "deny", "rules": [{"from": [{"namespace": "dev"}]}]}, "b"),
         policy({"rateLimit": {"requestsPerSecond": 5}}, "c"),
     ]
-    access = state(*policies).access("shop", MENU, RAW)
+    access = state(*policies).access("shop", MENU, HTTP)
     assert access
     told = pb.Inbound()
     wire.inbound(access, told)
@@ -490,11 +494,14 @@ def test_discovery_carries_the_whole_table() -> None:
     network = pb.Client(network=pb.Network(ip=bytes([10, 9, 0, 0]), prefix_length=16))
     allow = pb.Rule(name="shop/a", clients=[cart, network])
     deny = pb.Rule(name="shop/b", deny=True, clients=[pb.Client(namespace="dev")])
+    health = pb.CallMatch(method="GET", exact="/healthz")
+    probe = pb.Rule(name="probe", calls=[health])
     default = {"default": pb.DEFAULT_DENY, "default_name": "policy shop/a"}
     assert told == pb.Inbound(
-        enforced=pb.Policy(rules=[allow], **default),
-        audited=pb.Policy(rules=[deny, allow], **default),
+        enforced=pb.Policy(rules=[allow, probe], **default),
+        audited=pb.Policy(rules=[deny, allow, probe], **default),
         rate_limits=[pb.RateLimit(name="shop/c", requests_per_second=5, per_client=True)],
+        unlimited=[health],
     )
 
 

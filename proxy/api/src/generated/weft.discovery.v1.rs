@@ -455,6 +455,9 @@ pub struct Inbound {
     /// Each that matches a request counts it; one that is spent answers 429.
     #[prost(message, repeated, tag = "4")]
     pub rate_limits: ::prost::alloc::vec::Vec<RateLimit>,
+    /// The pod's own probes and hooks: no limit counts them. Matched as by a rule that allows; none: there are none.
+    #[prost(message, repeated, tag = "5")]
+    pub unlimited: ::prost::alloc::vec::Vec<CallMatch>,
 }
 /// The first rule that matches a call decides.
 #[derive(Clone, PartialEq, ::prost::Message)]

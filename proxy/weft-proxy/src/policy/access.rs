@@ -31,7 +31,7 @@ impl Access {
         let this = Self {
             enforced: message.enforced.as_ref().map(Table::new),
             audited: message.audited.as_ref().map(Table::new),
-            limits: Limits::new(&message.rate_limits, known),
+            limits: Limits::new(&message.rate_limits, &message.unlimited, known),
         };
         let says = this.enforced.is_some() || this.audited.is_some() || !this.limits.is_empty();
         says.then(|| Arc::new(this))

@@ -142,12 +142,17 @@ pub struct Spent {
 #[derive(Default)]
 pub struct Limits {
     matcher: Matcher,
+    /// Of what none of them counts, if there is any.
+    unlimited: Option<Matcher>,
     buckets: Vec<Arc<Buckets>>,
 }
 
 impl Limits {
-    pub fn new(limits: &[api::RateLimit], known: &mut Known) -> Self {
+    pub fn new(limits: &[api::RateLimit], unlimited: &[api::CallMatch], known: &mut Known) -> Self {
         let mut this = Self::default();
+        if !unlimited.is_empty() {
+            this.unlimited.get_or_insert_default().add(0, &[], unlimited, false);
+        }
         for limit in limits.iter().filter(|limit| limit.requests_per_second > 0) {
             let spec = Spec {
                 name: limit.name.as_str().into(),
@@ -167,6 +172,9 @@ impl Limits {
 
     /// Counts a request where it falls under; the first limit that is spent is told.
     pub fn take(&self, caller: &Caller<'_>, call: Call<'_>, now: Instant) -> Result<(), Spent> {
+        if self.unlimited.as_ref().is_some_and(|unlimited| unlimited.first(caller, call).is_some()) {
+            return Ok(());
+        }
         let matching = self.matcher.all(caller, call);
         for buckets in matching.into_iter().filter_map(|number| self.buckets.get(number as usize)) {
             let spent = |wait| Spent { name: buckets.spec.name.clone(), wait };
@@ -193,7 +201,7 @@ mod tests {
     }
 
     fn limits(limit: api::RateLimit) -> Limits {
-        Limits::new(&[limit], &mut Known::default())
+        Limits::new(&[limit], &[], &mut Known::default())
     }
 
     fn caller(n: u32) -> Caller<'static> {
@@ -242,11 +250,11 @@ mod tests {
     #[test]
     fn equal_limits_share_their_buckets() {
         let (mut known, now) = (Known::default(), Instant::now());
-        let before = Limits::new(&[limit(1, 1, false)], &mut known);
+        let before = Limits::new(&[limit(1, 1, false)], &[], &mut known);
         assert!(before.take(&caller(1), CALL, now).is_ok());
-        let after = Limits::new(&[limit(1, 1, false)], &mut known);
+        let after = Limits::new(&[limit(1, 1, false)], &[], &mut known);
         assert!(after.take(&caller(1), CALL, now).is_err());
-        let other = Limits::new(&[limit(2, 1, false)], &mut known);
+        let other = Limits::new(&[limit(2, 1, false)], &[], &mut known);
         assert!(other.take(&caller(1), CALL, now).is_ok());
     }
 

@@ -235,10 +235,12 @@ class Access:
     audited: Decision | None = None
     """As if drafts were enforced too; None: the same."""
     limits: tuple[Limit, ...] = ()
+    unlimited: tuple[Call, ...] = ()
+    """Probes and hooks of the pod, which no limit counts."""
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.enforced, self.audited, self.limits))
+        return hash((self.enforced, self.audited, self.limits, self.unlimited))
 
     def __hash__(self) -> int:
         return self._hash

@@ -40,7 +40,8 @@ def access(policies: Iterable[Policy], pod: Pod, port: int, base: Base, named: N
     probes = tuple(probe.call for probe in pod.probes if probe.port == port)
     enforced = _decision([one for one in rules if not one.audit], base.name, _enforced(base), probes, named)
     audited = _decision(rules, base.name, base.default, probes, named)
-    found = Access(enforced, None if audited == enforced else audited, tuple(_limits(chosen, named)))
+    limits = tuple(_limits(chosen, named))
+    found = Access(enforced, None if audited == enforced else audited, limits, probes if limits else ())
     return found if found != Access() else None
 
 

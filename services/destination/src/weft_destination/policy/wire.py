@@ -15,6 +15,7 @@ def inbound(access: Access, into: pb.Inbound) -> None:
     if access.audited:
         into.audited.CopyFrom(_policy(access.audited))
     into.rate_limits.extend(map(_limit, access.limits))
+    into.unlimited.extend(_calls(access.unlimited))
 
 
 def egress(found: Egress) -> pb.Egress:

@@ -1092,6 +1092,7 @@ class Inbound(_message.Message):
     ENFORCED_FIELD_NUMBER: _builtins.int
     AUDITED_FIELD_NUMBER: _builtins.int
     RATE_LIMITS_FIELD_NUMBER: _builtins.int
+    UNLIMITED_FIELD_NUMBER: _builtins.int
     protocol: Global___Protocol.ValueType
     @_builtins.property
     def enforced(self) -> Global___Policy:
@@ -1105,6 +1106,10 @@ class Inbound(_message.Message):
     def rate_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateLimit]:
         """Each that matches a request counts it; one that is spent answers 429."""
 
+    @_builtins.property
+    def unlimited(self) -> _containers.RepeatedCompositeFieldContainer[Global___CallMatch]:
+        """The pod's own probes and hooks: no limit counts them. Matched as by a rule that allows; none: there are none."""
+
     def __init__(
         self,
         *,
@@ -1112,10 +1117,11 @@ class Inbound(_message.Message):
         enforced: Global___Policy | None = ...,
         audited: Global___Policy | None = ...,
         rate_limits: _abc.Iterable[Global___RateLimit] | None = ...,
+        unlimited: _abc.Iterable[Global___CallMatch] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audited", b"audited", "enforced", b"enforced"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited", b"audited", "enforced", b"enforced", "protocol", b"protocol", "rate_limits", b"rate_limits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audited", b"audited", "enforced", b"enforced", "protocol", b"protocol", "rate_limits", b"rate_limits", "unlimited", b"unlimited"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
