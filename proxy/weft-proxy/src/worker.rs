@@ -240,6 +240,7 @@ impl Worker {
     }
 }
 
-fn unknown(e: crate::discovery::DiscoveryError) -> Error {
+/// As the client is told.
+pub fn unknown(e: crate::discovery::DiscoveryError) -> Error {
     Error::new(Code::Unknown, e.to_string())
 }

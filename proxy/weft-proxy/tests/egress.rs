@@ -3,7 +3,7 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use http::{Request, StatusCode};
 use support::http::{UPGRADE, full, http1, http2, mirror, serve, serve_upgrades};
@@ -21,10 +21,6 @@ async fn pod(mesh: &Mesh, egress: Option<api::Egress>) -> (Pod, TcpListener, Soc
     let server = TcpListener::bind("127.0.0.9:0").await.unwrap();
     let dst = server.local_addr().unwrap();
     web.dial(dst);
-    // Who has never heard of the control plane lets everything out; such pods are not ready.
-    while !web.shared.discovery.is_connected() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
     (web, server, dst)
 }
 
@@ -196,6 +192,33 @@ async fn services_lead_to_what_is_named() {
     mesh.egress(Some(egress(&[], vec![])));
     while raw.read_u8().await.is_ok() {}
     web.expect("weft_egress_total", &[&destination, "verdict=\"enforce\""], 1.0).await;
+}
+
+/// While the control plane is there and does not say what may leave, nothing does; its word is waited for.
+#[tokio::test]
+async fn nothing_leaves_unasked() {
+    let mesh = Mesh::start();
+    mesh.plane.destination.mute.store(true, Ordering::Relaxed);
+    let (web, server, _) = pod(&mesh, None).await;
+    serve(server, false, mirror);
+    let refused = "E102 the control plane does not answer for addresses outside the cluster".to_owned();
+    assert_eq!((StatusCode::SERVICE_UNAVAILABLE, refused), status(&web, "api.example.com").await);
+    let waits = status(&web, "api.example.com");
+    let says = async { mesh.egress(Some(egress(&["api.example.com"], vec![]))) };
+    assert_eq!(StatusCode::OK, tokio::join!(waits, says).0.0);
+    assert_eq!(StatusCode::FORBIDDEN, status(&web, "evil.example").await.0);
+}
+
+/// A pod whose control plane has been away from its start reaches what is outside, once that is clear.
+#[tokio::test]
+async fn without_a_control_plane_all_leaves() {
+    let mut mesh = Mesh::start();
+    mesh.plane.kill();
+    let (web, server, _) = pod(&mesh, Some(egress(&[], vec![]))).await;
+    serve(server, false, mirror);
+    assert_eq!(StatusCode::OK, status(&web, "api.example.com").await.0);
+    mesh.plane.resume();
+    web.settled(async || status(&web, "api.example.com").await.0 == StatusCode::FORBIDDEN).await;
 }
 
 /// A policy in audit is told, and lets pass.

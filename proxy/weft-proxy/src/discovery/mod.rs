@@ -62,6 +62,7 @@ struct Shared {
     state: Mutex<State>,
     limits: Mutex<policy::Known>,
     connected: AtomicBool,
+    began: Instant,
 }
 
 /// Cache and stream under one lock, so that no target is lost between them.
@@ -80,7 +81,8 @@ impl Discovery {
     pub fn new(networks: Vec<IpNet>) -> Self {
         let mut cache = Cache::new();
         let outside = cache.outbound(OUTSIDE).0;
-        let state = State { cache, requests: None, heard: Instant::now(), room: MAX_TARGETS };
+        let began = Instant::now();
+        let state = State { cache, requests: None, heard: began, room: MAX_TARGETS };
         Self {
             shared: Arc::new(Shared {
                 networks,
@@ -88,6 +90,7 @@ impl Discovery {
                 state: Mutex::new(state),
                 limits: Mutex::default(),
                 connected: AtomicBool::new(false),
+                began,
             }),
         }
     }
@@ -96,19 +99,22 @@ impl Discovery {
     pub async fn outbound(&self, dst: SocketAddr) -> Result<watch::Receiver<Arc<Outbound>>, DiscoveryError> {
         let dst = SocketAddr::new(dst.ip().to_canonical(), dst.port());
         if !self.inside(dst) {
-            return Ok(self.outside().await);
+            return self.outside().await;
         }
         let reader = self.ask(Target::Outbound(dst), |cache| cache.outbound(dst));
         answered(reader, &dst).await
     }
 
-    /// What lies outside the cluster does not depend on the control plane: who has never heard of it goes on.
-    pub async fn outside(&self) -> watch::Receiver<Arc<Outbound>> {
-        let Reader { value, mut known } = self.shared.outside.clone();
-        if self.is_connected() {
-            let _ = tokio::time::timeout(ANSWER_TIMEOUT, known.wait_for(|known| *known)).await;
+    /// What holds outside the cluster. A proxy that has just started waits for the control plane; if that is away, the
+    /// application reaches what needs none. While there is one that does not say, nothing leaves.
+    pub async fn outside(&self) -> Result<watch::Receiver<Arc<Outbound>>, DiscoveryError> {
+        let mut reader = self.shared.outside.clone();
+        let start = tokio::time::Instant::from_std(self.shared.began) + ANSWER_TIMEOUT;
+        let told = tokio::time::timeout_at(start, reader.known.wait_for(|known| *known)).await.is_ok();
+        if told || !self.is_connected() {
+            return Ok(reader.value);
         }
-        value
+        answered(reader, &"addresses outside the cluster").await
     }
 
     /// The endpoints of a port of a Service.

@@ -19,7 +19,7 @@ use crate::hello;
 use crate::policy::{self, Egress};
 use crate::socket;
 use crate::tap::Direction;
-use crate::worker::Shared;
+use crate::worker::{Shared, unknown};
 
 type Updates = watch::Receiver<Arc<Outbound>>;
 
@@ -109,7 +109,7 @@ pub async fn by_service(
     if !node.endpoint.is_outside() {
         return Ok(None);
     }
-    let (updates, dst) = (shared.discovery.outside().await, node.endpoint.addr);
+    let (updates, dst) = (shared.discovery.outside().await.map_err(unknown)?, node.endpoint.addr);
     let rules = rules(&updates);
     let exit = Exit { rules: rules.as_ref(), shared, source, dst };
     let audited = exit.judge(None, request.map(|head| (head.method.as_str(), head.uri.path())))?;
