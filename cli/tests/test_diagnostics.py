@@ -134,6 +134,18 @@ PORT: dict[str, Any] = {
             matches=[match("any", "", method="POST")],
             answer={"status": 500, "message": "route split/2: no backendRefs and no redirect"},
         ),
+        told(
+            "split/3",
+            "HTTPRoute shop/split rules[3]",
+            matches=[match("exact", "/once")],
+            retry={"statuses": [], "grpc_codes": [], "limit": 0, "backoff_ms": 0},
+        ),
+        told(
+            "split/4",
+            "HTTPRoute shop/split rules[4]",
+            matches=[match("exact", "/unnamed")],
+            retry={"statuses": [], "grpc_codes": [], "limit": 2, "backoff_ms": 0},
+        ),
     ],
 }
 

@@ -166,7 +166,7 @@ def test_every_field_of_a_rule_is_read() -> None:
     assert [(backend.name, backend.weight) for backend in found.backends] == [("web", 1), ("web-v2", 3)]
     assert found.backends[1].filters == (HeaderChange(response=True, remove=("x-b",)),)
     assert (found.request_timeout_ms, found.backend_timeout_ms) == (90_000, 500)
-    assert found.retry == Retry((500, 503), (), 3, 100)
+    assert found.retry == Retry((500, 503), (), 3, 100, listed_only=True)
 
 
 def test_a_redirect_is_read() -> None:
@@ -397,6 +397,16 @@ def test_retries_that_are_switched_off() -> None:
         "r/none": (False, False, True),
         "r/usual": (True, True, False),
     }
+
+
+def test_retries_without_codes() -> None:
+    """None is configured, so none is retried: proxies send elsewhere what reached no application without being told. Of
+    annotations it is failures, but they do not come into a rule that says something itself."""
+    rules = to("web", retry={"attempts": 2}, name="unseen"), to("web", name="usual")
+    told = Cluster([route(*rules)]).told(defaults=Settings(retry=Retry()))
+    found = {one.name: (one.retryable, one.HasField("retry"), one.single_try) for one in map(pb_route, told)}
+
+    assert found == {"r/unseen": (False, False, False), "r/usual": (True, True, False)}
 
 
 def test_timeouts_that_are_switched_off() -> None:

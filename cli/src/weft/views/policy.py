@@ -87,6 +87,8 @@ def _retries(route: Json) -> str:
         return f"of failures{_mark(route, 'retry')}" if route["retryable"] else NONE
     if not retry["limit"]:
         return "never"
+    if not route["retryable"]:
+        return NONE
     codes = ",".join(map(str, (*retry["statuses"], *(f"grpc {code}" for code in retry["grpc_codes"])))) or "failures"
     return f"{retry['limit']}x {codes}{_mark(route, 'retry')}"
 

@@ -105,6 +105,13 @@ class Retry:
     limit: int = 1
     """0: nothing is sent again, not even what reached nobody."""
     backoff_ms: int = 0
+    listed_only: bool = False
+    """No failure counts that is not listed, even if none is: what reached no application is sent again at any rate."""
+
+    @property
+    def happens(self) -> bool:
+        """Is anything asked for again that an application may have seen?"""
+        return self.limit > 0 and bool(self.statuses or self.grpc_codes or not self.listed_only)
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,8 +225,8 @@ def _retry(raw: Json) -> Retry | None:
     codes = retry.get("codes") or []
     if not isinstance(codes, list) or not all(isinstance(code, int) and 400 <= code <= 599 for code in codes):
         raise UnsupportedError("retry.codes are not statuses from 400 to 599")
-    limit = number(retry, "attempts", 1, RANGE)
-    return Retry(tuple(sorted(set(codes))), limit=limit, backoff_ms=_milliseconds(retry, "backoff") or 0)
+    limit, backoff = number(retry, "attempts", 1, RANGE), _milliseconds(retry, "backoff") or 0
+    return Retry(tuple(sorted(set(codes))), limit=limit, backoff_ms=backoff, listed_only=True)
 
 
 def _milliseconds(raw: Json, name: str) -> int | None:

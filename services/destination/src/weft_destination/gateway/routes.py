@@ -43,12 +43,11 @@ def _route(route: Route, rule: Rule, matches: tuple[Match, ...], defaults: Setti
     if answer or any(isinstance(one, Redirect) for one in rule.filters):
         return ToldRoute(rule.name, matches, filters=() if answer else rule.filters, answer=answer, origin=origin)
     held, inherited = _settings(route, rule, defaults)
-    retries = held.retry is not None and held.retry.limit > 0
     return ToldRoute(
         rule.name,
         matches,
         timeout_ms=held.timeout_ms,
-        retryable=retries,
+        retryable=held.retry is not None and held.retry.happens,
         backends=tuple(_backend(one) for one in rule.backends if one.weight),
         filters=rule.filters,
         backend_timeout_ms=held.backend_timeout_ms or 0,
