@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from weft_destination.durations import duration_ms
-from weft_destination.model import Profile
+from weft_destination.model import EndpointsTarget, Profile, Protocol
+from weft_destination.precedence import destination
 from weft_destination.profile import read_profile
-from weft_destination.route import Match, Path, ResponseClass, RetryBudget, Route
+from weft_destination.route import Match, Path, ResponseClass, RetryBudget, Route, Settings
 
 KEY = ("ns", "web")
 CLASS = "responseClasses[0]."
@@ -56,12 +57,23 @@ def test_a_faulty_route_leaves_the_others() -> None:
     assert (profile.routes, fault.split(" ")[0]) == ((Route("good"),), "spec.routes[0].condition.pathRegex")
 
 
-def test_retries_have_a_budget() -> None:
-    """The usual one when none is given; a faulty one means no retries rather than too many."""
-    routes = {"routes": [{"name": "r", "isRetryable": True}]}
-    given = ({}, {"retryBudget": {"retryRatio": 7}}, {"retryBudget": {"ttl": "999ms"}})
-    budgets = [read_profile(KEY, routes | more).retry_budget for more in given]
-    assert budgets == [RetryBudget(), None, None]
+@pytest.mark.parametrize(
+    ("said", "annotated", "expected"),
+    [
+        ({}, None, RetryBudget()),
+        ({}, RetryBudget(100, 1), RetryBudget(100, 1)),
+        ({"retryBudget": {"retryRatio": 0.3}}, RetryBudget(100, 1), RetryBudget(300)),
+        ({"retryBudget": {"retryRatio": 7}}, None, RetryBudget(0, 0)),
+        ({"retryBudget": {"ttl": "999ms"}}, RetryBudget(100, 1), RetryBudget(0, 0)),
+        ({"retryBudget": 7}, None, RetryBudget(0, 0)),
+    ],
+)
+def test_retries_have_a_budget(said: dict[str, Any], annotated: RetryBudget | None, expected: RetryBudget) -> None:
+    """The profile's, else that of the Service's annotations, else the usual one; a faulty one allows no retries rather
+    than too many."""
+    profile = read_profile(KEY, {"routes": [{"name": "r", "isRetryable": True}]} | said)
+    told = destination(EndpointsTarget("ns", "web", 80), Protocol.DETECT, None, profile, Settings(budget=annotated))
+    assert told.retry_budget == expected
 
 
 @pytest.mark.parametrize(

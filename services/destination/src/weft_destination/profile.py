@@ -46,6 +46,10 @@ class _Reader:
         """A field that is an object itself; absent is empty."""
         return _Reader(f"{self._where}.{name}", self._fields.get(name, {}), self._faults)
 
+    def says(self, name: str) -> bool:
+        """Is there such a field?"""
+        return name in self._fields
+
     def require(self, name: str) -> None:
         """Notes a field that is missing."""
         if name not in self._fields:
@@ -54,14 +58,15 @@ class _Reader:
 
 
 def read_profile(key: Key, spec: Any) -> Profile:
-    """The profile with its faults. A route with a fault is left out whole; so is a faulty budget."""
+    """The profile with its faults. A route with a fault is left out whole; a faulty budget allows nothing."""
     faults: list[str] = []
     reader = _Reader("spec", spec, faults)
     raw: list[Any] = reader.read("routes", _list, [])
     found = [_route(f"spec.routes[{number}]", route, faults) for number, route in enumerate(raw)]
     whose = f"ServiceProfile {key[0]}/{key[1]}"
     routes = tuple(replace(route, origin=f"{whose} routes[{number}]") for number, route in enumerate(found) if route)
-    budget = _budget(reader.part("retryBudget"), whose) if any(route.retryable for route in routes) else None
+    said = reader.says("retryBudget") and any(route.retryable for route in routes)
+    budget = _budget(reader.part("retryBudget"), whose) if said else None
     return Profile(key, routes, budget, tuple(faults))
 
 
@@ -93,8 +98,8 @@ def _response_class(where: str, raw: Any, faults: list[str]) -> ResponseClass:
     return ResponseClass(low, status.read("max", _status, low), reader.read("isFailure", _bool, True))
 
 
-def _budget(reader: _Reader, whose: str) -> RetryBudget | None:
-    """Routes that retry without a budget of their own have the default one; a faulty one: no retries."""
+def _budget(reader: _Reader, whose: str) -> RetryBudget:
+    """What it does not say is the default's; a faulty one: no retries."""
     default = RetryBudget()
     budget = RetryBudget(
         reader.read("retryRatio", _permille, default.ratio_permille),
@@ -102,7 +107,7 @@ def _budget(reader: _Reader, whose: str) -> RetryBudget | None:
         reader.read("ttl", window_ms, default.ttl_ms),
         origin=whose,
     )
-    return budget if reader.sound else None
+    return budget if reader.sound else RetryBudget(0, 0, origin=whose)
 
 
 def _list(value: Any) -> list[Any]:
