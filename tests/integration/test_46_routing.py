@@ -403,22 +403,43 @@ def test_neither_cycles_nor_masses_of_routes_hurt_others() -> None:
 
 
 def test_timeouts_and_retries() -> None:
-    """Of the whole request: 504; retried on the statuses named, as often as named."""
+    """Of the whole request and of one try: 504, and 0s is none. Retried on the statuses named, as often as named, and
+    with none named or no attempts on none. What a rule says goes before annotations, which hold for the others."""
+    of_try = {"timeouts": {"backendRequest": "300ms"}, "retry": {"codes": [504], "attempts": 1}}
     apply(
         route(
             to("web", matches=[path("/slow")], timeouts={"request": "300ms"}),
+            to("web", matches=[path("/try")], **of_try),
+            to("web", matches=[path("/patient")], timeouts={"request": "0s", "backendRequest": "0s"}),
             to("web", matches=[path("/flaky")], retry={"codes": [503], "attempts": 2, "backoff": "10ms"}),
+            to("web", matches=[path("/unnamed")], retry={"attempts": 2}),
+            to("web", matches=[path("/never")], retry={"attempts": 0}),
+            to("web", matches=[path("/annotated")]),
+            request_timeout="1500ms",
+            try_timeout="1s",
+            retry_statuses="500-503",
         )
     )
     eventually(lambda: froms(request("/elsewhere")) == [404], 10)
-    slow, saved, lost, other = ask(
-        request("/slow?sleep=2&id=slow"),
-        request("/flaky?status=503&times=2&id=saved"),
-        request("/flaky?status=503&id=lost"),
-        request("/flaky?status=500&id=other"),
-    )
-    assert (slow["status"], slow["head"]["weft-error"].split()[0]) == (504, "E105")
-    assert [(one["status"], one["tries"]) for one in (saved, lost, other)] == [(200, 3), (503, 3), (500, 1)]
+    late = [
+        (request("/slow?sleep=2&id=slow"), "E105 no response within the time that the route allows"),
+        (request("/try?sleep=2&id=try"), "E105 no response within the time that the route allows for one try"),
+        (request("/annotated?sleep=2&id=late"), "E105 no response within the time that the route allows for one try"),
+    ]
+    answers = ask(*(one for one, _ in late))
+    assert [(one["status"], one["head"].get("weft-error")) for one in answers] == [(504, error) for _, error in late]
+    rows = [
+        ("/flaky?id=try", 200, 3),
+        ("/patient?sleep=2&id=patient", 200, 1),
+        ("/flaky?status=503&times=2&id=saved", 200, 3),
+        ("/flaky?status=503&id=lost", 503, 3),
+        ("/flaky?status=500&id=other", 500, 1),
+        ("/unnamed?status=500&id=unnamed", 500, 1),
+        ("/never?status=503&id=never", 503, 1),
+        ("/annotated?status=503&times=1&id=annotated", 200, 2),
+    ]
+    asked = ask(*(request(where) for where, _, _ in rows))
+    assert [(one["status"], one["tries"]) for one in asked] == [(status, tries) for _, status, tries in rows]
 
 
 def test_backends_that_cannot_answer() -> None:
