@@ -17,15 +17,28 @@ const DECISIONS: u32 = 20_000;
 const ID: &str = "spiffe://cluster.local/ns/shop/sa/web";
 
 /// How the rules of a policy differ. The caller falls under the last one only.
-const SHAPES: [(&str, fn(u32, u32) -> api::Rule); 5] = [
-    ("identities", |n, last| rule(Kind::Identity(identity(n, last)), "/menu/{}")),
-    ("networks", |n, last| rule(Kind::Network(network(n, last)), "/menu/{}")),
-    ("paths", |n, last| rule(Kind::Authenticated(true), &path(n, last))),
-    ("identities and paths", |n, last| rule(Kind::Identity(identity(n, last)), &path(n % 100, last % 100))),
-    // The worst: half of them name the caller, and the others the path.
-    ("woven", |n, last| match n {
-        _ if n % 2 == 0 => rule(Kind::Identity(identity(last, last)), &path(n, last)),
-        _ => rule(Kind::Identity(identity(n, last)), &path(last, last)),
+const SHAPES: [(&str, fn(u32, u32) -> api::Rule); 6] = [
+    ("identities", |n, last| rule(Kind::Identity(identity(n, last)), template("/menu/{}"))),
+    ("networks", |n, last| rule(Kind::Network(network(n, last)), template("/menu/{}"))),
+    ("paths", |n, last| rule(Kind::Authenticated(true), template(&path(n, last)))),
+    ("identities and paths", |n, last| {
+        rule(Kind::Identity(identity(n, last)), template(&path(n % 100, last % 100)))
+    }),
+    // Half of them name the caller, and the others the path.
+    ("woven", |n, last| match n % 2 {
+        0 => rule(Kind::Identity(identity(last, last)), template(&path(n, last))),
+        _ => rule(Kind::Identity(identity(n, last)), template("/menu/{}")),
+    }),
+    // The worst: they do so in every way.
+    ("woven in many ways", |n, last| match n % 8 {
+        0 => rule(Kind::Identity(identity(last, last)), template(&path(n, last))),
+        2 => rule(Kind::Namespace("shop".to_owned()), template(&path(n, last))),
+        4 => rule(Kind::Authenticated(true), template(&path(n, last))),
+        6 => rule(Kind::Network(network(last, last)), template(&path(n, last))),
+        1 => rule(Kind::Identity(identity(n, last)), Path::Exact("/menu/17".to_owned())),
+        3 => rule(Kind::Identity(identity(n, last)), Path::Prefix("/menu".to_owned())),
+        5 => rule(Kind::Identity(identity(n, last)), Path::Prefix("/".to_owned())),
+        _ => rule(Kind::Identity(identity(n, last)), template("/menu/{}")),
     }),
 ];
 
@@ -42,12 +55,15 @@ fn network(n: u32, last: u32) -> api::Network {
     api::Network { ip: ip.to_vec(), prefix_length: 32, ports: vec![] }
 }
 
-fn rule(client: Kind, template: &str) -> api::Rule {
-    let path = Some(Path::Template(template.to_owned()));
+fn template(path: &str) -> Path {
+    Path::Template(path.to_owned())
+}
+
+fn rule(client: Kind, path: Path) -> api::Rule {
     api::Rule {
-        name: template.to_owned(),
+        name: "shop/rule".to_owned(),
         clients: vec![api::Client { kind: Some(client) }],
-        calls: vec![api::CallMatch { method: "GET".to_owned(), path }],
+        calls: vec![api::CallMatch { method: "GET".to_owned(), path: Some(path) }],
         deny: false,
     }
 }

@@ -6,6 +6,7 @@ use weft_api::discovery as api;
 use weft_api::discovery::call_match::Path;
 
 use super::path::{is_one, plain};
+use super::rules::Rules;
 
 /// Longest path of a rule; it bounds the tree's depth.
 const MAX_PATH: usize = 2048;
@@ -22,16 +23,16 @@ pub enum Call<'a> {
     Bytes { opaque: bool },
 }
 
-/// Rules by the calls that they name. Numbers of rules come in order and are kept so.
+/// Rules by the calls that they name.
 ///
 /// Rules that deny or limit are `guard`s: they must not be got around by a path or by bytes that the application may
 /// read otherwise than this proxy, so they have these as well. Rules that allow never do.
 #[derive(Default)]
 pub struct Calls {
     /// Rules that name no calls.
-    all: Vec<u32>,
+    all: Rules,
     /// Guards that name calls, for bytes of which nobody knows what they are.
-    bytes: Vec<u32>,
+    bytes: Rules,
     /// Calls without a path; the rules of `all` too.
     pathless: Leaf,
     root: Node,
@@ -41,7 +42,7 @@ pub struct Calls {
 
 /// Where paths end: rules, by method. A guard's is compared without regard to case, as some applications do.
 #[derive(Default)]
-struct Leaf(Vec<(Method, Vec<u32>)>);
+struct Leaf(Vec<(Method, Rules)>);
 
 #[derive(PartialEq, Eq)]
 struct Method {
@@ -73,10 +74,10 @@ impl Calls {
     /// request of its method.
     pub fn add(&mut self, rule: u32, calls: &[api::CallMatch], guard: bool) -> bool {
         if calls.is_empty() {
-            push(&mut self.all, rule);
+            self.all.add(rule);
             self.pathless.add(rule, "", guard);
         } else if guard {
-            push(&mut self.bytes, rule);
+            self.bytes.add(rule);
         }
         // All of them, and not only up to the first that does not.
         calls.iter().filter(|call| !self.add_call(rule, call, guard)).count() == 0
@@ -104,23 +105,23 @@ impl Calls {
         }
     }
 
-    /// The lists of rules that it falls under; each sorted.
-    pub fn lists<'a>(&'a self, call: Call<'_>) -> Vec<&'a [u32]> {
-        let mut lists = Vec::with_capacity(4);
+    /// The sets of rules that it falls under.
+    pub fn sets<'a>(&'a self, call: Call<'_>) -> Vec<&'a Rules> {
+        let mut sets = Vec::with_capacity(4);
         let (method, path) = match call {
             Call::Request { method, path } => (method, path),
             Call::Bytes { opaque: true } => return vec![&self.all],
             Call::Bytes { opaque: false } => return vec![&self.all, &self.bytes],
         };
-        self.pathless.lists(method, &mut lists);
+        self.pathless.sets(method, &mut sets);
         match plain(path) {
             Some(path) => {
                 let (segments, slash) = segments(&path);
-                self.root.lists(segments, slash, method, &mut lists);
+                self.root.sets(segments, slash, method, &mut sets);
             }
-            None => self.guarded.lists(method, &mut lists),
+            None => self.guarded.sets(method, &mut sets),
         }
-        lists
+        sets
     }
 }
 
@@ -164,14 +165,14 @@ impl Node {
         }
     }
 
-    fn lists<'a>(&'a self, rest: &str, slash: bool, method: &str, lists: &mut Vec<&'a [u32]>) {
-        self.prefix.lists(method, lists);
+    fn sets<'a>(&'a self, rest: &str, slash: bool, method: &str, sets: &mut Vec<&'a Rules>) {
+        self.prefix.sets(method, sets);
         if rest.is_empty() {
-            return if slash { &self.slashed } else { &self.exact }.lists(method, lists);
+            return if slash { &self.slashed } else { &self.exact }.sets(method, sets);
         }
         let (segment, rest) = rest.split_once('/').unwrap_or((rest, ""));
         for node in self.children.get(segment).into_iter().chain(self.any.as_deref()) {
-            node.lists(rest, slash, method, lists);
+            node.sets(rest, slash, method, sets);
         }
     }
 }
@@ -179,20 +180,15 @@ impl Node {
 impl Leaf {
     fn add(&mut self, rule: u32, method: &str, guard: bool) {
         let method = Method { name: method.into(), guard };
-        match self.0.iter_mut().find(|(known, _)| *known == method) {
-            Some((_, rules)) => push(rules, rule),
-            None => self.0.push((method, vec![rule])),
-        }
+        let known = self.0.iter().position(|(known, _)| *known == method);
+        let place = known.unwrap_or_else(|| {
+            self.0.push((method, Rules::default()));
+            self.0.len() - 1
+        });
+        self.0[place].1.add(rule);
     }
 
-    fn lists<'a>(&'a self, method: &str, lists: &mut Vec<&'a [u32]>) {
-        lists.extend(self.0.iter().filter(|(wanted, _)| wanted.fits(method)).map(|(_, rules)| &rules[..]));
-    }
-}
-
-/// Numbers come in order; one may come twice.
-pub fn push(rules: &mut Vec<u32>, rule: u32) {
-    if rules.last() != Some(&rule) {
-        rules.push(rule);
+    fn sets<'a>(&'a self, method: &str, sets: &mut Vec<&'a Rules>) {
+        sets.extend(self.0.iter().filter(|(wanted, _)| wanted.fits(method)).map(|(_, rules)| rules));
     }
 }

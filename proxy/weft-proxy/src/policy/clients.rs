@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use weft_api::discovery as api;
 use weft_api::discovery::client::Kind;
 
-use super::calls::push;
+use super::rules::Rules;
 
 /// Who calls: what mesh TLS proves, and where the connection comes from.
 #[derive(Clone, Copy)]
@@ -32,14 +32,14 @@ fn namespace_of<'a>(id: &'a str, trust_domain: &str) -> Option<&'a str> {
     (is_name(namespace) && is_name(account)).then_some(namespace)
 }
 
-/// Rules by the clients that they name. Numbers of rules come in order and are kept so.
+/// Rules by the clients that they name.
 #[derive(Default)]
 pub struct Clients {
-    anyone: Vec<u32>,
-    authenticated: Vec<u32>,
-    identities: HashMap<Box<str>, Vec<u32>>,
-    namespaces: HashMap<Box<str>, Vec<u32>>,
-    networks: HashMap<IpNet, Vec<u32>>,
+    anyone: Rules,
+    authenticated: Rules,
+    identities: HashMap<Box<str>, Rules>,
+    namespaces: HashMap<Box<str>, Rules>,
+    networks: HashMap<IpNet, Rules>,
     /// Prefix lengths that there are, of IPv4 and of IPv6.
     lengths: [Vec<u8>; 2],
 }
@@ -49,12 +49,12 @@ impl Clients {
     /// those that do not, and guard, are everybody.
     pub fn add(&mut self, rule: u32, clients: &[api::Client], guard: bool) -> bool {
         if clients.is_empty() {
-            push(&mut self.anyone, rule);
+            self.anyone.add(rule);
         }
         let strange =
             clients.iter().filter(|client| self.add_client(rule, client.kind.as_ref()).is_none()).count();
         if strange > 0 && guard {
-            push(&mut self.anyone, rule);
+            self.anyone.add(rule);
         }
         strange == 0
     }
@@ -74,24 +74,24 @@ impl Clients {
                 self.networks.entry(network).or_default()
             }
         };
-        push(rules, rule);
+        rules.add(rule);
         Some(())
     }
 
-    /// The lists of rules that a client falls under; each sorted.
-    pub fn lists<'a>(&'a self, caller: &Caller<'_>) -> Vec<&'a [u32]> {
-        let mut lists = Vec::with_capacity(4);
-        lists.push(&self.anyone[..]);
+    /// The sets of rules that a client falls under.
+    pub fn sets<'a>(&'a self, caller: &Caller<'_>) -> Vec<&'a Rules> {
+        let mut sets = Vec::with_capacity(4);
+        sets.push(&self.anyone);
         if let Some(id) = caller.identity {
-            lists.push(&self.authenticated);
-            lists.extend(self.identities.get(id).map(|rules| &rules[..]));
+            sets.push(&self.authenticated);
+            sets.extend(self.identities.get(id));
         }
-        lists.extend(caller.namespace.and_then(|name| self.namespaces.get(name)).map(|rules| &rules[..]));
+        sets.extend(caller.namespace.and_then(|name| self.namespaces.get(name)));
         for length in &self.lengths[usize::from(caller.ip.is_ipv6())] {
             let network = IpNet::new(caller.ip, *length).ok().map(|network| network.trunc());
-            lists.extend(network.and_then(|network| self.networks.get(&network)).map(|rules| &rules[..]));
+            sets.extend(network.and_then(|network| self.networks.get(&network)));
         }
-        lists
+        sets
     }
 }
 

@@ -7,6 +7,7 @@ mod clients;
 mod egress;
 mod limit;
 mod path;
+mod rules;
 mod table;
 
 pub use access::{Access, Decision};

@@ -1,7 +1,7 @@
 //! A policy, compiled: the first of its rules that a call falls under decides, however many there are.
 //!
-//! Clients and calls are looked up each for itself, and give a few sorted lists of rules. The lowest rule that is in a
-//! list of both is the first; lists are leapt through, so long ones cost little unless they are woven into each other.
+//! Clients and calls are looked up each for itself, and give a few sets of rules. The lowest rule that is in a set of
+//! both is the first.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use weft_api::discovery as api;
 
 use super::calls::{Call, Calls};
 use super::clients::{Caller, Clients};
+use super::rules::{Common, Rules};
 
 /// Clients and calls of numbered rules.
 #[derive(Default)]
@@ -25,57 +26,24 @@ impl Matcher {
         self.calls.add(rule, calls, guard) && clients
     }
 
-    /// Runs of rules that match, each in order.
-    fn runs<'a>(&'a self, caller: &Caller<'_>, call: Call<'_>) -> impl Iterator<Item = Common<'a>> {
-        let calls = self.calls.lists(call);
-        let clients = self.clients.lists(caller);
-        clients.into_iter().flat_map(move |client| {
-            let pairs: Vec<_> = calls.iter().map(|call| Common(client, call)).collect();
-            pairs
-        })
-    }
-
     pub fn first(&self, caller: &Caller<'_>, call: Call<'_>) -> Option<u32> {
-        self.runs(caller, call).filter_map(|mut run| run.next()).min()
+        let (clients, calls) = (self.clients.sets(caller), self.calls.sets(call));
+        common(&clients, &calls).filter_map(|mut rules| rules.next()).min()
     }
 
     /// All rules that match, in order.
     pub fn all(&self, caller: &Caller<'_>, call: Call<'_>) -> Vec<u32> {
-        let mut rules: Vec<_> = self.runs(caller, call).flatten().collect();
+        let (clients, calls) = (self.clients.sets(caller), self.calls.sets(call));
+        let mut rules: Vec<_> = common(&clients, &calls).flatten().collect();
         rules.sort_unstable();
         rules.dedup();
         rules
     }
 }
 
-/// What two sorted lists have in common.
-struct Common<'a>(&'a [u32], &'a [u32]);
-
-impl Iterator for Common<'_> {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        loop {
-            let found = *self.0.first()?;
-            self.1 = from(self.1, found);
-            let other = *self.1.first()?;
-            if other == found {
-                self.0 = &self.0[1..];
-                return Some(found);
-            }
-            self.0 = from(self.0, other);
-        }
-    }
-}
-
-/// The rest of a sorted list from `wanted` on, found in steps that double.
-fn from(list: &[u32], wanted: u32) -> &[u32] {
-    let mut end = 1;
-    while list.get(end - 1).is_some_and(|rule| *rule < wanted) {
-        end *= 2;
-    }
-    let (start, end) = (end / 2, end.min(list.len()));
-    &list[start + list[start..end].partition_point(|rule| *rule < wanted)..]
+/// What each set of the one has in common with each of the other.
+fn common<'a>(clients: &'a [&Rules], calls: &'a [&Rules]) -> impl Iterator<Item = Common<'a>> {
+    clients.iter().flat_map(move |client| calls.iter().map(move |call| client.common(call)))
 }
 
 /// What is said of a call, and by which rule or default, as errors, metrics and tap name it.

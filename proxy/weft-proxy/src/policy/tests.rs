@@ -70,8 +70,8 @@ fn some<T>(lots: &mut StdRng, mut make: impl FnMut(&mut StdRng) -> T) -> Vec<T> 
     (0..lots.random_range(0..3)).map(|_| make(lots)).collect()
 }
 
-fn policy(lots: &mut StdRng) -> api::Policy {
-    let rules = (0..lots.random_range(0..12)).map(|n| api::Rule {
+fn policy(lots: &mut StdRng, most: u32) -> api::Policy {
+    let rules = (0..lots.random_range(0..most)).map(|n| api::Rule {
         name: format!("rule {n}"),
         deny: lots.random(),
         clients: some(lots, client),
@@ -82,6 +82,20 @@ fn policy(lots: &mut StdRng) -> api::Policy {
         default: lots.random_range(0..4),
         default_name: "the default".into(),
     }
+}
+
+/// Hundreds of rules that are by turns, in runs, of nobody and about nothing that is called, but for a few.
+fn woven(lots: &mut StdRng) -> api::Policy {
+    let mut policy = policy(lots, 400);
+    let run = lots.random_range(1..100);
+    for (n, rule) in policy.rules.iter_mut().enumerate() {
+        match n / run % 2 {
+            _ if lots.random_bool(0.03) => {}
+            0 => rule.clients = vec![api::Client { kind: Some(Kind::Namespace("nobody".into())) }],
+            _ => rule.calls = on(Path::Prefix("/nothing".into())),
+        }
+    }
+    policy
 }
 
 /// The first rule that matches, rule by rule.
@@ -148,8 +162,8 @@ fn fits(wanted: &str, path: &str, deny: bool, same: impl Fn(&str, &str) -> bool)
 #[test]
 fn the_table_decides_as_the_obvious_evaluator() {
     let mut lots = StdRng::seed_from_u64(47);
-    for _ in 0..500 {
-        let policy = policy(&mut lots);
+    for n in 0..600 {
+        let policy = if n < 500 { policy(&mut lots, 12) } else { woven(&mut lots) };
         let table = Table::new(&policy);
         for _ in 0..30 {
             let id = lots.random_bool(0.7).then(|| pick(&mut lots, &IDS));
@@ -313,7 +327,7 @@ fn identities_are_exact() {
 fn bytes_are_no_way_around() {
     let mut lots = StdRng::seed_from_u64(48);
     for _ in 0..500 {
-        let table = Table::new(&policy(&mut lots));
+        let table = Table::new(&policy(&mut lots, 12));
         let id = lots.random_bool(0.7).then(|| pick(&mut lots, &IDS));
         let caller = Caller::new(id, TRUST_DOMAIN, pick(&mut lots, &IPS).parse().unwrap());
         if table.decide(&caller, BYTES).allowed {
