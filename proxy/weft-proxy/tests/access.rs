@@ -299,6 +299,7 @@ async fn limits_say_when_to_come_again() {
         (response.status(), response.headers()["retry-after"].to_str().unwrap())
     );
     assert_eq!("E115 more requests than shop/menu allows", response.headers()["weft-error"]);
+    text(response).await;
     assert_eq!(PASSED, ask(&mut client, "/health").await);
     assert_eq!(429, ask(&mut client, "/health/").await.0);
     let mut client = http2(web_pod.connect().await).await;
