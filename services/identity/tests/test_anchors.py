@@ -14,6 +14,7 @@ from weft_identity.events import Events
 from weft_identity.issuer import Terms, make_anchor, make_issuer
 from weft_identity.ledger import Ledger
 from weft_identity.metrics import Metrics
+from weft_identity.rotation import MARGIN_SECONDS
 from weft_identity.secrets import Secrets
 from weft_kube.api import ApiError, KubeApi
 from weft_pki.bundle import bundle_pem, parse_certificates
@@ -33,24 +34,35 @@ def secret(name: str, data: dict[str, bytes]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": encoded}
 
 
+def published(bundle: bytes) -> dict[str, Any]:
+    """The bundle that proxies of namespace weft mount."""
+    meta = {"name": "weft-trust-bundle", "namespace": "weft"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"ca.crt": bundle.decode()}}
+
+
 class Keeper:
     """Anchor and issuer in a cluster, and who keeps them, so many days later."""
 
     def __init__(self, kube: FakeKube, api: KubeApi) -> None:
         self.kube = kube
+        self.api = api
         self.now = BORN
+        self.restart()
+        kube.put(secret("weft-trust-anchor", ANCHOR))
+        kube.put(secret("weft-issuer", ISSUER))
+
+    def restart(self) -> None:
+        """A replica that knows nothing yet."""
         self.registry = CollectorRegistry()
         self.anchors = Anchors(
-            Secrets(api, "weft"),
-            Ledger(api, "weft"),
-            Events(api, "weft"),
+            Secrets(self.api, "weft"),
+            Ledger(self.api, "weft"),
+            Events(self.api, "weft"),
             Metrics(self.registry),
             Terms("cluster.local", anchor=timedelta(days=365), issuer=timedelta(days=30), leaf=timedelta(days=1)),
             now=lambda: self.now,
             clock=self.clock,
         )
-        kube.put(secret("weft-trust-anchor", ANCHOR))
-        kube.put(secret("weft-issuer", ISSUER))
 
     def clock(self) -> float:
         """The monotonic one."""
@@ -63,6 +75,28 @@ class Keeper:
         self.kube.put(secret("weft-trust-anchor", {"ca.crt": bundle}))
         self.kube.put(secret("weft-issuer", make_issuer(other, "cluster.local", BORN)))
         return {"ca.crt": bundle}
+
+    def put(self, name: str, data: dict[str, bytes]) -> None:
+        """Somebody changes a Secret's data; its annotations stay."""
+        old = self.kube.get(f"/api/v1/namespaces/weft/secrets/{name}")
+        self.kube.put({**old, "apiVersion": "v1", "kind": "Secret", "data": secret(name, data)["data"]})
+
+    async def looks(self, seconds: float = 0, *, notes: bool = True) -> list[x509.Certificate]:
+        """The bundle's anchors after so long and a look; the Lease's holder writes down what is in use."""
+        self.now += timedelta(seconds=seconds)
+        await self.anchors.refresh()
+        assert self.anchors.trust
+        self.kube.put(published(self.anchors.trust.bundle))
+        if notes:
+            await self.anchors.note()
+        return parse_certificates(self.anchors.trust.bundle)
+
+    async def moves_to(self, *names: dict[str, bytes]) -> list[x509.Certificate]:
+        """Somebody puts these anchors into the Secret, and an issuer of the last; the bundle when that signs."""
+        self.put("weft-trust-anchor", {"ca.crt": b"".join(each["ca.crt"] for each in names)})
+        self.put("weft-issuer", make_issuer(names[-1], "cluster.local", BORN))
+        await self.looks()
+        return await self.looks(OVERLAP_SECONDS)
 
     def used(self) -> tuple[bytes, int]:
         """The bundle, and the place in it of the anchor that signs."""
@@ -184,14 +218,7 @@ async def test_an_anchor_that_replaces_the_one_in_use_is_refused(keeper: Keeper)
 
 async def test_a_restart_does_not_make_it_right(keeper: Keeper) -> None:
     """What proxies believe is what was published."""
-    meta = {"name": "weft-trust-bundle", "namespace": "weft"}
-    published = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": meta,
-        "data": {"ca.crt": ANCHOR["ca.crt"].decode()},
-    }
-    keeper.kube.put(published)
+    keeper.kube.put(published(ANCHOR["ca.crt"]))
     keeper.replaced(beside=False)
     await keeper.anchors.refresh()
     assert keeper.anchors.trust is None
@@ -241,3 +268,90 @@ async def test_a_write_upon_another_ones_is_a_conflict(keeper: Keeper) -> None:
     with pytest.raises(ApiError, match="409"):
         await keeper.after(21)
     assert versions == [read]
+
+
+DAY = 86_400
+OTHERS = [make_anchor("cluster.local", BORN) for _ in range(2)]
+FIRST, SECOND, THIRD = (parse_certificates(each["ca.crt"])[0] for each in (ANCHOR, *OTHERS))
+
+
+async def test_an_anchor_taken_out_too_early_stays_in_the_bundle_as_long_as_leaves_may_rest_on_it(
+    keeper: Keeper,
+) -> None:
+    """A day after the last of them was signed, and a margin; a look is enough for it to go."""
+    await keeper.looks()
+    await keeper.moves_to(ANCHOR, OTHERS[0])
+    keeper.put("weft-trust-anchor", {"ca.crt": OTHERS[0]["ca.crt"]})
+
+    assert await keeper.looks(60) == [SECOND, FIRST]
+    assert await keeper.looks(DAY) == [SECOND, FIRST]
+    assert await keeper.looks(MARGIN_SECONDS) == [SECOND]
+    assert keeper.told() == []
+
+
+async def test_anchors_changed_twice_within_a_day_are_all_kept(keeper: Keeper) -> None:
+    """Leaves of either may live."""
+    await keeper.looks()
+    await keeper.moves_to(ANCHOR, OTHERS[0])
+    assert await keeper.moves_to(*OTHERS) == [SECOND, THIRD, FIRST]
+    keeper.put("weft-trust-anchor", {"ca.crt": OTHERS[1]["ca.crt"]})
+
+    assert await keeper.looks() == [THIRD, SECOND, FIRST]
+
+
+async def test_a_replica_that_was_not_there_keeps_them_too(keeper: Keeper) -> None:
+    """Whoever sees the Secret; also when the issuer changed while no identity ran."""
+    await keeper.looks()
+    keeper.put("weft-trust-anchor", {"ca.crt": ANCHOR["ca.crt"] + OTHERS[0]["ca.crt"]})
+    await keeper.looks()
+    keeper.put("weft-trust-anchor", {"ca.crt": OTHERS[0]["ca.crt"]})
+    keeper.put("weft-issuer", make_issuer(OTHERS[0], "cluster.local", BORN))
+    keeper.restart()
+
+    assert await keeper.looks(DAY, notes=False) == [SECOND, FIRST]
+    await keeper.looks()
+    keeper.restart()
+    assert await keeper.looks(DAY + MARGIN_SECONDS) == [SECOND]
+
+
+async def test_issuer_and_anchors_may_change_at_once_when_proxies_know_the_new_one(keeper: Keeper) -> None:
+    """Between two looks of a replica, somebody puts in the new issuer and takes the old anchor out."""
+    keeper.put("weft-trust-anchor", {"ca.crt": ANCHOR["ca.crt"] + OTHERS[0]["ca.crt"]})
+    await keeper.looks()
+    await keeper.looks(OVERLAP_SECONDS)
+    keeper.put("weft-trust-anchor", {"ca.crt": OTHERS[0]["ca.crt"]})
+    keeper.put("weft-issuer", make_issuer(OTHERS[0], "cluster.local", BORN))
+
+    assert (await keeper.looks(), keeper.used()[1], keeper.told()) == ([SECOND, FIRST], 0, [])
+
+
+async def test_a_secret_replaced_as_a_whole_does_not_make_identity_forget(keeper: Keeper) -> None:
+    """It writes them down again; an empty list is what ends the trust at once."""
+    await keeper.looks()
+    await keeper.moves_to(ANCHOR, OTHERS[0])
+    keeper.put("weft-trust-anchor", {"ca.crt": OTHERS[0]["ca.crt"]})
+    keeper.kube.put(secret("weft-issuer", make_issuer(OTHERS[0], "cluster.local", BORN)))
+    assert await keeper.looks() == [SECOND, FIRST]
+
+    issuer = keeper.kube.get(PATH)
+    issuer["metadata"]["annotations"]["weft.dev/anchors-in-use"] = "[]"
+    keeper.kube.put({**issuer, "apiVersion": "v1", "kind": "Secret"})
+    assert await keeper.looks() == [SECOND]
+
+
+async def test_what_is_written_down_is_no_change(keeper: Keeper) -> None:
+    """The trust in use stays the very same."""
+    await keeper.looks()
+    trust = keeper.anchors.trust
+    await keeper.looks()
+
+    assert keeper.anchors.trust is trust
+
+
+async def test_a_bundle_that_somebody_has_changed_adds_no_trust(keeper: Keeper) -> None:
+    """What is published is no source of anchors, only the Secrets are."""
+    await keeper.looks()
+    keeper.kube.put(published(ANCHOR["ca.crt"] + OTHERS[0]["ca.crt"]))
+    keeper.restart()
+
+    assert await keeper.looks() == [FIRST]

@@ -239,6 +239,19 @@ async def test_without_its_owner_the_bundle_is_published_all_the_same() -> None:
         assert running.owners("teahouse") == []
 
 
+async def test_what_is_in_use_is_written_down() -> None:
+    """By the Lease's holder: the anchor that signs, before anybody could take it away."""
+    async with identity() as running:
+
+        def noted() -> list[dict[str, str]]:
+            annotations = running.kube.get(f"{SECRETS}/weft-issuer")["metadata"].get("annotations") or {}
+            found: list[dict[str, str]] = json.loads(annotations.get("weft.dev/anchors-in-use", "[]"))
+            return found
+
+        await until(noted)
+        assert noted() == [{"certificate": running.bundle("weft").decode()}]
+
+
 async def test_a_changed_issuer_is_used() -> None:
     """A new one under the same anchor signs from then on."""
     async with identity() as running:

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
-from weft_kube.objects import Object
 
+from weft_identity import inuse
 from weft_identity.events import Events
 from weft_identity.faults import FAILURES
 from weft_identity.issuer import (
@@ -22,7 +22,7 @@ from weft_identity.issuer import (
     make_issuer,
     read_trust,
 )
-from weft_identity.ledger import Ledger, RotationMap
+from weft_identity.ledger import Ledger
 from weft_identity.metrics import Metrics
 from weft_identity.overlap import published_roots, require_overlap, root, roots
 from weft_identity.rotation import FRESH_SECONDS
@@ -36,6 +36,10 @@ RETRY_SECONDS = 3.0
 OVERLAP_SECONDS = 300.0
 """An anchor that somebody else brought is in the bundle for so long before an issuer under it signs: kubelets carry the
 bundle to pods within a minute or two."""
+
+
+Read = tuple[SecretData | None, SecretData | None]
+"""Both Secrets' data: the anchor's and the issuer's."""
 
 
 class Anchors:
@@ -68,8 +72,10 @@ class Anchors:
         """When an anchor came into the bundle."""
         self._touched = asyncio.Event()
         self._looking = asyncio.Lock()
-        self._used: tuple[SecretData | None, SecretData | None] | None = None
-        self._refused: tuple[SecretData | None, SecretData | None] | None = None
+        self._uses: inuse.Uses = ()
+        """As the Secret said last: who replaces all of it does not mean them."""
+        self._used: tuple[Read, inuse.Uses] | None = None
+        self._refused: Read | None = None
         self._log = structlog.get_logger()
 
     @property
@@ -111,17 +117,17 @@ class Anchors:
         # The issuer first: whoever makes both makes it last, so it is never seen without its anchor.
         issuer, anchor = await self._secrets.get(ISSUER), await self._secrets.get(ANCHOR)
         await self._ledger.refresh()
-        believed = {root(following)} if following else published_roots(await self._secrets.published())
+        believed = roots(following.anchors) if following else published_roots(await self._secrets.published())
         self._seen_at = began
+        self._uses = self._said(issuer)
         read = anchor.data if anchor else None, issuer.data if issuer else None
-        if read == self._used:
+        uses = inuse.live(self._uses, self._seconds())
+        if (read, uses) == self._used:
             self._sound()
         else:
-            await self._judge(read, following, believed)
+            await self._judge(read, uses, following, believed)
 
-    async def _judge(
-        self, read: tuple[SecretData | None, SecretData | None], following: Trust | None, believed: set[bytes]
-    ) -> None:
+    async def _judge(self, read: Read, uses: inuse.Uses, following: Trust | None, believed: set[bytes]) -> None:
         try:
             trust = read_trust(_bundle(*read), read[1] or {}, self._now())
             require_overlap(trust, believed)
@@ -132,11 +138,13 @@ class Anchors:
                 await self._refuse(str(error), missing=read[1] is None)
         else:
             self._sound()
+            known = self._used is not None and read == self._used[0]
+            trust = trust.keeping(inuse.kept(self._with(following, uses), trust.anchors))
             if following and self._new_to_proxies(trust):
                 trust = trust.signing_as(following)
             else:
-                self._used = read
-            if trust != self.trust:
+                self._used = read, uses
+            if not (known and self.trust and trust.bundle == self.trust.bundle):
                 self._use(trust)
 
     def _new_to_proxies(self, trust: Trust) -> bool:
@@ -144,6 +152,31 @@ class Anchors:
         now = self._clock()
         rotated = trust.facts.issuer == self._ledger.state.new
         return not rotated and now < self._joined.get(root(trust), now) + OVERLAP_SECONDS
+
+    def _said(self, issuer: Secret | None) -> inuse.Uses:
+        said = inuse.read(issuer.metadata.annotations) if issuer else None
+        return self._uses if said is None else said
+
+    def _with(self, following: Trust | None, uses: inuse.Uses) -> inuse.Uses:
+        """Also what this replica has signed under until now."""
+        return inuse.used(uses, following.anchor, self._seconds(), self._terms.longest) if following else uses
+
+    def _seconds(self) -> int:
+        return int(self._now().timestamp())
+
+    async def note(self) -> None:
+        """Writes down which anchors are in use, where that has changed. For the Lease's holder."""
+        issuer = await self._secrets.get(ISSUER)
+        if issuer is None or self.trust is None:
+            return
+        uses = inuse.used(self._said(issuer), self.trust.anchor, self._seconds(), self._terms.longest)
+        if uses != inuse.read(issuer.metadata.annotations):
+            await self._secrets.annotate(issuer, inuse.told(uses))
+
+    async def release(self, anchor: Secret, issuer: Secret) -> None:
+        """Writes down that every live leaf rests on the anchor that signs: a rotation has proved it."""
+        signer = read_trust(anchor.data, issuer.data, self._now()).anchor
+        await self._secrets.annotate(issuer, inuse.told(inuse.used((), signer, 0, 0)))
 
     def _sound(self) -> None:
         self._refused = None
@@ -207,35 +240,3 @@ def _bundle(anchor: SecretData | None, issuer: SecretData | None) -> SecretData:
     if anchor is not None:
         return anchor
     return {ANCHOR_CERTIFICATE: (issuer or {}).get(ANCHOR_CERTIFICATE, b"")}
-
-
-class Touch:
-    """An index that only says: something changed."""
-
-    def __init__(self, touch: Callable[[], None]) -> None:
-        self._touch = touch
-
-    def apply(self, _: Object) -> None:
-        """New or changed."""
-        self._touch()
-
-    def delete(self, _: tuple[str, str]) -> None:
-        """Gone."""
-        self._touch()
-
-    def reset(self, _: Sequence[Object]) -> None:
-        """Listed anew."""
-        self._touch()
-
-
-class TouchOnPhase(Touch):
-    """As `Touch`, but leaves that were written down say nothing new."""
-
-    def __init__(self, touch: Callable[[], None], ledger: Ledger) -> None:
-        super().__init__(touch)
-        self._ledger = ledger
-
-    def apply(self, obj: Object) -> None:
-        """New or changed."""
-        if isinstance(obj, RotationMap) and self._ledger.differs(obj.data):
-            super().apply(obj)

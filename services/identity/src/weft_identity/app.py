@@ -14,7 +14,7 @@ from weft_kube.watch import Reflector, Resource
 from weft_runtime.admin import serve_admin
 from weft_runtime.run import until
 
-from weft_identity.anchors import Anchors, Touch, TouchOnPhase
+from weft_identity.anchors import Anchors
 from weft_identity.bundle import ConfigMap, Copies, Namespaces
 from weft_identity.config import Config
 from weft_identity.events import Events
@@ -24,6 +24,7 @@ from weft_identity.publisher import Publisher
 from weft_identity.rotator import Rotator
 from weft_identity.secrets import ANCHOR, ISSUER, Secret, Secrets
 from weft_identity.server import Identity, serve_grpc
+from weft_identity.touch import Touch, TouchOnPhase
 
 T = TypeVar("T", bound=Object)
 

@@ -19,6 +19,8 @@ SecretData = Mapping[str, bytes]
 ANCHOR_CERTIFICATE, ANCHOR_KEY, NEXT_KEY = "ca.crt", "ca.key", "next.key"
 ISSUER_CERTIFICATE, ISSUER_KEY = "tls.crt", "tls.key"
 
+LONGEST_LEAF = timedelta(hours=24)
+
 RENEW_AFTER = 2 / 3
 """Anchor and issuer are renewed after this part of their life."""
 
@@ -31,6 +33,11 @@ class Terms:
     anchor: timedelta
     issuer: timedelta
     leaf: timedelta
+
+    @property
+    def longest(self) -> int:
+        """Seconds that a leaf may live, also one of an earlier setting, even if the present one is shorter."""
+        return int(max(self.leaf, LONGEST_LEAF).total_seconds())
 
 
 class IssuerExpiredError(Exception):
@@ -45,6 +52,11 @@ class Trust:
     anchors: tuple[x509.Certificate, ...]
     authority: Authority
     facts: Facts
+
+    @property
+    def anchor(self) -> x509.Certificate:
+        """The one that its leaves rest on."""
+        return root_of(self.authority, self.anchors)
 
     @property
     def issuer_expiry(self) -> datetime:
@@ -76,12 +88,20 @@ class Trust:
         """This bundle, and the other one's authority."""
         return replace(self, authority=other.authority, facts=replace(self.facts, issuer=other.facts.issuer))
 
+    def keeping(self, others: Sequence[x509.Certificate]) -> "Trust":
+        """The same, with these anchors in the bundle too."""
+        if not others:
+            return self
+        anchors = (*self.anchors, *others)
+        facts = replace(self.facts, anchors=tuple(map(fingerprint, anchors)))
+        return replace(self, bundle=bundle_pem(anchors), anchors=anchors, facts=facts)
+
     def proof(self, state: State, bundle_sha256: bytes) -> Proof:
         """What a request with this hash, answered by a leaf of this authority, tells of its proxy."""
         new = self.facts.incoming if state.phase is Phase.TRUSTING else state.new
         if new not in self.facts.anchors:
             return Proof.NOTHING
-        bundles = added_bundle(self.anchors, new), promoted_bundle(self.anchors, new)
+        bundles = self.bundle, added_bundle(self.anchors, new), promoted_bundle(self.anchors, new)
         if bundle_sha256 not in map(bundle_hash, bundles):
             return Proof.NOTHING
         return Proof.RESTS_ON_NEW if self.facts.issuer == new else Proof.HOLDS_NEW

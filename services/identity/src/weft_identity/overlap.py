@@ -9,14 +9,13 @@ from cryptography import x509
 from weft_kube.names import TRUST_BUNDLE
 from weft_pki.bundle import parse_certificates
 from weft_pki.keys import public_bytes
-from weft_pki.verify import root_of
 
 from weft_identity.issuer import ANCHOR_CERTIFICATE, Trust
 
 
 def root(trust: Trust) -> bytes:
     """What verifies the leaves of this authority."""
-    return _name_and_key(root_of(trust.authority, trust.anchors))
+    return _name_and_key(trust.anchor)
 
 
 def roots(anchors: Iterable[x509.Certificate]) -> set[bytes]:

@@ -62,12 +62,14 @@ class Publisher:
         while True:
             await self._sleep(RENEW_SECONDS)
             await self._prepared()
+            await self._note()
 
     async def _keep_published(self, changed: asyncio.Event, synced: Iterable[asyncio.Event]) -> None:
         for event in synced:
             await event.wait()
         while True:
             changed.clear()
+            await self._note()
             if await self._publish():
                 await changed.wait()
             else:
@@ -82,6 +84,13 @@ class Publisher:
             self._log.warning("trust not made", reason=str(error) or type(error).__name__)
             return False
         return self._anchors.trust is not None
+
+    async def _note(self) -> None:
+        """What keeps it from being written must not keep bundles from being published."""
+        try:
+            await self._anchors.note()
+        except FAILURES as error:
+            self._log.warning("anchors in use not noted", reason=str(error) or type(error).__name__)
 
     async def _publish(self) -> bool:
         """One look at every namespace; false when something is left to do later."""

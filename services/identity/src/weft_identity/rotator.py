@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -37,9 +37,6 @@ LIST_SECONDS = 60.0
 """While pods that were seen are waited for, all pods are listed this often, to leave out those that are gone; at every
 look when one page holds them."""
 
-LONGEST_LEAF = timedelta(hours=24)
-"""Leaves of an earlier setting may have been given this long, even if the present one is shorter."""
-
 
 class Rotator:
     """One `step` at a time: it reads all anew, and each write names the version that it read."""
@@ -61,7 +58,6 @@ class Rotator:
         self._ledger = ledger
         self._metrics = metrics
         self._terms = terms
-        self._longest = int(max(terms.leaf, LONGEST_LEAF).total_seconds())
         self._now = now
         self._pods: list[Pod] = []
         self._gone: set[str] = set()
@@ -125,7 +121,7 @@ class Rotator:
         return next_step(state, facts, self._sight(pods), wanted=wanted)
 
     def _sight(self, pods: list[Pod]) -> Sight:
-        return Sight(self._ledger.leaves, pods, int(self._now().timestamp()), self._longest)
+        return Sight(self._ledger.leaves, pods, int(self._now().timestamp()), self._terms.longest)
 
     async def _enter(self, state: State, pods: list[Pod], version: str) -> None:
         await self._ledger.enter(state, {pod.uid for pod in pods}, version)
@@ -155,6 +151,8 @@ class Rotator:
                 Step.DROP: lambda: drop_anchor(anchor.data, state.old),
             }
             anchor.data = changes[step]()
+            if step is Step.DROP:
+                await self._anchors.release(anchor, issuer)
             await self._secrets.write(anchor)
         await self._anchors.refresh()
         return done

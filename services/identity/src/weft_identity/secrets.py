@@ -67,6 +67,11 @@ class Secrets:
             await self._api.create(self.collection, _body(secret))
         structlog.get_logger().info("secret written", secret=name)
 
+    async def annotate(self, secret: Secret, annotations: dict[str, str]) -> None:
+        """Adds these to the version that was read, and touches nothing else: the Secret may be somebody else's."""
+        meta = {"resourceVersion": secret.metadata.resource_version, "annotations": annotations}
+        await self._api.merge(f"{self.collection}/{secret.metadata.name}", {"metadata": meta})
+
 
 def _body(secret: Secret) -> dict[str, Any]:
     kept = secret.metadata
