@@ -186,7 +186,8 @@ release-notes: ## What the CHANGELOG tells of TAG=destination/v1.4.0
 bench-proxy: ## The proxy beside Envoy: bench/results/proxy.json, docs/performance.md (root, 20 min; BENCH="--cells h1-c64 --repeats 1")
 	@tests/cluster/tools/debs.sh wrk nghttp2-client iptables iproute2
 	@tests/cluster/tools/need.sh cargo
-	cd proxy && cargo build --release --locked -p weft-proxy
+	cd proxy && RUSTFLAGS="-C target-feature=+crt-static" \
+		cargo build --release --locked -p weft-proxy --target $$(uname -m)-unknown-linux-gnu
 	cd bench/proxy/tool && cargo build --release --locked
 	PYTHONPATH=bench/proxy $(run) --group bench python -m proxybench $(BENCH)
 

@@ -4,6 +4,7 @@ A proxy is started in its side's namespace as uid 2102 and is ready when 127.0.0
 """
 
 import os
+import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from proxybench.identities import PKI, SIDES, TRUST_DOMAIN, spiffe
 
 NAMESPACES = {"server": netns.SERVER, "client": netns.CLIENT}
 """In the order of start: the server's side first."""
-WEFT = Path(os.environ.get("WEFT_PROXY", netns.ROOT / "proxy/target/release/weft-proxy"))
+BUILT = netns.ROOT / f"proxy/target/{platform.machine()}-unknown-linux-gnu/release/weft-proxy"
+WEFT = Path(os.environ.get("WEFT_PROXY", BUILT))
 PEERS = ("weft", "direct", "envoy", "envoy-h2")
 CONTROL = spiffe("control-plane", "weft")
 GATEWAY_ADMIN = 5191

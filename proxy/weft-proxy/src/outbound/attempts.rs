@@ -1,6 +1,6 @@
 //! Sending one request: to an endpoint, and again elsewhere when it surely did not arrive or its route retries.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -49,8 +49,10 @@ pub async fn attempts(
         let head = head.take().unwrap_or_else(|| forward::copy_head(&record.head));
         let Some(body) = forward::body(record) else { break };
         let mut deadline = chosen.rule.and_then(|rule| rule.try_timeout).map(|limit| Box::pin(sleep(limit)));
-        let sent = send(conn, chosen, upstream, &node, head, body);
-        let sent = in_time(sent, deadline.as_mut(), TRY_LATE).await;
+        let sent = {
+            let sent = pin!(send(conn, chosen, upstream, &node, head, body));
+            in_time(sent, deadline.as_mut(), TRY_LATE).await
+        };
         let error = match retries.judge(sent, record, &node, attempt == limit) {
             Verdict::Done(done) => return done.map(|sent| (sent, deadline)),
             Verdict::Again(error) => error,
@@ -62,8 +64,9 @@ pub async fn attempts(
     Err(no_endpoints(&upstream.name))
 }
 
+/// `work` is pinned by the caller: what is moved on leaves its room behind in the future of every request.
 pub async fn in_time<T>(
-    work: impl Future<Output = Result<T, Error>>,
+    work: Pin<&mut impl Future<Output = Result<T, Error>>>,
     deadline: Option<&mut Pin<Box<Sleep>>>,
     late: &'static str,
 ) -> Result<T, Error> {
