@@ -39,6 +39,7 @@ type Play struct {
 	world   *World
 	proxies []*Proxy
 	watched int
+	decoded Decoded
 
 	mu sync.Mutex
 	to []string
@@ -52,7 +53,7 @@ func (p *Play) Address() string {
 }
 
 func main() {
-	play := &Play{}
+	play := &Play{decoded: Decoded{known: map[string]*Update{}}}
 	orders := bufio.NewScanner(os.Stdin)
 	orders.Buffer(nil, 1<<26)
 	for orders.Scan() {

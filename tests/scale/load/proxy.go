@@ -172,7 +172,11 @@ func (p *Proxy) read(framer *http2.Framer, out *bufio.Writer) error {
 		switch frame := frame.(type) {
 		case *http2.DataFrame:
 			unacked += int(frame.Length)
-			pending = p.take(append(pending, frame.Data()...))
+			data := frame.Data()
+			if len(pending) > 0 {
+				data = append(pending, data...)
+			}
+			pending = append(pending[:0], p.take(data)...)
 			if unacked < acked {
 				continue
 			}
@@ -218,13 +222,13 @@ func (p *Proxy) take(data []byte) []byte {
 		if len(data) < end {
 			break
 		}
-		p.update(decode(data[5:end]), end, time.Now())
+		p.update(p.play.decoded.Update(data[5:end]), end, time.Now())
 		data = data[end:]
 	}
-	return append([]byte(nil), data...)
+	return data
 }
 
-func (p *Proxy) update(u Update, size int, now time.Time) {
+func (p *Proxy) update(u *Update, size int, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bytes += size
@@ -236,12 +240,9 @@ func (p *Proxy) update(u Update, size int, now time.Time) {
 		return
 	}
 	p.updates++
-	state := p.held[u.target]
-	if state == nil {
-		state = &State{}
-		p.held[u.target] = state
-	}
-	if !state.Apply(u) {
+	state, ok := u.Onto(p.held[u.target])
+	p.held[u.target] = state
+	if !ok {
 		p.broken++
 	}
 	if micros, found := strings.CutPrefix(u.zone, "t"); found && !p.served.IsZero() {

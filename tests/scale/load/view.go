@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -48,18 +50,42 @@ func (f fields) number(number protowire.Number) int {
 	return int(value)
 }
 
-// Update is one message of the stream.
+// Update is one message of the stream: the state that it tells, or of a delta what is new.
 type Update struct {
-	target, version, base, service string
-	delta                          bool
-	endpoints                      map[string]string // by address
-	removed                        []string
-	zone                           string // of the first endpoint
+	State
+	target, base string
+	delta        bool
+	removed      []string
+	zone         string // of the last endpoint
 }
 
-func decode(message []byte) Update {
+// Decoded are updates by their bytes. Proxies on machines of their own decode what each is told; here all share two
+// cores with destination, and most are told the same.
+type Decoded struct {
+	mu    sync.Mutex
+	known map[string]*Update
+}
+
+const remembered = 1024
+
+// Update is what a message says.
+func (d *Decoded) Update(message []byte) *Update {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	update := d.known[string(message)]
+	if update == nil {
+		if len(d.known) >= remembered {
+			clear(d.known)
+		}
+		update = decode(message)
+		d.known[string(message)] = update
+	}
+	return update
+}
+
+func decode(message []byte) *Update {
 	all := parse(message)
-	u := Update{target: all.text(1), version: all.text(2)}
+	u := &Update{State: State{version: all.text(2)}, target: all.text(1)}
 	switch {
 	case all[4] != nil:
 		u.fill(parse(all.bytes(4))[1])
@@ -97,29 +123,26 @@ func row(ip [4]byte, port int, zone, pod string) string {
 
 func sortRows(rows []string) { sort.Strings(rows) }
 
-// State is what a proxy holds of a target.
+// State is what a proxy holds of a target. It never changes: all that were told the same hold one.
 type State struct {
 	version, service string
 	endpoints        map[string]string
 }
 
-// Apply takes an update; false when it is a delta to something else than what is held.
-func (s *State) Apply(u Update) bool {
+// Onto makes of what is held what the update says; false, and what is held, when it is a delta to something else.
+func (u *Update) Onto(held *State) (*State, bool) {
 	if !u.delta {
-		s.version, s.service, s.endpoints = u.version, u.service, u.endpoints
-		return true
+		return &u.State, true
 	}
-	if u.base != s.version {
-		return false
+	if held == nil || u.base != held.version {
+		return held, false
 	}
+	endpoints := maps.Clone(held.endpoints)
 	for _, address := range u.removed {
-		delete(s.endpoints, address)
+		delete(endpoints, address)
 	}
-	for address, endpoint := range u.endpoints {
-		s.endpoints[address] = endpoint
-	}
-	s.version = u.version
-	return true
+	maps.Copy(endpoints, u.endpoints)
+	return &State{u.version, held.service, endpoints}, true
 }
 
 func (s *State) String() string {
