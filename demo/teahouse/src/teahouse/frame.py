@@ -11,6 +11,8 @@ from aiohttp import web
 from teahouse.chaos import Chaos
 
 ADMIN_PORT = 9900
+LINGER = 1.0
+"""Seconds in which a pod that is told to end goes on serving: callers hear of its end no sooner than it does itself."""
 TRACE_HEADERS = ("traceparent", "tracestate", "b3", "x-request-id", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
 
 
@@ -63,10 +65,10 @@ def admin_app(chaos: Chaos) -> web.Application:
 
 @asynccontextmanager
 async def open_house(chaos: Chaos) -> AsyncIterator[asyncio.Event]:
-    """The admin server and an event that SIGTERM sets."""
+    """The admin server and an event that SIGTERM sets, `LINGER` seconds later."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, loop.call_later, LINGER, stop.set)
     async with serving(admin_app(chaos), int(setting("ADMIN_PORT", str(ADMIN_PORT)))):
         yield stop
