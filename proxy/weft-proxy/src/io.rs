@@ -34,6 +34,8 @@ pub struct Io {
     /// What waits at most for a peer that does not read; none: it counts elsewhere.
     backlog: Option<usize>,
     held: Held,
+    /// See `hearing_out`.
+    hears_out: bool,
 }
 
 enum Kind {
@@ -56,7 +58,15 @@ impl Io {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, prefix: Bytes::new(), meter: None, moves: None, backlog: None, held: Held::default() }
+        Self {
+            kind,
+            prefix: Bytes::new(),
+            meter: None,
+            moves: None,
+            backlog: None,
+            held: Held::default(),
+            hears_out: false,
+        }
     }
 
     /// Puts back what was read already.
@@ -101,7 +111,27 @@ impl Io {
         self
     }
 
-    fn wrote(&mut self, written: Poll<io::Result<usize>>, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+    /// What a peer said before it closed is read, though writing fails already: its last words may be which requests it
+    /// has not begun. Reading comes to the end that writing keeps quiet about.
+    pub fn hearing_out(mut self) -> Self {
+        self.hears_out = true;
+        self
+    }
+
+    fn is_past_writing(&self, error: &io::Error) -> bool {
+        let closed = matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
+        self.hears_out && closed
+    }
+
+    fn wrote(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        size: usize,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if matches!(&written, Poll::Ready(Err(error)) if self.is_past_writing(error)) {
+            return Poll::Ready(Ok(size));
+        }
         let Poll::Ready(n) = written? else {
             if let Some(backlog) = self.backlog {
                 self.held.wait(backlog, cx).inspect_err(|_| self.reset())?;
@@ -165,7 +195,7 @@ impl AsyncRead for Io {
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = each!(&mut self.kind, s => Pin::new(s).poll_write(cx, buf));
-        self.wrote(written, cx)
+        self.wrote(written, buf.len(), cx)
     }
 
     fn poll_write_vectored(
@@ -173,8 +203,8 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let small = bufs.len() > 1 && bufs.iter().map(|b| b.len()).sum::<usize>() <= SMALL;
-        if small {
+        let size = bufs.iter().map(|b| b.len()).sum();
+        if bufs.len() > 1 && size <= SMALL {
             return JOINED.with_borrow_mut(|joined| {
                 joined.clear();
                 bufs.iter().for_each(|b| joined.extend_from_slice(b));
@@ -182,7 +212,7 @@ impl AsyncWrite for Io {
             });
         }
         let written = each!(&mut self.kind, s => Pin::new(s).poll_write_vectored(cx, bufs));
-        self.wrote(written, cx)
+        self.wrote(written, size, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -190,10 +220,54 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(&mut self.kind, s => Pin::new(s).poll_flush(cx))
+        match each!(&mut self.kind, s => Pin::new(s).poll_flush(cx)) {
+            Poll::Ready(Err(error)) if self.is_past_writing(&error) => Poll::Ready(Ok(())),
+            flushed => flushed,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         each!(&mut self.kind, s => Pin::new(s).poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A connection whose peer said something and closed it without reading, noticed by writing first.
+    async fn closed() -> Io {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        ours.write_all(b"request").await.unwrap();
+        peer.readable().await.unwrap();
+        peer.write_all(b"last words").await.unwrap();
+        drop(peer);
+        Io::tcp(ours)
+    }
+
+    /// Bytes that go nowhere are no reason not to hear what the peer said before it closed; then that it did is told.
+    #[tokio::test]
+    async fn last_words_are_heard() {
+        let mut io = closed().await.hearing_out();
+        let mut heard = [0; 10];
+        for _ in 0..3 {
+            io.write_all(b"more").await.unwrap();
+            io.flush().await.unwrap();
+        }
+        io.read_exact(&mut heard).await.unwrap();
+        assert_eq!(b"last words", &heard);
+        assert!(!matches!(io.read(&mut heard).await, Ok(1..)));
+    }
+
+    /// Otherwise the first failure is the end.
+    #[tokio::test]
+    async fn failed_writes_are_told() {
+        let mut io = closed().await;
+        assert!(io.write_all(b"more").await.is_err());
     }
 }

@@ -71,7 +71,8 @@ impl Shared {
             // A peer proxy allows as much before its settings are known.
             .initial_max_send_streams(if is_peer { MAX_STREAMS as usize } else { FIRST_STREAMS })
             .enable_push(false);
-        let (sender, mut connection) = builder.handshake(io.telling(moves.clone()).holding(Some(0))).await?;
+        let (sender, mut connection) =
+            builder.handshake(io.telling(moves.clone()).holding(Some(0)).hearing_out()).await?;
         let pings = if is_peer { connection.ping_pong() } else { None };
         let ended = Rc::new(Cell::new(false));
         let told = ended.clone();
