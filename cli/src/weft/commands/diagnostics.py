@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 AUTHORITY = re.compile(r"(?P<name>[a-z0-9-]+)(\.(?P<namespace>[a-z0-9-]+)(\.svc(\.[a-z0-9.-]+)?)?)?:(?P<port>\d{1,5})")
 
-COMPARE = "if it stays so, compare their watches: `weft diagnostics controller-metrics`"
-
 AT_ONCE = 8
 """Proxies asked at once."""
 
@@ -54,8 +52,7 @@ def endpoints(target: Target, service: str, output: str) -> None:
         click.echo(f"\n{views.watchers_table(answer)}")
     if not answer["state"]["endpoints"]:
         click.echo(f"no endpoint of {name}.{namespace}:{port} is ready: `weft why svc/{name} -n {namespace}`", err=True)
-    if differ := views.disagreement(answer):
-        click.echo(f"{differ}; {COMPARE}", err=True)
+    _compare(views.disagreement(answer))
     behind = [one for one in answer["watchers"] if views.state(one) != "current"]
     if behind:
         click.echo(f"{len(behind)} of {len(answer['watchers'])} proxies do not have the newest state", err=True)
@@ -85,8 +82,7 @@ def policy(target: Target, resource: tuple[str, ...], client: str | None, output
     if output == "json":
         click.echo(table.document(answer))
         return
-    if answer["differ"]:
-        click.echo(f"{views.disagreement(answer)}; {COMPARE}", err=True)
+    _compare(views.disagreement(answer))
     if not answer["ports"]:
         what = "/".join(resource) or "any Service"
         raise Failure(f"the control plane knows no port of {what} in namespace {namespace}", "See `kubectl get svc`.")
@@ -166,6 +162,11 @@ def _authority(text: str, namespace: str) -> tuple[str, str, int]:
     if not found:
         raise Failure(f"{text!r} is not SVC:PORT", "Write for example web:80 or web.shop:80.")
     return found["namespace"] or namespace, found["name"], int(found["port"])
+
+
+def _compare(differ: str) -> None:
+    if differ:
+        click.echo(f"{differ}; if it stays so, compare their watches: `weft diagnostics controller-metrics`", err=True)
 
 
 def _policies(kube: "Kube", namespace: str, names: list[str], client: str) -> dict[str, list[dict[str, Any]]]:

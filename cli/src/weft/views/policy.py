@@ -22,7 +22,9 @@ def merged(answers: Mapping[str, list[Json]]) -> Json:
 
 
 def disagreement(answer: Json) -> str:
-    """Whose answer is shown, and who has another."""
+    """Whose answer is shown, and who has another; empty when all say the same."""
+    if not answer["differ"]:
+        return ""
     return f"replicas of destination differ: this is what {answer['replica']} says, not {', '.join(answer['differ'])}"
 
 
