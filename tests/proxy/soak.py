@@ -1,6 +1,6 @@
 """Mixed traffic through two sidecars for as long as is asked: no error, no growth of memory or descriptors.
 
-    soak.py 30m [RATE]
+    soak.py 45m [RATE]
 
 Writes bench/results/soak.json; exit status 1 when a rule is broken.
 """
@@ -21,7 +21,7 @@ RATE = 500
 """Calls a second, all kinds together."""
 EVERY = 10.0
 """Seconds between two looks at the proxies."""
-WARM_UP = 0.25
+WARM_UP = 1 / 3
 """This share of the time at the beginning does not count: pools fill, pages are touched."""
 MAX_GROWTH = 1.0
 """MB an hour."""
@@ -78,7 +78,7 @@ def main(duration: str, rate: int = RATE) -> int:
     """Runs it."""
     match = re.fullmatch(r"(\d+)([smh])", duration)
     if match is None:
-        print(f"{duration!r} is no duration such as 30m", file=sys.stderr)
+        print(f"{duration!r} is no duration such as 45m", file=sys.stderr)
         return 2
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

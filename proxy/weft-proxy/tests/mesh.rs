@@ -9,6 +9,7 @@ use support::http::{full, get, http1, http2, mirror, serve, text, with_trailers}
 use support::loopback::{Mesh, Pod};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use weft_api::discovery as api;
 
 const TRUE: &str = "tls=\"true\"";
 const WEB: &str = "peer_identity=\"spiffe://cluster.local/ns/shop/sa/web\"";
@@ -398,11 +399,15 @@ async fn leaving_is_cancelling() {
 #[tokio::test]
 async fn nothing_reserved_passes() {
     let mesh = Mesh::start();
-    let (web, _api, app) = mesh.pair().await;
+    let (web, api, app) = mesh.pair().await;
+    let route = api::Route { single_try: true, ..Default::default() };
+    let to = api::ServiceDestination { routes: vec![route], ..Default::default() };
+    mesh.service_of(api::Protocol::Http1, to, vec![api.endpoint()]);
     serve(app, false, mirror);
     let mut client = http1(web.connect().await).await;
     let request = Request::get("/").header("host", "a").header("traceparent", "00-1-2-01");
     let request = request.header("weft-client-id", "me").header("weft-orig-version", "x");
+    let request = request.header("weft-once", "0");
     let seen = text(client.send_request(request.body(full("")).unwrap()).await.unwrap()).await;
     let id = "weft-client-id: spiffe://cluster.local/ns/shop/sa/web";
     assert_eq!(format!("GET / HTTP/1.1\nhost: a\ntraceparent: 00-1-2-01\n{id}\n\n"), seen);

@@ -104,6 +104,7 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
 pub fn strip_reserved(headers: &mut HeaderMap) {
     headers.remove(ORIG_VERSION);
     headers.remove(CLIENT_ID);
+    headers.remove(ONCE);
     // The proxy answers `Expect: 100-continue` itself as soon as somebody wants the body.
     headers.remove(EXPECT);
 }

@@ -88,7 +88,9 @@ pub async fn answer(client: Rc<Client>, request: Request<Received>) -> Result<Re
     let (mut head, incoming) = request.into_parts();
     // First: what the client names in `Connection` goes, but nothing that is said here.
     let upgrade = headers::strip_request(&mut head);
-    if client.subject.tls == Tls::True {
+    let meshed = client.subject.tls == Tls::True;
+    let once = meshed && head.headers.contains_key(headers::ONCE);
+    if meshed {
         headers::restore(&mut head);
     }
     headers::strip_reserved(&mut head.headers);
@@ -109,7 +111,7 @@ pub async fn answer(client: Rc<Client>, request: Request<Received>) -> Result<Re
     let mut record = Record::begin(client.worker.clone(), client.subject(&head), copy, source);
     record.audited = audited;
     record.busy = Some(Busy::new(&client.vigil));
-    Ok(match attempts(&client, &record, head).await {
+    Ok(match attempts(&client, &record, head, once).await {
         Ok(mut sent) => {
             client.worker.shared.http_ports.insert(client.app.endpoint.addr.port());
             // Only a proxy says this, and this one has no error to tell.
@@ -118,7 +120,7 @@ pub async fn answer(client: Rc<Client>, request: Request<Received>) -> Result<Re
         }
         Err(error) => {
             let mut response = forward::fail(&error, record);
-            if error.reused && client.subject.tls == Tls::True {
+            if error.reused && meshed {
                 response.headers_mut().insert(headers::RACED, HeaderValue::from_static("1"));
             }
             response
@@ -126,15 +128,15 @@ pub async fn answer(client: Rc<Client>, request: Request<Received>) -> Result<Re
     })
 }
 
-/// The response. An application that was closing an idle connection is asked once more. One that does not listen is not:
-/// the client's proxy knows other pods. The error tells it whether that was the first time.
-async fn attempts(client: &Client, record: &Record, head: Parts) -> Result<Sent, Error> {
+/// The response. An application that was closing an idle connection is asked once more, but not `once`. One that does not
+/// listen is not: the client's proxy knows other pods. The error tells it whether that was the first time.
+async fn attempts(client: &Client, record: &Record, head: Parts, once: bool) -> Result<Sent, Error> {
     if head.version >= Version::HTTP_2 && head.method == Method::CONNECT {
         return Err(Error::new(Code::Protocol, "CONNECT over HTTP/2 is not supported"));
     }
     headers::check_host(&head)?;
     let error = match attempt(client, record, head).await {
-        Err(error) if may_ask_again(&error, &record.head) => error,
+        Err(error) if !once && forward::may_have_raced(&error, &record.head.method) => error,
         done => return done,
     };
     match Box::pin(attempt(client, record, forward::copy_head(&record.head))).await {
@@ -143,10 +145,6 @@ async fn attempts(client: &Client, record: &Record, head: Parts) -> Result<Sent,
         Err(second) => Err(Error { reused: false, ..second }),
         sent => sent,
     }
-}
-
-fn may_ask_again(error: &Error, head: &Parts) -> bool {
-    forward::may_have_raced(error, &head.method) && !head.headers.contains_key(headers::ONCE)
 }
 
 async fn attempt(client: &Client, record: &Record, head: Parts) -> Result<Sent, Error> {
