@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 CHART = Path(__file__).parents[1]
+VIZ = CHART / "charts/viz"
 PAGE = runpy.run_path(str(CHART.parent / "values_page.py"))
 
 
@@ -18,15 +20,33 @@ def test_lint_is_strictly_clean(helm: Any) -> None:
     assert "0 chart(s) failed" in helm.run("lint", "--strict", str(CHART), "--set", "viz.enabled=true")
 
 
+def maps(values: dict[str, Any], place: str = "") -> Iterator[str]:
+    """Where a file of values has maps, but for labels, whose keys are the user's own."""
+    yield place
+    for key, value in values.items():
+        if isinstance(value, dict) and key != "nodeSelector":
+            yield from maps(value, f"{place}{key}.")
+
+
+@pytest.mark.parametrize(("chart", "prefix"), [(CHART, ""), (VIZ, "viz.")], ids=["mesh", "viz"])
+def test_unknown_keys_are_refused(helm: Any, chart: Path, prefix: str) -> None:
+    """A typo in a value's name is an error, not a default: at every level, and each is named."""
+    places = list(maps(yaml.safe_load((chart / "values.yaml").read_text())))
+    with pytest.raises(Exception, match="typo") as refused:
+        helm.render("viz.enabled=true", *(f"{prefix}{place}typo=1" for place in places))
+
+    named = re.findall("at '(.*)': additional properties 'typo' not allowed", str(refused.value))
+    assert {f"/{place}".replace(".", "/").removesuffix("/") for place in places} - set(named) == set()
+
+
 @pytest.mark.parametrize(
-    "place",
-    ["", "global.", "global.image.", "global.proxy.", "global.proxy.resources.", "inject.", "proxyInit.",
-     "destination.", "identity.", "injector.", "spValidator.", "viz.", "viz.tap."],
-)  # fmt: skip
-def test_unknown_keys_are_refused(helm: Any, place: str) -> None:
-    """A typo in a value's name is an error, not a default."""
-    with pytest.raises(Exception, match="additional properties 'typo' not allowed"):
-        helm.render(f"{place}typo=1", "viz.enabled=true")
+    ("setting", "place"),
+    [("viz.enable=true", "/viz"), ("global.pods.tolerations[0].typo=1", "/global/pods/tolerations/0")],
+)
+def test_unknown_keys_are_refused_in_what_is_off_and_in_lists(helm: Any, setting: str, place: str) -> None:
+    """Whoever mistypes the switch of viz would else be without it, and nobody would say so."""
+    with pytest.raises(Exception, match=f"at '{place}': additional properties '(enable|typo)' not allowed"):
+        helm.render(setting)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +60,7 @@ def test_unknown_keys_are_refused(helm: Any, place: str) -> None:
         "inject.opaquePorts=http",
         "injector.failurePolicy=Maybe",
         "destination.replicas=0",
+        "global.proxy.resources.limits.memory=10MB",
         "identity.tag=a/b",
         "identity.digest=sha256:short",
     ],
@@ -50,17 +71,20 @@ def test_invalid_values_are_refused(helm: Any, setting: str) -> None:
         helm.render(setting)
 
 
-@pytest.mark.parametrize("chart", [CHART, CHART / "charts/viz"], ids=["mesh", "viz"])
+@pytest.mark.parametrize("chart", [CHART, VIZ], ids=["mesh", "viz"])
 def test_every_value_is_documented(chart: Path) -> None:
     """By the comment above it, or where its kind is the same everywhere, by the schema."""
     assert [value.key for value in PAGE["values"](chart) if not value.meaning] == []
 
 
-@pytest.mark.parametrize("chart", [CHART, CHART / "charts/viz"], ids=["mesh", "viz"])
+@pytest.mark.parametrize("chart", [CHART, VIZ], ids=["mesh", "viz"])
 def test_the_schema_knows_just_the_values_there_are(chart: Path) -> None:
     """A key that only the schema has would be set in vain."""
     schema = json.loads((chart / "values.schema.json").read_text())
-    from_parent = {"global", "enabled"} if chart.name == "viz" else set()
+    values, of_viz = (yaml.safe_load((one / "values.yaml").read_text()) for one in (chart, VIZ))
+    from_parent = {"global", "enabled"} if chart is VIZ else set()
+    if chart is CHART:
+        values["viz"] |= {"global": {}, **of_viz}
 
     def compare(given: dict[str, Any], node: dict[str, Any]) -> None:
         node = schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
@@ -69,7 +93,7 @@ def test_the_schema_knows_just_the_values_there_are(chart: Path) -> None:
             for name, value in given.items():
                 compare(value, node["properties"][name])
 
-    compare(yaml.safe_load((chart / "values.yaml").read_text()), schema)
+    compare(values, schema)
 
 
 def test_the_page_of_values_is_made_of_them() -> None:
@@ -154,15 +178,10 @@ def test_cluster_scoped_objects_are_weft_s(mesh: Any) -> None:
     assert [name for name in names if not name.startswith("weft-")] == []
 
 
-def test_another_namespace_is_used_throughout(helm: Any) -> None:
-    """Objects, webhooks, bindings and addresses follow the release's namespace."""
-    text = str(helm.render("viz.enabled=true", namespace="elsewhere"))
-
-    assert [
-        word
-        for word in ("ns/weft", ".weft.svc", "'weft'")
-        if word in re.sub(r"(part-of|release-name)': 'weft'", "", text)
-    ] == []
+def test_no_other_namespace_is_taken(helm: Any) -> None:
+    """CLI and guides look into `weft`: elsewhere the mesh would run and they would not find it. The option is named."""
+    with pytest.raises(Exception, match="--namespace weft"):
+        helm.render(namespace="default")
 
 
 @pytest.mark.parametrize(

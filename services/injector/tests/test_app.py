@@ -9,10 +9,12 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import pytest
 from weft_injector.app import serve_with
 from weft_injector.config import Config
 from weft_kube.api import KubeApi
 from weft_runtime.config import load
+from weft_sidecar.options import OptionError
 from weft_sidecar.template import Template
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.wait import until
@@ -46,21 +48,35 @@ def shop() -> Json:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
-async def test_a_review_over_https_by_the_published_ca(tmp_path: Path, template: Template, bare_pod: Json) -> None:
-    """As the API server does: it trusts the caBundle of the webhook and asks for injector.weft.svc."""
-    (tmp_path / "template.json").write_bytes(msgspec.json.encode(template))
-    port = free_port()
+def config(folder: Path, template: Template, port: int) -> Config:
+    """As the chart sets it, with this template."""
+    (folder / "template.json").write_bytes(msgspec.json.encode(template))
     environ = {
         "WEFT_LISTEN": f"127.0.0.1:{port}",
         "WEFT_ADMIN_LISTEN": "127.0.0.1:0",
-        "WEFT_PROXY_TEMPLATE": str(tmp_path),
+        "WEFT_PROXY_TEMPLATE": str(folder),
         "KUBERNETES_SERVICE_HOST": "unused",
     }
+    return load(Config, environ)
+
+
+async def test_defaults_that_do_not_hold_are_told_at_the_start(tmp_path: Path, template: Template) -> None:
+    """Each pod would be refused for them: so an upgrade stops at the first new replica, and the old ones go on."""
+    faulty = msgspec.structs.replace(template, options={"opaque-ports": "99999"})
     stop = asyncio.Event()
+    stop.set()
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api:
+        with pytest.raises(OptionError, match=r"opaque-ports of the chart: .*99999"):
+            await serve_with(config(tmp_path, faulty, free_port()), api, stop)
+
+
+async def test_a_review_over_https_by_the_published_ca(tmp_path: Path, template: Template, bare_pod: Json) -> None:
+    """As the API server does: it trusts the caBundle of the webhook and asks for injector.weft.svc."""
+    port, stop = free_port(), asyncio.Event()
     async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
         kube.put(shop())
         kube.put(configuration())
-        tasks.create_task(serve_with(load(Config, environ), api, stop))
+        tasks.create_task(serve_with(config(tmp_path, template, port), api, stop))
         await until(lambda: "caBundle" in kube.get(WEBHOOK)["webhooks"][0]["clientConfig"])
         authority = base64.b64decode(kube.get(WEBHOOK)["webhooks"][0]["clientConfig"]["caBundle"]).decode()
         response = await _review(port, authority, bare_pod)

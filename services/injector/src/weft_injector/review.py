@@ -24,7 +24,8 @@ Fetch = Callable[[str], Awaitable[Meta]]
 class Reviewer:
     """Decides over pods, one template for all.
 
-    A namespace's metadata is what the watch has `known`, or what `fetch` asks the API server for.
+    A namespace's metadata is what the watch has `known`, or what `fetch` asks the API server for. Making one raises
+    OptionError for defaults of the template that do not hold: every pod would be refused for them.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Reviewer:
     ) -> None:
         self._template = template
         self._chart = Layer("chart", {CONFIG_PREFIX + name: value for name, value in template.options.items()})
+        settings([self._chart])
         self._known = known
         self._fetch = fetch
         self._owners = owners
