@@ -176,7 +176,8 @@ release: ## One unit: test, set the version, CHANGELOG, tag, build: UNIT=destina
 	@$(releases) tag $(UNIT) $(VERSION) $(if $(CHECK),--check "$(CHECK)")
 	@$(publish) $(UNIT)
 
-publish: ## Build one unit (image, chart or wheel) and push it: UNIT=destination REGISTRY=registry.example/weft
+publish: ## Build one unit (image, chart or wheel) and push it, as its tag has it: UNIT=destination REGISTRY=registry.example/weft
+	@$(if $(REGISTRY),$(releases) tagged $(UNIT))
 	@$(publish) $(UNIT)
 
 release-notes: ## What the CHANGELOG tells of TAG=destination/v1.4.0

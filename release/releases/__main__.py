@@ -7,7 +7,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 
 from releases.changelog import section
-from releases.release import COMPATIBILITY, ReleaseError, compatibility, release
+from releases.release import COMPATIBILITY, ReleaseError, compatibility, release, require_tagged
 from releases.repository import Repository
 from releases.units import UNITS, Unit
 from releases.versions import VersionError
@@ -27,6 +27,8 @@ def main() -> None:
     tag.add_argument("--check", default="", help="a command that must succeed first, instead of the unit's tests")
     notes = commands.add_parser("notes", help="what the CHANGELOG tells of a tag")
     notes.add_argument("tag")
+    tagged = commands.add_parser("tagged", help="fail unless the checkout is that of the tag of the unit's version")
+    tagged.add_argument("unit", choices=UNITS)
     commands.add_parser("gen", help="write docs/compatibility.md")
     commands.add_parser("contracts", help="the contracts of the checkout as a descriptor set, on standard output")
     options = parser.parse_args()
@@ -45,6 +47,8 @@ def _run(repository: Repository, options: argparse.Namespace) -> None:
             print("\n".join(_changed(repository, options.since)))
         case "tag":
             release(repository, UNITS[options.unit], options.version, options.check, print)
+        case "tagged":
+            require_tagged(repository, UNITS[options.unit])
         case "notes":
             name, _, version = options.tag.partition("/v")
             print(section(repository.text(UNITS[name].changelog), version))

@@ -55,8 +55,7 @@ def tests_of(repository: Repository, unit: Unit) -> str:
 def require(repository: Repository, unit: Unit, version: str) -> None:
     """What must hold before anything is written; ReleaseError when it does not."""
     new, last = versions.parsed(version), repository.last_tag(unit)
-    if repository.git("status", "--porcelain"):
-        raise ReleaseError("there are uncommitted changes: commit them first")
+    require_committed(repository)
     if last and versions.parsed(last.rpartition("/v")[2]) >= new:
         raise ReleaseError(f"{last} is released: choose a newer version")
     if unit.name == "cli" and version != (chart := repository.version(UNITS["chart"])):
@@ -65,6 +64,20 @@ def require(repository: Repository, unit: Unit, version: str) -> None:
         raise ReleaseError(f"the chart pins what has no tag: release first {', '.join(missing)}")
     if broken := breaks(repository.released_contracts(), repository.contracts()):
         raise ReleaseError("released contracts are broken:\n" + "\n".join(broken))
+
+
+def require_committed(repository: Repository) -> None:
+    """ReleaseError when the checkout is not what git has."""
+    if repository.git("status", "--porcelain"):
+        raise ReleaseError("there are uncommitted changes: commit them first")
+
+
+def require_tagged(repository: Repository, unit: Unit) -> None:
+    """What may be pushed: a version names the same bytes for ever. ReleaseError when the checkout is not its tag's."""
+    require_committed(repository)
+    tag = unit.tag(repository.version(unit))
+    if tag not in repository.git("tag", "--points-at", "HEAD").split():
+        raise ReleaseError(f"the checkout is not that of {tag}: `git checkout {tag}`, or release a version of it first")
 
 
 def unreleased(repository: Repository) -> list[str]:

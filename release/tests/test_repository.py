@@ -173,6 +173,21 @@ def test_a_release_that_git_refuses_leaves_nothing_and_is_run_again(clone: Repos
     assert clone.git("rev-parse", "sp-validator/v9.4.0^{}") == clone.git("rev-parse", "HEAD") == committed != before
 
 
+def test_what_is_pushed_is_what_the_tag_holds(clone: Repository) -> None:
+    """A version names the same bytes for ever; without a registry anything may be built."""
+    push = ("publish", "UNIT=web", "REGISTRY=registry.example")
+    tag = UNITS["web"].tag(clone.version(UNITS["web"]))
+
+    assert f"not that of {tag}" in make(clone, *push).stderr
+    assert make(clone, "publish", "UNIT=web").stdout == "published web\n"
+
+    clone.git("tag", tag)
+    assert make(clone, *push).stdout == "published web\n"
+
+    (clone.root / "services/web/README.md").write_text("x")
+    assert "uncommitted changes" in make(clone, *push).stderr
+
+
 def test_the_cli_has_the_version_of_the_chart_that_it_carries(clone: Repository) -> None:
     """`weft check` compares it with what is installed."""
     done = make(clone, "release", "UNIT=cli", "VERSION=9.4.0", "CHECK=true")
