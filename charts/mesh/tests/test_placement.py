@@ -1,5 +1,6 @@
 """Where weft's pods run, from which registry, and who may reach them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +51,31 @@ def test_replicas_are_spread_over_zones_and_nodes(helm: Any, unit: str) -> None:
     assert [name for name, spec in one.pods().items() if "topologySpreadConstraints" in spec] == []
 
 
-def test_a_digest_pins_an_image_wherever_it_is_named(helm: Any) -> None:
-    """The proxy's in the control plane and in what is injected; the version that pods tell stays the tag."""
-    tag = yaml.safe_load(VALUES.read_text())["global"]["proxy"]["tag"]
-    objects = helm.render("viz.enabled=true", f"global.proxy.digest={DIGEST}")
-    pinned = {c["image"] for _, c in objects.containers() if c["name"] == "weft-proxy"}
-    template = objects.one("ConfigMap", "weft-proxy-template")["data"]["template.json"]
+def images(objects: Any) -> set[str]:
+    """All that pods pull, those that are injected too."""
+    template = json.loads(objects.one("ConfigMap", "weft-proxy-template")["data"]["template.json"])
+    return {container["image"] for _, container in objects.containers()} | {
+        template[name]["image"] for name in ("init", "proxy")
+    }
 
-    assert pinned == {f"ghcr.io/weft-mesh/proxy:{tag}@{DIGEST}"}
-    assert template.count(f"proxy:{tag}@{DIGEST}") == 1
-    assert f'"version": "{tag}"' in template
+
+def test_digests_pin_images_wherever_they_are_named(helm: Any) -> None:
+    """In the control plane and in what is injected; the version that pods tell stays the tag."""
+    tag = yaml.safe_load(VALUES.read_text())["global"]["proxy"]["tag"]
+    units = (*UNITS, "viz.web", "proxyInit", "global.proxy")
+    objects = helm.render("viz.enabled=true", *(f"{unit}.digest={DIGEST}" for unit in units))
+    own = [image for image in images(objects) if image.startswith("ghcr.io/weft-mesh/")]
+
+    assert [image for image in own if not image.endswith(f"@{DIGEST}")] == []
+    assert (len(own), f"ghcr.io/weft-mesh/proxy:{tag}@{DIGEST}" in own) == (len(units), True)
+    assert f'"version": "{tag}"' in objects.one("ConfigMap", "weft-proxy-template")["data"]["template.json"]
+
+
+def test_the_example_of_a_registry_names_every_image(helm: Any) -> None:
+    """A cluster that reaches no other registry has all that it needs, Prometheus and Grafana too."""
+    found = images(helm.render("viz.enabled=true", values="examples/registry.yaml"))
+
+    assert [image for image in found if not image.startswith("registry.example/")] == []
 
 
 def test_network_policies_are_off_unless_asked_for(mesh: Any) -> None:
