@@ -34,7 +34,7 @@ def built(name: str, tag: str, clone: Path) -> str:
     run("git", "-C", str(clone), "checkout", "-q", "--detach", run("git", "rev-parse", f"{tag}^{{}}").stdout.strip())
     build = clone / "tests/cluster/images/build"
     assert "IMAGE_PREFIX" in build.read_text(), f"{tag} would build {name} by its present name: choose a newer commit"
-    archive = run("env", f"IMAGE_PREFIX={PREFIX}", str(build), name, timeout=1200).stdout.splitlines()[-1]
+    archive = run("env", f"IMAGE_PREFIX={PREFIX}", str(build), name, timeout=1800).stdout.splitlines()[-1]
     run(str(ROOT / "tests/cluster/cluster"), "load", archive)
     return f"{PREFIX}{name}:{Repository(clone).version(UNITS[name])}"
 

@@ -225,8 +225,7 @@ def requests_a_second() -> float:
     return float(stat["rows"][0]["rps"] or 0)
 
 
-def test_helm_uninstall_leaves_nothing(by_helm: set[str]) -> None:
+def test_helm_uninstall_leaves_nothing(by_helm: set[str], folder: Path) -> None:
     """As the uninstall by the CLI."""
-    run("helm", "uninstall", "weft", "-n", "weft", "--wait")
-    kubectl("delete", "namespace", "weft")
+    follow(PRODUCTION, "uninstall", folder)
     eventually(lambda: nothing_left(by_helm), 90, 2)
