@@ -19,7 +19,6 @@ from weft_testkit.objects import namespace
 from weft_testkit.store import json_patch
 
 TEMPLATE = Template(
-    version="0.1.0",
     init={"name": "weft-init", "image": "proxy-init:0.1.0", "args": ["--skip-inbound-ports", "4190,4191"]},
     proxy={"name": "weft-proxy", "image": "proxy:0.1.0", "env": [{"name": "WEFT_LOG", "value": "info"}]},
     volumes=[{"name": "weft-token"}, {"name": "weft-bundle"}],
@@ -194,7 +193,7 @@ def test_a_workload_that_gets_its_name_later_has_what_there_is() -> None:
 @pytest.fixture
 def shop(kube: FakeKube) -> FakeKube:
     """weft is installed, and its template is the one above."""
-    names = ("version", "init", "proxy", "volumes", "options")
+    names = ("init", "proxy", "volumes", "options")
     data = {"template.json": json.dumps({name: getattr(TEMPLATE, name) for name in names})}
     meta = {"name": "weft-proxy-template", "namespace": "weft"}
     kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})

@@ -34,7 +34,6 @@ STEADY = 100
 
 WEBHOOK = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/weft-injector"
 TEMPLATE = {
-    "version": "0.1.0",
     "init": {"name": "weft-init", "args": ["--inbound-port", "4143", "--skip-inbound-ports", "4190,4191"]},
     "proxy": {
         "name": "weft-proxy",

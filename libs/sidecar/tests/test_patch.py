@@ -57,6 +57,22 @@ def test_redirection_then_proxy_then_own_init_containers(deployment_pod: Json, t
     assert [c["name"] for c in injected["spec"]["initContainers"]] == ["weft-init", "weft-proxy", "migrate"]
 
 
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("registry:5000/proxy:1.2.0", "1.2.0"),
+        (f"registry:5000/proxy:1.2.0@sha256:{'0' * 64}", "1.2.0"),
+        ("registry:5000/proxy:_try-", "try"),
+        ("registry:5000/proxy", "unknown"),
+    ],
+)
+def test_a_pod_tells_the_version_of_its_own_proxy(template: Template, bare_pod: Json, image: str, version: str) -> None:
+    """Of the image that it chose, not of the chart's: `weft check --proxy` and the dashboard go by it."""
+    chosen = patch(bare_pod, template, FOUND | {"proxy-image": Setting(image, "pod")}, WEB)
+
+    assert json_patch(bare_pod, chosen)["metadata"]["labels"]["weft.dev/proxy-version"] == version
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pod=pods)
 def test_an_injected_pod_is_not_injected_again(template: Template, pod: Json) -> None:

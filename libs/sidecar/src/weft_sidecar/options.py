@@ -138,7 +138,7 @@ OPTIONS = {
         Option("admin-shutdown", one_of("false", "true"), "false", "", Variable("WEFT_ADMIN_SHUTDOWN"),
                "true: `POST /shutdown` on 4191 from the pod itself ends the proxy."),
         Option("proxy-image", IMAGE, "", "global.image.prefix, global.proxy.tag", Field("image"),
-               "The proxy's image, instead of the chart's."),
+               "The proxy's image, instead of the chart's; its tag is the version that the pod tells."),
         Option("proxy-image-pull-policy", one_of("IfNotPresent", "Always", "Never"), "IfNotPresent",
                "global.image.pullPolicy", Field("imagePullPolicy"), "When the node pulls the proxy's image."),
         Option("inbound-port", PORT, "4143", "",

@@ -44,7 +44,7 @@ def patch(
     metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
     sidecar, probed = sidecar_of_pod(pod, template, found, workload)
     return [
-        *_merge("/metadata/labels", metadata.get("labels"), labels(template, workload)),
+        *_merge("/metadata/labels", metadata.get("labels"), labels(sidecar, workload)),
         *_merge("/metadata/annotations", metadata.get("annotations"), annotations(found)),
         # Before containers are added: paths of probes are by position.
         *(operation for probe in probed for operation in probe.patch()),
@@ -73,9 +73,15 @@ def declared_ports(spec: Mapping[str, Any]) -> list[int]:
     return sorted({port["containerPort"] for port in ports if port.get("protocol", "TCP") == "TCP"})
 
 
-def labels(template: Template, workload: Workload) -> dict[str, str]:
+def labels(sidecar: Sidecar, workload: Workload) -> dict[str, str]:
     """Of an injected pod."""
-    return {PROXY_VERSION: template.version, WORKLOAD_KIND: workload.kind, WORKLOAD: workload.label}
+    return {PROXY_VERSION: version(sidecar), WORKLOAD_KIND: workload.kind, WORKLOAD: workload.label}
+
+
+def version(sidecar: Sidecar) -> str:
+    """The tag of the proxy's image, which a pod may choose itself, as a label's value; "unknown" without one."""
+    name = str(sidecar.proxy.get("image", "")).partition("@")[0].rpartition("/")[2]
+    return label_value(name.partition(":")[2].strip("-_.")) or "unknown"
 
 
 def annotations(found: Mapping[str, Setting]) -> dict[str, str]:

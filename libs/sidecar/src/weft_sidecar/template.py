@@ -15,7 +15,6 @@ DEBUG_CONTAINER = "weft-debug"
 class Template(msgspec.Struct, frozen=True):
     """ConfigMap weft-proxy-template's `template.json`. `options` are the chart's defaults, by name without prefix."""
 
-    version: str
     init: Object
     proxy: Object
     volumes: list[Object]

@@ -12,7 +12,6 @@ Json = dict[str, Any]
 def template() -> Template:
     """What the chart renders, shortened."""
     return Template(
-        version="0.1.0",
         init={"name": "weft-init", "args": ["--inbound-port", "4143", "--skip-inbound-ports", "4190,4191"]},
         proxy={
             "name": "weft-proxy",
