@@ -74,6 +74,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_every_page_is_in_the_table_of_contents() -> None:
+    """Else nobody finds it."""
+    listed = re.findall(r"\]\((\w[\w/-]*\.md)\)", (ROOT / "docs/README.md").read_text())
+
+    assert {str(page.relative_to("docs")) for page in PAGES if page.is_relative_to("docs")} - {*listed} == {"README.md"}
+
+
 def commands(line: str) -> Iterator[list[str]]:
     """The calls of `weft` in a line of shell, without `weft`."""
     words = shlex.split(re.sub(r"[()]", " ", line), comments=True)
