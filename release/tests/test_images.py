@@ -18,7 +18,8 @@ ABSENT = {"scratch", "localhost/there-is-no-such-image:1"}
 DOCKER = """\
 #!/bin/sh
 case "$*" in
-  "build "*) echo "$*" >>"$0.log" ;;
+  "build "* | "tag "* | "push "*) echo "$*" >>"$0.log" ;;
+  "load "*) echo "Loaded image: $LOADED" ;;
   *Config.User*) echo "$FACTS" ;;
   *.Size*) echo "$SIZE" ;;
   *" save "* | "save "*) touch "$3" ;;
@@ -27,8 +28,8 @@ esac
 """Says of any image what the test wants to hear."""
 
 
-def build(folder: Path, *names: str, **facts: str) -> subprocess.CompletedProcess[str]:
-    """images/build NAME... with a docker that builds nothing; what it is asked to build is in docker.log."""
+def build(folder: Path, *names: str, script: Path = BUILD, **facts: str) -> subprocess.CompletedProcess[str]:
+    """images/build NAME... with a docker that builds nothing; what it is asked to build and push is in docker.log."""
     docker = folder / "docker"
     docker.write_text(DOCKER)
     docker.chmod(0o755)
@@ -39,7 +40,7 @@ def build(folder: Path, *names: str, **facts: str) -> subprocess.CompletedProces
         "WEFT_BASES": "public",
         **facts,
     }
-    return subprocess.run([str(BUILD), *names], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run([str(script), *names], env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,24 @@ def test_a_released_image_is_small_and_nobodys_root(
 def test_a_released_image_tells_its_source_and_version(tmp_path: Path, labels: str) -> None:
     """Its own version, not another."""
     assert "lacks labels" in build(tmp_path, "tap", SIZE="50000000", FACTS=f"2103:2103;{labels}").stderr
+
+
+def test_a_registry_gets_the_unit_and_nothing_else(tmp_path: Path) -> None:
+    """Under the registry's name; without a registry nothing is pushed."""
+    image = f"tap:{Repository(ROOT).version(UNITS['tap'])}"
+    facts = {"SIZE": "1", "FACTS": f"2103:2103;https://example.org;{image[4:]}", "LOADED": f"ghcr.io/weft-mesh/{image}"}
+
+    def pushed(**registry: str) -> list[str]:
+        (tmp_path / "docker.log").unlink(missing_ok=True)
+        done = build(tmp_path, "tap", script=ROOT / "release/publish", **facts, **registry)
+        assert done.returncode == 0, done.stderr
+        return [line for line in (tmp_path / "docker.log").read_text().splitlines() if not line.startswith("build ")]
+
+    assert pushed() == []
+    assert pushed(REGISTRY="registry.example/mesh") == [
+        f"tag ghcr.io/weft-mesh/{image} registry.example/mesh/{image}",
+        f"push -q registry.example/mesh/{image}",
+    ]
 
 
 def test_suites_name_images_that_are_built(tmp_path: Path) -> None:
