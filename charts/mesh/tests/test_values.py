@@ -61,13 +61,17 @@ def test_unknown_keys_are_refused_in_what_is_off_and_in_lists(helm: Any, setting
         "injector.failurePolicy=Maybe",
         "destination.replicas=0",
         "global.proxy.resources.limits.memory=10MB",
+        "global.clusterNetworks={10.0.0.0/33}",
+        "global.clusterNetworks={10.0.0.256/32}",
+        "global.clusterNetworks={10.0.0.0.8}",
+        "global.clusterNetworks={fd00::/129}",
         "identity.tag=a/b",
         "identity.digest=sha256:short",
     ],
 )
 def test_invalid_values_are_refused(helm: Any, setting: str) -> None:
     """Before anything reaches the cluster."""
-    with pytest.raises(Exception, match=f"at '/{setting.split('=', maxsplit=1)[0].replace('.', '/')}'"):
+    with pytest.raises(Exception, match=f"at '/{setting.split('=', maxsplit=1)[0].replace('.', '/')}['/]"):
         helm.render(setting)
 
 
