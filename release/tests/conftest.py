@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from releases.repository import Repository
+from releases.units import UNITS
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def cloned() -> Callable[[Path], Repository]:
-    """Makes a clone with what is not committed yet, and a change of sp-validator to tell; nothing is released in it."""
+    """Makes a clone with what is not committed yet, where nothing is released and each unit has a change to tell."""
 
     def make(folder: Path) -> Repository:
         subprocess.run(["git", "clone", "-q", "--shared", "--no-tags", str(ROOT), str(folder)], check=True)
@@ -24,9 +25,10 @@ def cloned() -> Callable[[Path], Repository]:
         for name in (name for name in files if (ROOT / name).is_file()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
-        shutil.rmtree(folder / "changes/sp-validator", ignore_errors=True)
-        (folder / "changes/sp-validator").mkdir(parents=True)
-        (folder / "changes/sp-validator/a.md").write_text("Says it more kindly.\n")
+        for changes in (folder / "changes" / name for name in UNITS):
+            shutil.rmtree(changes, ignore_errors=True)
+            changes.mkdir()
+            (changes / "a.md").write_text("Says it more kindly.\n")
         here.git("add", "--all")
         here.git("commit", "-q", "-m", "A change")
         return here
