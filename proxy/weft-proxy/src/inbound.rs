@@ -42,7 +42,6 @@ const FIRST_WORDS: usize = 1024;
 
 /// Serves one connection from outside the pod until it ends.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) -> Result<(), Error> {
-    socket::tune(&stream).map_err(failed)?;
     let dst = (worker.shared.original_dst)(&stream).map_err(failed)?;
     refuse_foreign(&worker, dst)?;
     let inbound = match worker.shared.discovery.inbound(dst.port()).await {

@@ -44,7 +44,6 @@ const FIRST_WORDS: usize = 1024;
 /// Serves one connection of the application until it ends.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) -> Result<(), Error> {
     let failed = |e: std::io::Error| Error::new(Code::Protocol, e.to_string());
-    socket::tune(&stream).map_err(failed)?;
     let dst = (worker.shared.original_dst)(&stream).map_err(failed)?;
     refuse_loop(&worker, &stream, dst)?;
     let target = match worker.target(dst).await {

@@ -40,6 +40,8 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // Every connection that it accepts inherits them (Linux): not asked for one by one.
+    tune(SockRef::from(&socket))?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -67,10 +69,9 @@ pub fn canonical(addr: SocketAddr) -> SocketAddr {
 }
 
 /// Options of every connection, accepted or made.
-pub fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    SockRef::from(stream)
-        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3))
+fn tune(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3))
 }
 
 /// Dropping the stream resets the connection.
@@ -89,7 +90,7 @@ pub async fn connect(addr: SocketAddr, limit: Duration) -> io::Result<TcpStream>
     let stream = tokio::time::timeout(limit, TcpStream::connect(addr)).await.map_err(|_| {
         io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", limit.as_millis()))
     })??;
-    tune(&stream)?;
+    tune(SockRef::from(&stream))?;
     Ok(stream)
 }
 
@@ -109,6 +110,18 @@ mod tests {
         let (listener, addr) = listener("127.0.0.1:0");
         let (_client, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
         assert_eq!(addr, original_dst(&accepted.unwrap().0).unwrap());
+    }
+
+    /// What is accepted sends at once, and notices a client that vanished, as what is dialled does.
+    #[tokio::test]
+    async fn accepted_connections_inherit_their_options() {
+        let (listener, addr) = listener("127.0.0.1:0");
+        let (_client, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
+        let stream = accepted.unwrap().0;
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        let probes = (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+        assert_eq!((KEEPALIVE, KEEPALIVE / 3), probes);
     }
 
     /// Two workers share one port.

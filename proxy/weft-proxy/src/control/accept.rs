@@ -105,7 +105,6 @@ async fn handshake(
         Clients::Anyone => identity.server_config_anonymous(),
     };
     let config = config.ok_or_else(|| io::Error::other("no certificate yet"))?;
-    stream.set_nodelay(true)?;
     let stream = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await??;
     let connection = stream.get_ref().1;
     if connection.alpn_protocol() != Some(ALPN_H2) {
