@@ -132,9 +132,9 @@ hostile: proxy-tools ## Floods, smuggling, limits: 20 times what make test-proxy
 fuzz: ## Every parser that sees a stranger's bytes first, TIME=60 seconds each (TARGETS="http1 hello" for some of them)
 	proxy/fuzz/run $(or $(TIME),60) $(TARGETS)
 
-soak: proxy-tools ## Mixed traffic at 500 calls a second for DURATION=45m, the first third of it to warm up; writes bench/results/soak.json
+soak: proxy-tools ## Mixed traffic at 500 calls a second for DURATION=30m, the first third of it to warm up; writes bench/results/soak.json
 	cd proxy && cargo build -q --locked --profile quick -p weft-proxy -p weft-init
-	WEFT_PROXY_BIN=$(CURDIR)/proxy/target/quick $(run) python tests/proxy/soak.py $(or $(DURATION),45m)
+	WEFT_PROXY_BIN=$(CURDIR)/proxy/target/quick $(run) python tests/proxy/soak.py $(or $(DURATION),30m)
 
 chaos: own-cluster manifests ## What can go away does, while traffic flows, on the cluster that runs: CHAOS="anchor-rotation --repeat 1"
 	$(on_cluster) $(run) python tests/chaos/run $(CHAOS)

@@ -1,6 +1,6 @@
 """Mixed traffic through two sidecars for as long as is asked: no error, no growth of memory or descriptors.
 
-    soak.py 45m [RATE]
+    soak.py 30m [RATE]
 
 Writes bench/results/soak.json; exit status 1 when a rule is broken.
 """
@@ -78,7 +78,7 @@ def main(duration: str, rate: int = RATE) -> int:
     """Runs it."""
     match = re.fullmatch(r"(\d+)([smh])", duration)
     if match is None:
-        print(f"{duration!r} is no duration such as 45m", file=sys.stderr)
+        print(f"{duration!r} is no duration such as 30m", file=sys.stderr)
         return 2
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

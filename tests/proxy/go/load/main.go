@@ -1,20 +1,18 @@
 // Command load sends mixed traffic at a steady rate and says as JSON what became of it.
 //
-// The rate is open-loop: a slow answer does not hold up the next call. Every answer is compared with what was sent.
+// A slow answer does not hold up the next call, until too many are under way. Every answer is compared with what was sent.
 package main
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"sort"
 	"sync"
 	"time"
 
@@ -25,8 +23,12 @@ import (
 
 const patience = 10 * time.Second
 
-// outstanding bounds the calls under way; one that finds no room is an error.
-const outstanding = 512
+// parallel bounds the calls of one kind that are under way: a proxy that grows with them stays as large as they made it,
+// and how many a slow moment of the machine piles up is none of its doing.
+const parallel = 8
+
+// surge is how often all of them are under way at once, so that the largest that there may be has soon been.
+const surge = 5 * time.Second
 
 type call func(ctx context.Context) error
 
@@ -46,32 +48,34 @@ func main() {
 }
 
 func run(calls map[string]call, rate int, duration time.Duration, report *report) {
-	names := make([]string, 0, len(calls))
-	for name := range calls {
-		names = append(names, name)
-	}
-	sort.Strings(names)
+	var kinds []chan struct{}
 	var wait sync.WaitGroup
-	room := make(chan struct{}, outstanding)
+	for name, call := range calls {
+		due := make(chan struct{})
+		kinds = append(kinds, due)
+		for range parallel {
+			wait.Go(func() { report.work(name, call, due) })
+		}
+	}
 	ticks := time.NewTicker(time.Second / time.Duration(rate))
 	defer ticks.Stop()
-	for n, end := 0, time.Now().Add(duration); time.Now().Before(end); n++ {
-		<-ticks.C
-		name := names[n%len(names)]
+	surges := time.NewTicker(surge)
+	defer surges.Stop()
+	for n, end := 0, time.Now().Add(duration); time.Now().Before(end); {
 		select {
-		case room <- struct{}{}:
-		default:
-			report.add(name, 0, errors.New("too many calls under way"))
-			continue
+		case <-ticks.C:
+			kinds[n%len(kinds)] <- struct{}{}
+			n++
+		case <-surges.C:
+			for _, due := range kinds {
+				for range parallel {
+					due <- struct{}{}
+				}
+			}
 		}
-		wait.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			defer cancel()
-			began := time.Now()
-			err := calls[name](ctx)
-			report.add(name, time.Since(began), err)
-			<-room
-		})
+	}
+	for _, due := range kinds {
+		close(due)
 	}
 	wait.Wait()
 }

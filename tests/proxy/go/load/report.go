@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +31,17 @@ type report struct {
 }
 
 func newReport() *report { return &report{kinds: map[string]*kind{}} }
+
+// work makes a call whenever one is due, until no more will be.
+func (r *report) work(name string, call call, due <-chan struct{}) {
+	for range due {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		began := time.Now()
+		err := call(ctx)
+		r.add(name, time.Since(began), err)
+		cancel()
+	}
+}
 
 func (r *report) add(name string, took time.Duration, err error) {
 	r.mutex.Lock()
