@@ -85,8 +85,8 @@ def test_no_endpoints(weft: Any, replicas: Any, state: Any, code: int, expected:
 
 def told(name: str, origin: str, **more: Any) -> dict[str, Any]:
     """A route as destination describes it."""
-    usual = {"matches": [], "timeout_ms": 0, "retryable": False, "backends": [], "filters": [], "backend_timeout_ms": 0}
-    usual |= {"retry": None, "answer": None, "response_classes": [], "inherited": []}
+    usual = {"matches": [], "timeout_ms": None, "backend_timeout_ms": 0, "retryable": False, "retry": None}
+    usual |= {"backends": [], "filters": [], "answer": None, "response_classes": [], "inherited": []}
     return usual | {"name": name, "origin": origin} | more
 
 
@@ -98,6 +98,7 @@ def match(path: str, value: str, **more: Any) -> dict[str, Any]:
 BACKEND = {"namespace": "shop", "name": "web", "port": 80, "weight": 9, "filters": [], "answer": None}
 HEADERS = {"response": False, "set": [["x-tea", "green"]], "add": [], "remove": ["x-pot"]}
 REWRITE = {"hostname": "inner.example", "path": {"value": "/v2", "prefix": True}}
+REDIRECT = {"status": 301, "scheme": "https", "hostname": "", "port": 8443, "path": {"value": "/v2", "prefix": True}}
 PORT: dict[str, Any] = {
     "service": {"namespace": "shop", "name": "web", "port": 80},
     "protocol": "detect",
@@ -121,13 +122,13 @@ PORT: dict[str, Any] = {
             filters=[HEADERS, REWRITE],
             response_classes=[{"min_status": 404, "max_status": 499, "failure": True}],
             retryable=True,
-            retry={"statuses": [503], "grpc_codes": [14], "limit": 2, "backoff_ms": 0},
+            retry={"statuses": [503], "grpc_codes": [14], "limit": 2, "backoff_ms": 25},
             backends=[
                 BACKEND | {"filters": [HEADERS]},
                 BACKEND | {"name": "none", "weight": 1, "answer": {"status": 500, "message": "none"}},
             ],
         ),
-        told("split/1", "HTTPRoute shop/split rules[1]", matches=[match("exact", "/old")], filters=[{"status": 301}]),
+        told("split/1", "HTTPRoute shop/split rules[1]", matches=[match("exact", "/old")], filters=[REDIRECT]),
         told(
             "split/2",
             "HTTPRoute shop/split rules[2]",
@@ -138,6 +139,8 @@ PORT: dict[str, Any] = {
             "split/3",
             "HTTPRoute shop/split rules[3]",
             matches=[match("exact", "/once")],
+            timeout_ms=0,
+            inherited=[["timeout", "annotations of HTTPRoute shop/split"]],
             retry={"statuses": [], "grpc_codes": [], "limit": 0, "backoff_ms": 0},
         ),
         told(
@@ -147,6 +150,14 @@ PORT: dict[str, Any] = {
             retry={"statuses": [], "grpc_codes": [], "limit": 2, "backoff_ms": 0},
         ),
     ],
+}
+OPAQUE = {
+    "service": {"namespace": "shop", "name": "web", "port": 6379},
+    "protocol": "opaque",
+    "retry_budget": None,
+    "breaker": None,
+    "no_match_not_found": False,
+    "routes": [told("", "annotations of the Service", timeout_ms=2000)],
 }
 
 
@@ -165,7 +176,7 @@ def test_policy(
     kube.put(service("shop", "web", "10.96.0.1"))
     fault = {"kind": "HTTPRoute", "namespace": "shop", "name": "lost", "message": "Accepted is False: no port 9"}
     for answers in replicas:
-        answers["/debug/policy/shop/web?client=guests"] = (200, {"ports": [PORT], "faults": [fault]})
+        answers["/debug/policy/shop/web?client=guests"] = (200, {"ports": [PORT, OPAQUE], "faults": [fault]})
     result = weft("diagnostics", "policy", *resource, "-n", "shop", "--client", "guests")
     assert (result.exit_code, result.stderr) == (0, "")
     same("diagnostics-policy-table.txt", result.stdout)

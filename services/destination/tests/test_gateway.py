@@ -280,6 +280,23 @@ def test_parents_of_other_kinds_are_others_business() -> None:
     assert Cluster().gateway.conditions(made) == []
 
 
+@pytest.mark.parametrize(
+    ("group", "kind", "missing"),
+    [
+        (None, "Service", "no kind Service in group gateway.networking.k8s.io"),
+        ("core", "Service", "no kind Service in group core"),
+        ("", None, "no kind Gateway in the core group"),
+    ],
+)
+def test_a_parent_whose_group_or_kind_was_forgotten_is_told(group: str | None, kind: str | None, missing: str) -> None:
+    """Their defaults are a Gateway's: such a kind is nobody's, so nobody else would say a word."""
+    cluster = Cluster([route(to("web"), parent={"group": group, "kind": kind})])
+
+    assert (cluster.conditions()["Accepted"], cluster.rules()) == ((False, "NoMatchingParent"), None)
+    assert f'there is {missing}: a Service is written group: "", kind: Service' in cluster.messages()
+    assert [one.name for one in cluster.gateway.naming(("shop", "web"))] == ["r"]
+
+
 def test_hostnames_are_ignored_and_that_is_said() -> None:
     """GEP-1294: clients are told apart by the ClusterIP and port they dial, not by Host."""
     cluster = Cluster([route(to("web"), hostnames=["tea.example"])])

@@ -89,6 +89,19 @@ async def test_the_policy_of_a_service_names_who_says_what() -> None:
     assert (await get("/debug/faults", Hub(known)))[1] == {"faults": [faulty, lost]}
 
 
+async def test_nothing_is_said_of_requests_that_nobody_can_send() -> None:
+    """A headless Service has no address: what its profile and annotations say holds nowhere."""
+    known = index()
+    port = model.ServicePort(80, "http", Protocol.DETECT)
+    known.services.apply(model.Service(("ns", "web"), (), (port,), settings=Settings(timeout_ms=7)))
+    known.profiles.apply(model.Profile(("ns", "web"), (Route("all"),), None))
+    _, body = await get("/debug/policy/ns/web", Hub(known))
+    [found] = body["ports"]
+    assert (found["service"]["port"], found["routes"], found["breaker"]) == (80, [], None)
+    [fault] = body["faults"]
+    assert fault["message"].startswith("Service ns/web is headless")
+
+
 async def test_streams_are_listed() -> None:
     """Each with what it watches and what it waits for."""
     hub = Hub(index())

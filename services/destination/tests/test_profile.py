@@ -87,6 +87,7 @@ def test_retries_have_a_budget(said: dict[str, Any], annotated: RetryBudget | No
         ({"name": "r", "condition": []}, "condition"),
         ({"name": "r", "condition": {"method": "GET /"}}, "condition.method"),
         ({"name": "r", "condition": {"pathRegex": "/" * 1025}}, "condition.pathRegex"),
+        ({"name": "r", "condition": {"pathRegex": "/(?!a).*"}}, "condition.pathRegex"),
         ({"name": "r", "responseClasses": [{"condition": {"status": {"min": 99}}}]}, CLASS + "condition.status.min"),
         ({"name": "r", "responseClasses": [{"isFailure": True}]}, CLASS + "condition.status.min"),
     ],

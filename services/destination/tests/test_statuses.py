@@ -63,39 +63,47 @@ def conditions(kube: FakeKube, which: int = 0) -> dict[str, tuple[str, str, int]
 
 
 async def test_every_parent_has_its_conditions() -> None:
-    """Services that exist accept the route, others do not; parents of other kinds are none of ours."""
+    """Services that exist accept the route, others do not, nor what was meant to be one; parents of other kinds are
+    none of ours."""
     gate = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "gate"}
-    async with cluster(route(SOUND, parents=[WEB | {"port": 80}, WEB | {"name": "none"}, gate])) as kube:
-        await until(lambda: conditions(kube, 1))
+    ours = [WEB | {"port": 80}, WEB | {"name": "none"}, WEB | {"group": "gateway.networking.k8s.io"}]
+    async with cluster(route(SOUND, parents=[*ours, gate])) as kube:
+        await until(lambda: conditions(kube, 2))
         parents = kube.get(ROUTE)["status"]["parents"]
-        assert [one["parentRef"] for one in parents] == [WEB | {"port": 80}, WEB | {"name": "none"}]
+        assert [one["parentRef"] for one in parents] == ours
         assert {one["controllerName"] for one in parents} == {"weft.dev/mesh"}
         assert conditions(kube)["Accepted"] == ("True", "Accepted", 1)
         assert conditions(kube, 1)["Accepted"] == ("False", "NoMatchingParent", 1)
+        assert conditions(kube, 2)["Accepted"] == ("False", "NoMatchingParent", 1)
         assert parents[0]["conditions"][0]["lastTransitionTime"]
 
 
-async def test_a_pod_that_hides_requests_from_a_route_is_told() -> None:
-    """Its annotation makes a port opaque, so that an attached route does nothing there: said in whichever order pod,
-    slice and route come, and no more when the pod is gone."""
+async def test_a_pod_that_hides_requests_is_told() -> None:
+    """Its annotation makes a port opaque, so that an attached route does nothing there, nor does the Service's profile:
+    said in whichever order pod, slice and route come, and no more when the pod is gone."""
     opaque = pod(
         "shop", "web-1", "10.0.0.1", annotations={"config.weft.dev/opaque-ports": "8080"}, owner=("Job", "web")
     )
     behind = endpoint_slice("shop", "web-a", "web", [endpoint("10.0.0.1", "web-1", "shop")])
 
-    def message(kube: FakeKube) -> str:
+    profile = custom("ServiceProfile", "shop", "alone", {"routes": []})
+    alone = endpoint_slice("shop", "alone-a", "alone", [endpoint("10.0.0.1", "web-1", "shop")])
+
+    def messages(kube: FakeKube) -> tuple[str, str]:
         [parent] = kube.get(ROUTE).get("status", {}).get("parents") or [{"conditions": [{}]}]
-        return str(parent["conditions"][0].get("message"))
+        held = kube.get(PROFILE.replace("/web", "/alone")).get("status", {}).get("conditions") or [{"message": ""}]
+        return str(parent["conditions"][0].get("message")), held[0]["message"]
 
     told = "port 80 is opaque by an annotation of job/web's pods: no requests are seen there"
-    async with cluster(route(SOUND), opaque) as kube:
-        await until(lambda: message(kube) == "")
+    async with cluster(route(SOUND), service("shop", "alone", "10.96.0.8"), profile, opaque) as kube:
+        await until(lambda: messages(kube) == ("", ""))
         kube.put(behind)
-        await until(lambda: message(kube) == told)
+        kube.put(alone)
+        await until(lambda: messages(kube) == (told, told))
         kube.delete(opaque)
-        await until(lambda: message(kube) == "")
+        await until(lambda: messages(kube) == ("", ""))
         kube.put(opaque)
-        await until(lambda: message(kube) == told)
+        await until(lambda: messages(kube) == (told, told))
 
 
 def test_who_does_not_write_keeps_no_list() -> None:
@@ -189,7 +197,8 @@ async def test_a_profile_that_a_route_replaces_says_so() -> None:
 
 
 async def test_a_profile_that_holds_nothing_says_so() -> None:
-    """For want of a Service of its name, or for its faults where sp-validator was not asked; and when that is over."""
+    """For want of a Service of its name, or of requests to it, or for its faults where sp-validator was not asked; and
+    when that is over."""
     lost = custom("ServiceProfile", "shop", "wed", {"routes": [{"name": "all", "condition": {"pathRegex": "("}}]})
     path = PROFILE[:-1] + "d"
     async with cluster(lost) as kube:
@@ -202,6 +211,10 @@ async def test_a_profile_that_holds_nothing_says_so() -> None:
         sound = custom("ServiceProfile", "shop", "wed", {"routes": []})
         kube.put(sound | {"metadata": sound["metadata"] | {"generation": 2}, "status": kube.get(path)["status"]})
         await until(lambda: accepted() == ("False", "NoService", "there is no Service shop/wed"))
+        kube.put(service("shop", "wed"))
+        await until(lambda: accepted() == ("False", "NoRequests", "Service shop/wed is headless: there is"))
+        kube.put(service("shop", "wed", "10.96.0.9", ports=[{"name": "redis", "port": 80}]))
+        await until(lambda: accepted() == ("False", "NoRequests", "port 80 of Service shop/wed is opaque:"))
         kube.put(service("shop", "wed", "10.96.0.9"))
         await until(lambda: accepted() == ("True", "Accepted", ""))
 

@@ -82,6 +82,28 @@ def test_a_headless_service_has_no_address() -> None:
 
 
 @pytest.mark.parametrize(
+    ("ip", "port", "annotations", "faults"),
+    [
+        ("10.96.0.1", "http", {"retry-limit": "2", "opaque-ports": "9"}, []),
+        ("10.96.0.1", "redis", {"retry-limit": "2"}, ["about requests have no effect: port 80 of Service ns/db"]),
+        ("10.96.0.1", "http", {"opaque-ports": "80", "request-timeout": "1s"}, ["about requests have no effect: port"]),
+        ("", "http", {"breaker-failures": "3"}, ["about requests have no effect: Service ns/db is headless"]),
+        ("", "http", {"opaque-ports": "80"}, ["opaque-ports has no effect: Service ns/db is headless"]),
+        ("", "http", {"opaque-ports": "80", "retries": "x"}, ["retries: a Service has no such", "opaque-ports has no"]),
+    ],
+)
+def test_annotations_that_mean_nothing_to_their_service(
+    ip: str, port: str, annotations: dict[str, str], faults: list[str]
+) -> None:
+    """Where no requests are seen nothing can be retried; who set it is told."""
+    named = {f"config.weft.dev/{name}": value for name, value in annotations.items()}
+    raw = make.service("ns", "db", *filter(None, [ip]), ports=[{"name": port, "port": 80}], annotations=named)
+    found = translate.service(msgspec.convert(raw, objects.Service))
+
+    assert [word in fault for word, fault in zip(faults, found.faults, strict=True)] == [True] * len(faults)
+
+
+@pytest.mark.parametrize(
     ("app_protocol", "name", "expected"),
     [
         ("grpc", "http", Protocol.GRPC),

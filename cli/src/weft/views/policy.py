@@ -43,13 +43,16 @@ def policy(ports: list[Json], faults: list[Json], client: str) -> str:
 
 def _rows(port: Json) -> Iterator[list[str]]:
     number = str(port["service"]["port"])
+    if port["protocol"] == "opaque":
+        yield [number, NONE, "none is seen: opaque", NONE, NONE, NONE, "the Service", NONE, NONE]
+        return
     for route in port["routes"]:
         yield [
             number,
             route["name"] or NONE,
             " or ".join(map(_match, route["matches"])) or "all others",
             _time(route, "timeout", route["timeout_ms"]),
-            _time(route, "try-timeout", route["backend_timeout_ms"]),
+            _time(route, "try-timeout", route["backend_timeout_ms"] or None),
             _retries(route),
             _goes_to(route),
             ", ".join(_also(route)) or NONE,
@@ -69,8 +72,11 @@ def _match(match: Json) -> str:
     return " ".join(filter(None, (match["method"], path, *values))) or "all"
 
 
-def _time(route: Json, name: str, milliseconds: int) -> str:
-    return f"{_ms(milliseconds)}{_mark(route, name)}" if milliseconds else NONE
+def _time(route: Json, name: str, milliseconds: int | None) -> str:
+    """0 is said to be none, whatever the client's own settings say."""
+    if milliseconds is None:
+        return NONE
+    return f"{_ms(milliseconds) if milliseconds else 'never'}{_mark(route, name)}"
 
 
 def _mark(route: Json, name: str) -> str:
@@ -92,7 +98,8 @@ def _retries(route: Json) -> str:
     if not route["retryable"]:
         return NONE
     codes = ",".join(map(str, (*retry["statuses"], *(f"grpc {code}" for code in retry["grpc_codes"])))) or "failures"
-    return f"{retry['limit']}x {codes}{_mark(route, 'retry')}"
+    after = f" after {_ms(retry['backoff_ms'])}" if retry["backoff_ms"] else ""
+    return f"{retry['limit']}x {codes}{after}{_mark(route, 'retry')}"
 
 
 def _goes_to(route: Json) -> str:
@@ -100,8 +107,19 @@ def _goes_to(route: Json) -> str:
         return f"answer {route['answer']['status']}: {route['answer']['message']}"
     redirect = next((one for one in route["filters"] if "status" in one), None)
     if redirect:
-        return f"redirect {redirect['status']}"
+        return " ".join(filter(None, (f"redirect {redirect['status']}", _elsewhere(redirect))))
     return ", ".join(map(_backend, route["backends"])) or "the Service"
+
+
+def _elsewhere(redirect: Json) -> str:
+    """What a redirect changes of where the request went."""
+    scheme = f"{redirect['scheme']}://" if redirect["scheme"] else ""
+    port = f":{redirect['port']}" if redirect["port"] else ""
+    return f"{scheme}{redirect['hostname'] or ('…' if scheme or port else '')}{port}{_path(redirect['path'])}"
+
+
+def _path(change: Json | None) -> str:
+    return f"{change['value']}{'/…' if change['prefix'] else ''}" if change else ""
 
 
 def _backend(backend: Json) -> str:
@@ -126,7 +144,7 @@ def _changes(filters: list[Json]) -> Iterator[str]:
             yield f"{'response' if one['response'] else 'request'} headers {' '.join(names)}"
         elif "status" not in one:
             yield from (f"host {one['hostname']}",) if one["hostname"] else ()
-            yield from (f"path {one['path']['value']}{'/…' if one['path']['prefix'] else ''}",) if one["path"] else ()
+            yield from (f"path {_path(one['path'])}",) if one["path"] else ()
 
 
 def _shared(ports: list[Json]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from weft_destination.gateway.compiled import MAX_MESSAGE
 from weft_destination.gateway.model import Route
 from weft_destination.gateway.store import Gateway
 from weft_destination.model import Key, Profile, Service
+from weft_destination.opaque import Unseen, unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,13 @@ class Fault:
 class Faults:
     """Of all objects, as they are now."""
 
-    def __init__(self, gateway: Gateway, services: Mapping[Key, Service], profiles: Mapping[Key, Profile]) -> None:
+    def __init__(
+        self, gateway: Gateway, services: Mapping[Key, Service], profiles: Mapping[Key, Profile], by_pods: Unseen
+    ) -> None:
         self._gateway = gateway
         self._services = services
         self._profiles = profiles
+        self._by_pods = by_pods
 
     def all(self) -> tuple[Fault, ...]:
         """Of Services, profiles and routes, each in the order of names."""
@@ -45,7 +49,7 @@ class Faults:
         service, profile = self._services.get(key), self._profiles.get(key)
         if service and service.faults:
             yield Fault("Service", *key, "; ".join(service.faults))
-        if profile and (fault := profile_fault(profile, self._services)[1]):
+        if profile and (fault := profile_fault(profile, self._services, self._by_pods)[1]):
             yield Fault("ServiceProfile", *key, fault)
 
     def _route(self, route: Route) -> Iterator[Fault]:
@@ -60,10 +64,12 @@ class Faults:
             yield Fault(route.kind, *route.key, "; ".join(dict.fromkeys(found)))
 
 
-def profile_fault(profile: Profile, services: Mapping[Key, Service]) -> tuple[str, str]:
+def profile_fault(profile: Profile, services: Mapping[Key, Service], by_pods: Unseen) -> tuple[str, str]:
     """Reason and message of `Accepted: False`; empty when all of the profile holds."""
     if profile.faults:
         return "Invalid", "; ".join(profile.faults)[:MAX_MESSAGE]
-    if profile.key not in services:
+    service = services.get(profile.key)
+    if service is None:
         return "NoService", f"there is no Service {'/'.join(profile.key)}"
-    return "", ""
+    why = unseen(service, by_pods)
+    return ("NoRequests", why[:MAX_MESSAGE]) if why else ("", "")

@@ -7,7 +7,7 @@ from weft_destination import model
 from weft_destination.faults import Faults
 from weft_destination.gateway.store import Gateway
 from weft_destination.model import Dependency, Key, on_address, on_pod, on_policies, on_service, plain_ip
-from weft_destination.opaque import OpaquePods
+from weft_destination.opaque import OpaquePods, no_address
 from weft_destination.policy.model import Namespace, Policy, RouteCalls, Service
 from weft_destination.policy.state import Policies
 from weft_destination.policy_reports import PolicyReports
@@ -35,8 +35,8 @@ class Index:
         self.namespaces: Table[Namespace] = Table(self._namespace_changed)
         self.access = Policies(self._service_access, self._route_calls, default_access, trust_domain)
         stated = PolicyReports(self.policies.rows, self.access, self.services.rows)
-        self.reports = Reports(self.gateway, self.services.rows, self.profiles.rows, stated)
-        self.faults = Faults(self.gateway, self.services.rows, self.profiles.rows)
+        self.reports = Reports(self.gateway, self.services.rows, self.profiles.rows, stated, self._opaque.why)
+        self.faults = Faults(self.gateway, self.services.rows, self.profiles.rows, self._opaque.why)
         self._services_by_ip: Groups[bytes, Key] = Groups()
         self._pods_by_ip: Groups[bytes, Key] = Groups()
         self._slices_by_service: Groups[Key, Key] = Groups()
@@ -71,13 +71,15 @@ class Index:
         return model.ToPod(_endpoint(ip, number, pod, ""), self._pod_protocol(pod, number))
 
     def _to_service(self, key: Key, port: model.ServicePort, client: str) -> model.ToService:
-        settings = self.services.rows[key].settings
+        service, target = self.services.rows[key], model.EndpointsTarget(*key, port.port)
+        if no_address(service):  # Nobody dials it: its pods' requests are their own.
+            return model.ToService(target, port.protocol, ())
         return destination(
-            model.EndpointsTarget(*key, port.port),
+            target,
             self._service_protocol(key, port),
-            self.gateway.routes(key, port.port, client, settings),
+            self.gateway.routes(key, port.port, client, service.settings),
             self.profiles.rows.get(key),
-            settings,
+            service.settings,
         )
 
     def destinations(self, service: Key, client: str) -> tuple[model.ToService, ...]:
@@ -167,8 +169,9 @@ class Index:
             self._touch_service_at(slice_.service)
             self._changed.update(on_address(endpoint.ip) for endpoint in slice_.endpoints)
             self._changed.update(map(on_pod, slice_.pods()))
-            if slice_.service in self.gateway and self._opaque.any(slice_.pods()):
-                self.gateway.restate(slice_.service)
+            told = slice_.service in self.gateway or slice_.service in self.profiles.rows
+            if told and self._opaque.any(slice_.pods()):
+                self._restate(slice_.service)
 
     def _link(self, slice_: model.Slice) -> None:
         self._slices_by_service.add(slice_.service, slice_.key)
@@ -198,7 +201,12 @@ class Index:
         for key in self._slices_by_pod[pod.key]:
             self._touch_service_at(self.slices.rows[key].service)
             if pod.opaque:
-                self.gateway.restate(self.slices.rows[key].service)
+                self._restate(self.slices.rows[key].service)
+
+    def _restate(self, service: Key) -> None:
+        """Whether its requests are seen may have changed."""
+        self.gateway.restate(service)
+        self.reports.restate(service)
 
     def _profile_changed(self, before: model.Profile | None, after: model.Profile | None) -> None:
         for profile in filter(None, (before, after)):

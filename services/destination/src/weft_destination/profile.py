@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from weft_kube.names import PATH_REGEX_MAX
 from weft_kube.paths import PATH_MAX, path_regex
+from weft_kube.pattern import PatternError, check_pattern
 
 from weft_destination.durations import duration_ms, window_ms
 from weft_destination.model import Key, Profile
@@ -132,9 +133,9 @@ def _regex(value: Any) -> str:
     if not isinstance(value, str) or len(value) > PATH_REGEX_MAX:
         raise ValueError(f"is not a text of at most {PATH_REGEX_MAX} characters")
     try:
-        re.compile(value)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        check_pattern(value)
+    except PatternError as error:
+        raise ValueError(f"{value!r}: {error}") from None
     return value
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from weft_destination.conditions import ACCEPTED, SHADOWED, Condition, Json, written
 from weft_destination.faults import profile_fault
 from weft_destination.gateway.model import CONTROLLER, Parent, Route
-from weft_destination.gateway.store import Gateway
+from weft_destination.gateway.store import Gateway, looks
 from weft_destination.model import Key, Profile, Service
+from weft_destination.opaque import Unseen
 from weft_destination.policy_reports import PolicyReports
 
 POLICY, PROFILE = "AccessPolicy", "ServiceProfile"
@@ -44,10 +45,12 @@ class Reports:
         services: Mapping[Key, Service],
         profiles: Mapping[Key, Profile],
         policies: PolicyReports,
+        by_pods: Unseen,
     ) -> None:
         self._gateway = gateway
         self._services = services
         self._profiles = profiles
+        self._by_pods = by_pods
         self._policies = policies
         self._faulty: dict[Key, None] = {}
         self._seen: dict[Subject, Seen] = {}
@@ -96,11 +99,15 @@ class Reports:
         self._stale, self._faulty = {}, {}
 
     def service_changed(self, before: Service | None, after: Service | None) -> None:
-        """A Service's annotations may have other faults; its profile has it, or has lost it."""
+        """A Service's annotations may have other faults, and its profile another Service."""
         if after and after.faults and (before is None or (before.uid, before.faults) != (after.uid, after.faults)):
             self._faulty[after.key] = None
-        come_or_gone = after if before is None else before if after is None else None
-        if come_or_gone and (profile := Subject(PROFILE, come_or_gone.key)) in self._seen:
+        if (one := after or before) and looks(before) != looks(after):
+            self.restate(one.key)
+
+    def restate(self, service: Key) -> None:
+        """The status of its profile may have changed."""
+        if (profile := Subject(PROFILE, service)) in self._seen:
             self._stale[profile] = None
 
     def take_faulty(self) -> list[Service]:
@@ -152,7 +159,7 @@ class Reports:
     def _of_profile(self, key: Key, told: Collection[str]) -> Iterator[Condition]:
         """What is not as usual, and what was told before."""
         profile = self._profiles.get(key)
-        reason, fault = profile_fault(profile, self._services) if profile else ("", "")
+        reason, fault = profile_fault(profile, self._services, self._by_pods) if profile else ("", "")
         if fault or ACCEPTED in told:
             yield Condition(ACCEPTED, not fault, reason or ACCEPTED, fault)
         holders = "; ".join(self._holders(key))
@@ -169,7 +176,7 @@ class Reports:
 
 
 def _entry(parent: Parent, conditions: Iterable[Condition], ours: list[Json], generation: int, now: str) -> Json:
-    ref: Json = {"group": "", "kind": "Service", "namespace": parent.namespace, "name": parent.name}
+    ref: Json = {"group": parent.group, "kind": parent.kind, "namespace": parent.namespace, "name": parent.name}
     ref |= {"port": parent.port} if parent.port else {}
     ref |= {"sectionName": parent.section} if parent.section else {}
     before = next((one for one in ours if one.get("parentRef") == ref), {})

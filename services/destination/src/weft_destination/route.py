@@ -199,7 +199,7 @@ class Settings:
             ("try-timeout", self.backend_timeout_ms, other.backend_timeout_ms),
             ("retry", self.retry, other.retry),
         ):
-            if ours and theirs is None:
+            if ours is not None and theirs is None:
                 yield name
 
 

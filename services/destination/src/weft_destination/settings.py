@@ -99,7 +99,7 @@ SETTINGS = {
         Setting("breaker-min-success", _permille, "0.9", "Share of successes below which it opens."),
         Setting("breaker-window", duration_ms, "10s", "Responses of so long are judged."),
         Setting("breaker-min-requests", _count(1, MAX_COUNT), "10", "If there are so many."),
-        Setting("opaque-ports", parse_ports, "25,8000-8010", "Ports whose bytes the proxies never look into."),
+        Setting("opaque-ports", parse_ports, "25,8000-8010", "Ports whose bytes its clients never look into."),
     )
 }
 

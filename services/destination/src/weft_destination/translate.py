@@ -5,7 +5,8 @@ in it, a pod's name in the pod and in every slice.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from sys import intern
 
 from weft_kube import names, objects
@@ -13,8 +14,10 @@ from weft_kube.workloads import label_value, owners
 
 from weft_destination import model
 from weft_destination.model import Ports
+from weft_destination.opaque import no_address, unseen
 from weft_destination.policy import facts
 from weft_destination.protocols import by_declaration, of_service_port
+from weft_destination.route import NO_SETTINGS
 from weft_destination.settings import read_settings
 
 NOT_REDIRECTED = (range(names.PORT_TAP, names.PORT_TAP + 1), range(names.PORT_ADMIN, names.PORT_ADMIN + 1))
@@ -50,16 +53,24 @@ def service(obj: objects.Service) -> model.Service:
     opaque = _annotated_ports(obj.metadata, names.OPAQUE_PORTS)
     ports = (_service_port(port, opaque) for port in obj.spec.ports if port.protocol == "TCP")
     settings, faults = read_settings(obj.metadata.annotations)
-    return model.Service(
+    found = model.Service(
         _key(obj),
         _packed_all(obj.spec.cluster_ips),
         tuple(ports),
         access=facts.service(obj),
         external=obj.spec.type == "ExternalName",
         settings=settings,
-        faults=faults,
-        uid=obj.metadata.uid if faults else "",
     )
+    faults = (*faults, *_in_vain(found, opaque))
+    return replace(found, faults=faults, uid=obj.metadata.uid) if faults else found
+
+
+def _in_vain(service: model.Service, opaque: Ports | None) -> Iterator[str]:
+    """Annotations that are sound, of a Service to which they mean nothing."""
+    if service.settings != NO_SETTINGS and (why := unseen(service)):
+        yield f"annotations about requests have no effect: {why}"
+    if opaque is not None and (why := no_address(service)):
+        yield f"annotation {names.OPAQUE_PORTS} has no effect: {why}; give it to the pods"
 
 
 def _service_port(port: objects.ServicePort, opaque: Ports | None) -> model.ServicePort:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from weft_destination.gateway.model import Parent
 from weft_destination.model import Protocol, Service
+from weft_destination.opaque import no_address, no_requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +18,22 @@ class Attachment:
 
 def attach(parent: Parent, service: Service | None) -> Attachment:
     """A Service that clients dial by its ClusterIP, narrowed by port number and port name."""
+    if (parent.group, parent.kind) != ("", "Service"):
+        return Attachment((), "NoMatchingParent", _no_kind(parent))
     full = f"Service {parent.namespace}/{parent.name}"
     if service is None:
         return Attachment((), "NoMatchingParent", f"{full} does not exist")
-    if service.external or not service.cluster_ips:
-        sort = "of type ExternalName" if service.external else "headless"
-        return Attachment((), "UnsupportedValue", f"{full} is {sort}: there is no ClusterIP to take requests from")
+    if why := no_address(service):
+        return Attachment((), "UnsupportedValue", why)
     named = [port for port in service.ports if parent.port in (0, port.port) and parent.section in ("", port.name)]
     if not named:
         wanted = ", ".join(filter(None, (parent.section, str(parent.port or ""))))
         return Attachment((), "NoMatchingParent", f"{full} has no TCP port {wanted or 'at all'}")
-    ports = tuple(sorted(port.port for port in named if port.protocol != Protocol.OPAQUE))
-    if not ports:
-        numbers = ", ".join(str(port.port) for port in named)
-        return Attachment((), "UnsupportedValue", f"port {numbers} of {full} is opaque: no requests are seen there")
-    return Attachment(ports)
+    if why := no_requests(service, named):
+        return Attachment((), "UnsupportedValue", why)
+    return Attachment(tuple(sorted(port.port for port in named if port.protocol != Protocol.OPAQUE)))
+
+
+def _no_kind(parent: Parent) -> str:
+    where = f"group {parent.group}" if parent.group else "the core group"
+    return f'there is no kind {parent.kind} in {where}: a Service is written group: "", kind: Service'

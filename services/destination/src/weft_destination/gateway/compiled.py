@@ -10,7 +10,8 @@ from weft_destination.conditions import ACCEPTED, Condition
 from weft_destination.gateway.attach import Attachment, attach
 from weft_destination.gateway.model import BackendRef, Parent, Route, Rule
 from weft_destination.gateway.routes import Entry, dead_end, told
-from weft_destination.model import Key, Service, ServicePort
+from weft_destination.model import Key, Service
+from weft_destination.opaque import Unseen
 from weft_destination.route import Route as ToldRoute
 from weft_destination.route import Settings
 
@@ -26,10 +27,6 @@ MAX_MESSAGE = 2000
 Services: TypeAlias = Mapping[Key, Service]
 Permits: TypeAlias = Callable[[Route, BackendRef], bool]
 """Does a ReferenceGrant let the route name the backend?"""
-
-
-Unseen: TypeAlias = Callable[[Key, ServicePort], str]
-"""Why requests to a port of a Service are not seen; empty when they are."""
 
 
 class Group(NamedTuple):

@@ -53,12 +53,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A parentRef that names a Service. `port` and `section` narrow it to ports, empty ones do not."""
+    """A parentRef that names a Service, or was meant to. `port` and `section` narrow it to ports, empty ones do not."""
 
     namespace: str
     name: str
     port: int = 0
     section: str = ""
+    group: str = ""
+    kind: str = "Service"
 
     @property
     def service(self) -> Key:

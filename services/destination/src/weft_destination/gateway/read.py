@@ -23,6 +23,10 @@ RANGE = 2**31
 STATE_BYTES = 130
 """Of a compiled expression, for each of its states, at most."""
 
+GATEWAY = "gateway.networking.k8s.io"
+MEANT = {("", "Service"), (GATEWAY, "Service"), ("core", "Service"), ("", "Gateway")}
+"""Parents that are Services, and those of kinds that there are not: who left a field out is told by nobody else."""
+
 _DURATION = re.compile(r"(?:\d{1,5}(?:h|m|s|ms)){1,4}")
 _UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _RULE = {"name", "matches", "filters", "backendRefs", "timeouts", "retry"}
@@ -43,7 +47,7 @@ def grpc_route(obj: GatewayRoute) -> Route:
 def grants(obj: ReferenceGrant) -> Grants:
     """Which routes a ReferenceGrant lets name which Services of its namespace."""
     names = [to.name for to in obj.spec.to if (to.group, to.kind) == ("", "Service")]
-    froms = [one for one in obj.spec.from_ if one.group == "gateway.networking.k8s.io"]
+    froms = [one for one in obj.spec.from_ if one.group == GATEWAY]
     return Grants(obj.key, frozenset(Grant(one.kind, one.namespace, name) for one in froms for name in names))
 
 
@@ -73,13 +77,17 @@ def _parents(spec: Json, namespace: str) -> Iterator[Parent]:
     refs = spec.get("parentRefs")
     for ref in refs if isinstance(refs, list) else ():
         try:
-            kind = text(ref, "group", "gateway.networking.k8s.io"), text(ref, "kind", "Gateway")
             parent = Parent(
-                text(ref, "namespace") or namespace, text(ref, "name"), number(ref, "port"), text(ref, "sectionName")
+                text(ref, "namespace") or namespace,
+                text(ref, "name"),
+                number(ref, "port"),
+                text(ref, "sectionName"),
+                text(ref, "group", GATEWAY),
+                text(ref, "kind", "Gateway"),
             )
         except UnsupportedError:
             continue
-        if kind == ("", "Service"):
+        if (parent.group, parent.kind) in MEANT:
             yield parent
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from weft_destination.conditions import Condition
-from weft_destination.gateway.compiled import Compiled, Group, Services, Unseen, compile_group
+from weft_destination.gateway.compiled import Compiled, Group, Services, compile_group
 from weft_destination.gateway.model import BackendRef, Grant, Grants, Parent, Route
 from weft_destination.model import Key, Service
+from weft_destination.opaque import Unseen
 from weft_destination.route import Route as ToldRoute
 from weft_destination.route import Settings
 from weft_destination.tables import Table
@@ -80,7 +81,7 @@ class Gateway:
 
     def service_changed(self, before: Service | None, after: Service | None) -> None:
         """What a Service is changed, as far as routes look at it."""
-        if _seen(before) == _seen(after):
+        if looks(before) == looks(after):
             return
         for service in filter(None, (before, after)):
             for group in list(self._groups_of.get(service.key, ())):
@@ -144,8 +145,8 @@ class Gateway:
                 self._soil_routes([route for route in routes.values() if route.namespace != namespace])
 
 
-def _seen(service: Service | None) -> tuple[object, ...] | None:
-    """What routes look at."""
+def looks(service: Service | None) -> tuple[object, ...] | None:
+    """What routes and profiles look at."""
     if service is None:
         return None
     return bool(service.cluster_ips), service.external, service.ports
