@@ -74,6 +74,10 @@ ROUTES = [
     ({"condition": {"paths": "/", "method": "GET"}}, "condition.paths: unknown field; did you mean path?"),
     ({"condition": {"path": "tea"}}, 'condition.path: must begin with "/", like "/tea"'),
     (
+        {"condition": {"path": "/tea?cup=1"}},
+        'condition.path: never matches: paths are compared without query; did you mean "/tea"?',
+    ),
+    (
         {"condition": {"path": "/tea-{id}"}},
         'condition.path: "tea-{id}" must be a whole segment like "{id}", of letters, digits and _',
     ),
@@ -212,14 +216,18 @@ def test_the_same_condition_twice_is_refused() -> None:
 
 
 def test_what_is_hardly_meant_is_warned_of() -> None:
-    """A glob, a path without its slash, routes that share requests, a budget for nothing."""
-    routes = conditions("GET ~/api/*", "GET ~api", "GET /{kind}/mine", "GET /tea/{id}")
+    """A glob, a path without its slash, a parameter as others write it, routes that share requests, a budget for
+    nothing."""
+    routes = conditions("GET ~/api/*", "GET ~api", "GET /{kind}/mine", "GET /tea/{id}", "PUT /tea/:id/*/<n>", "PUT /a*")
     budget = {"retryRatio": 0.2, "minRetriesPerSecond": 10, "ttl": "10s"}
     spec = {"routes": routes, "retryBudget": budget}
     assert faults(spec) == []
     assert [str(warning) for warning in warnings_of(profile(spec))] == [
         'spec.routes[0].condition.pathRegex: "/*" is any number of slashes; did you mean "/api/.*"?',
         'spec.routes[1].condition.pathRegex: never matches: paths begin with "/"; did you mean "/api"?',
+        'spec.routes[4].condition.path: ":id" is that very text; did you mean "{id}"?',
+        'spec.routes[4].condition.path: "*" is that very text; did you mean "{id}"?',
+        'spec.routes[4].condition.path: "<n>" is that very text; did you mean "{n}"?',
         "spec.routes[3].condition: shares requests with routes[2], which gets them",
         "spec.retryBudget: has no effect: no route says isRetryable: true",
     ]

@@ -19,6 +19,9 @@ MAX_CLASSES = 20
 MAX_OVERLAPS = 20
 """Warnings: the API server shows no more than 4,096 characters of them."""
 
+_OTHERS = re.compile(r"\*+|:([A-Za-z_]\w*)|<([A-Za-z_]\w*)>", re.ASCII)
+"""How others write a parameter of a path."""
+
 RESERVED_NAMES = ("[probe]", "overflow")
 """Routes that the proxy itself gives to metrics."""
 
@@ -60,6 +63,14 @@ def _template(path: str, value: Any) -> Iterator[Fault]:
             path_regex(value)
         except ValueError as error:
             yield Fault(path, str(error))
+        else:
+            yield from _query(path, value)
+
+
+def _query(path: str, value: str) -> Iterator[Fault]:
+    before, mark, _ = value.partition("?")
+    if mark:
+        yield Fault(path, f'never matches: paths are compared without query; did you mean "{before}"?')
 
 
 def _route_name(path: str, value: Any) -> Iterator[Fault]:
@@ -194,6 +205,10 @@ def _unreached_classes(place: int, route: dict[str, Any]) -> Iterator[Fault]:
 
 def _route_warnings(place: int, route: dict[str, Any]) -> Iterator[Fault]:
     path = f"spec.routes[{place}].condition"
+    for segment in (route["condition"].get("path") or "").split("/"):
+        if found := _OTHERS.fullmatch(segment):
+            name = "".join(filter(None, found.groups())) or "id"
+            yield Fault(f"{path}.path", f'"{segment}" is that very text; did you mean "{{{name}}}"?')
     pattern = route["condition"].get("pathRegex") or "/"
     if pattern.endswith("/*"):
         yield Fault(f"{path}.pathRegex", f'"/*" is any number of slashes; did you mean "{pattern[:-1]}.*"?')
