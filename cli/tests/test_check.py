@@ -486,6 +486,22 @@ def test_data_plane(scene: Scene, kube: FakeKube, digest: str) -> None:
     }
 
 
+def test_marks_that_nobody_reads(scene: Scene, kube: FakeKube) -> None:
+    """A namespace's is a label and one of two words, a pod's an annotation; of one namespace, or of all."""
+    kube.put(meshed("web-1"))
+    kube.put(namespace("teahouse", **{"weft.dev/inject": "true"}))
+    kube.put(pod("teahouse", "bare-1", labels={"weft.dev/inject": "enabled"}))
+    wrong_word = "teahouse: label weft.dev/inject of the namespace is 'true', not enabled or disabled: no effect"
+    wrong_place = "teahouse/bare-1: weft.dev/inject is a label of the pod, no annotation: no effect"
+    assert wrong(dataplane.CATEGORY, scene) == {"proxy-marks": f"{wrong_word}\n{wrong_place}"}
+    scene.namespace = None
+    annotated = namespace("shop", **{"weft.dev/inject": "disabled"})
+    annotated["metadata"]["annotations"] = {"weft.dev/inject": "enabled"}
+    kube.put(annotated)
+    misplaced = "shop: weft.dev/inject is an annotation of the namespace, no label: no effect"
+    assert outcomes(dataplane.CATEGORY, scene)["proxy-marks"] == f"{misplaced}\n{wrong_word}\n{wrong_place}"
+
+
 def test_a_late_renewal_is_a_warning_and_an_ended_certificate_an_error(
     scene: Scene, kube: FakeKube, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,29 @@ def test_a_workload_tells_what_its_new_pods_get(weft: Any, shop: FakeKube) -> No
     assert cells(output)["proxy-workers"] == ["2", "pod"]
 
 
+def test_a_mark_that_nobody_reads_is_told(weft: Any, shop: FakeKube) -> None:
+    """A word that means nothing, a label where an annotation is read: why there is no proxy."""
+    odd = namespace("shop")
+    odd["metadata"]["labels"] = {"weft.dev/inject": "true"}
+    shop.put(odd)
+    shop.put(pod("shop", "web-1", labels={"weft.dev/inject": "enabled"}))
+
+    assert weft("-n", "shop", "explain", "pod/web-1").stdout.splitlines()[:3] == [
+        "pod/web-1 in shop: not in the mesh: weft.dev/inject is enabled neither on it nor on its namespace",
+        "‼ weft.dev/inject is a label of the pod, no annotation: no effect",
+        "‼ label weft.dev/inject of the namespace is 'true', not enabled or disabled: no effect",
+    ]
+
+
+def test_nothing_is_injected_where_the_webhook_does_not_look(weft: Any, shop: FakeKube) -> None:
+    """Whatever the label says: the cluster's own pods come before the mesh's."""
+    shop.put(namespace("kube-system", **{"weft.dev/inject": "enabled"}))
+    shop.put(pod("kube-system", "dns-1"))
+
+    told = "pod/dns-1 in kube-system: not in the mesh: nothing is injected in namespace kube-system\n"
+    assert weft("-n", "kube-system", "explain", "pod/dns-1").stdout.startswith(told)
+
+
 @pytest.mark.parametrize(
     ("word", "error"),
     [

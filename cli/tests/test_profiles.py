@@ -110,13 +110,17 @@ components:
         ("openapi: 3.0.0\npaths: {/teas: {parameters: []}}", "x has no operations: its paths are empty"),
         ("openapi: 3.0.0\npaths: {teas: {get: {}}}", "path teas of x does not begin with /"),
         ("openapi: 3.0.0\npaths: {1: {get: {}}}", "path 1 of x does not begin with /"),
+        (
+            'openapi: 3.0.0\npaths: {/a: {x-weft-retryable: "true", get: {}}}',
+            "x-weft-retryable of GET /a is 'true', not true or false",
+        ),
         ("openapi: 3.0.0\npaths: {/teas: {$ref: teas.yaml}}", "path /teas of x is in teas.yaml, which the document"),
         ('openapi: 3.0.0\npaths: {/teas: {$ref: "#/a/b"}}', "path /teas of x is in #/a/b, which the document"),
         ('openapi: 3.0.0\npaths: {/a: {$ref: "#/paths/~1a"}}', "path /a of x is in #/paths/~1a, which the document"),
     ],
 )
 def test_what_gives_no_routes_is_said(text: str, reason: str) -> None:
-    """One line with the next step; no path is left out in silence."""
+    """One line with the next step; no path is left out in silence, no extension ignored."""
     with pytest.raises(Failure, match=re.escape(reason)):
         openapi.routes(text, "x")
 

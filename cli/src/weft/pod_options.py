@@ -14,6 +14,7 @@ from weft_sidecar.patch import POD, sidecar_of
 from weft_sidecar.template import Sidecar, Template
 from weft_sidecar.verdict import RefusedError, Skip, check_conflicts, skip_reason
 
+from weft import marks
 from weft.cluster import Kube
 from weft.errors import Failure
 from weft.inject import TEMPLATES, above, misplaced
@@ -33,7 +34,7 @@ class Subject:
     pod: Object
     namespace: Object
     misplaced: tuple[str, ...] = ()
-    """Annotations that pods do not get."""
+    """Annotations that pods do not get, marks that nobody reads."""
 
     @property
     def metadata(self) -> Object:
@@ -72,9 +73,10 @@ def _find(kube: Kube, namespace: str, word: str) -> Subject:
     found = kube.find(f"{kind.group}/namespaces/{namespace}/{kind.plural}/{name}")
     if found is None:
         raise Failure(f"there is no {kind.name}/{name} in namespace {namespace}", "Name its namespace by -n.")
+    around, pod = kube.get(f"/api/v1/namespaces/{namespace}"), _at(found, TEMPLATES[title])
     wrong = [one for place in above(title) for one in misplaced(title, _at(found, place))]
-    around = kube.get(f"/api/v1/namespaces/{namespace}")
-    return Subject(f"{kind.name}/{name} in {namespace}", _at(found, TEMPLATES[title]), around, tuple(wrong))
+    wrong += [*marks.of_pod(pod.get("metadata") or {}), *marks.of_namespace(around["metadata"])]
+    return Subject(f"{kind.name}/{name} in {namespace}", pod, around, tuple(wrong))
 
 
 def _at(obj: Object, keys: tuple[str, ...]) -> Object:
@@ -92,7 +94,10 @@ def proxy_template(kube: Kube) -> Template:
 
 
 def _verdict(subject: Subject) -> str:
-    labels = subject.namespace["metadata"].get("labels") or {}
+    metadata = subject.namespace["metadata"]
+    if metadata["name"] in marks.NEVER:
+        return f"not in the mesh: nothing is injected in namespace {metadata['name']}"
+    labels = metadata.get("labels") or {}
     try:
         skip = skip_reason(subject.pod, labels)
     except RefusedError as error:

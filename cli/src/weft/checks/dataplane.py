@@ -3,7 +3,7 @@
 import time
 from functools import partial
 
-from weft import durations, installed
+from weft import durations, installed, marks
 from weft.checks import routing, viz
 from weft.checks.model import Category, Check, CheckSkippedError, Scene, require
 from weft.checks.pods import component_pods, trouble
@@ -78,12 +78,22 @@ def _not_injected(scene: Scene) -> None:
     require(not bare, f"marked for injection, but without a proxy: {_some(bare)}")
 
 
+def _marks(scene: Scene) -> None:
+    path = "/api/v1/namespaces"
+    spaces = [scene.once(f"{path}/{scene.namespace}")] if scene.namespace else scene.kube.list(path)
+    metadata = [space["metadata"] for space in spaces if space]
+    wrong = [f"{one['name']}: {why}" for one in metadata for why in marks.of_namespace(one)]
+    pods = _pods(scene, labelSelector=INJECT)
+    wrong += [f"{_name(one)}: {why}" for one in pods for why in marks.of_pod(one["metadata"])]
+    require(not wrong, "\n".join(wrong[:SHOWN]))
+
+
 def wants_proxy(pod: Object, labelled: set[str]) -> bool:
     """Whether a running pod is marked for injection and yet has no proxy."""
     metadata = pod["metadata"]
     if pod.get("status", {}).get("phase") in ENDED or PROXY_VERSION in (metadata.get("labels") or {}):
         return False
-    if metadata["namespace"] in ("kube-system", NAMESPACE) or (pod.get("spec") or {}).get("hostNetwork"):
+    if metadata["namespace"] in marks.NEVER or (pod.get("spec") or {}).get("hostNetwork"):
         return False
     mark = (metadata.get("annotations") or {}).get(INJECT)
     return mark == "enabled" or (mark is None and metadata["namespace"] in labelled)
@@ -198,6 +208,13 @@ CATEGORY = Category(
             "every pod that is marked for injection has a proxy",
             _not_injected,
             "They are older than the mark: restart them by `kubectl rollout restart`. Events on their owners say more.",
+            warning=True,
+        ),
+        Check(
+            "proxy-marks",
+            "marks for injection are such as the injector reads",
+            _marks,
+            f"A namespace has {INJECT} as a label, a pod or its template as an annotation; enabled or disabled.",
             warning=True,
         ),
         routing.CHECK,

@@ -69,7 +69,14 @@ def _operations(document: dict[str, Any], path: str, item: dict[str, Any]) -> It
         if isinstance(operation, dict):
             settings = {**whole, **item, **operation}
             full = quote(_base(settings) + path, safe=PLAIN)
-            yield _route(method, full, str(settings.get(TIMEOUT, "")), settings.get(RETRYABLE) is True)
+            retryable = _retryable(settings.get(RETRYABLE, False), f"{method} {path}")
+            yield _route(method, full, str(settings.get(TIMEOUT, "")), retryable)
+
+
+def _retryable(value: Any, operation: str) -> bool:
+    if not isinstance(value, bool):
+        raise Failure(f"{RETRYABLE} of {operation} is {value!r}, not true or false", "Write it without quotes.")
+    return value
 
 
 def _base(settings: dict[str, Any]) -> str:
