@@ -75,7 +75,11 @@ def space(installed: None) -> Iterator[str]:
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE, "labels": labels}},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "page", "namespace": SPACE}, "spec": service},
         pod("page", page, annotations={f"config.weft.dev/{name}": value for name, value in OPTIONS.items()}),
-        pod("deaf", python("deaf", SERVE, readinessProbe=probe(8081))),
+        pod(
+            "deaf",
+            python("deaf", SERVE, readinessProbe=probe(8081)),
+            annotations={"config.weft.dev/skip-outbound-ports": "8080"},
+        ),
     )
     yield SPACE
     kubectl("delete", "namespace", SPACE, "--wait=false")
@@ -115,7 +119,8 @@ def test_init_containers_use_the_mesh_and_jobs_end(space: str) -> None:
 
 
 def test_options_take_effect(space: str) -> None:
-    """A pod with many of its own serves all the same; each is told with its source, and the access log is there."""
+    """A pod with many of its own serves all the same; each is told with its source, and the access log is there. Who
+    skips the port goes past its own proxy, and comes as nobody."""
     eventually(lambda: ready("page"), 120)
     fetch = ["kubectl", "-n", SPACE, "exec", "deaf", "-c", "deaf", "--", "python3", "-c", FETCH]
     eventually(lambda: run(*fetch, check=False).returncode == 0)
@@ -123,11 +128,12 @@ def test_options_take_effect(space: str) -> None:
     rows = [re.split("  +", line)[:3] for line in weft("-n", SPACE, "explain", "pod/page").splitlines()]
     assert [name for name, value in OPTIONS.items() if [name, value, "pod"] not in rows] == []
 
-    def paths() -> list[str]:
+    def callers() -> list[tuple[str, str]]:
         lines = kubectl("-n", SPACE, "logs", "page", "-c", "weft-proxy").splitlines()
-        return [json.loads(line)["path"] for line in lines if line.startswith("{")]
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        return [(one["path"], one["peer_identity"]) for one in found]
 
-    eventually(lambda: "/" in paths())
+    eventually(lambda: ("/", "") in callers())
 
 
 def test_an_invalid_option_is_refused_with_the_reason(space: str) -> None:

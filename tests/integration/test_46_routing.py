@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -260,17 +261,21 @@ ACCEPTED = {"Accepted": ("True", "Accepted"), "ResolvedRefs": ("True", "Resolved
 
 
 def test_matches_choose_the_backend() -> None:
-    """Path exact, by prefix and by expression, method, headers, query; what no rule matches is not found. Requests are
-    those to the ClusterIP and port of the parent, whatever their Host; those to a pod's own address are not."""
+    """Path, headers and query exact or by expression, path by prefix, method; what no rule matches is not found.
+    Requests are those to the ClusterIP and port of the parent, here by the port's name, whatever their Host; those to a
+    pod's own address are not. Metrics have the rule's name."""
     to_v2 = [
         path("/exact", "Exact"),
         path("/a"),
         path("/x/[0-9]+", "RegularExpression"),
         {"headers": [{"name": "X-Canary", "value": "yes"}]},
         {"queryParams": [{"name": "v", "value": "2"}]},
+        {"headers": [{"name": "x-cups", "type": "RegularExpression", "value": "[0-9]+"}]},
+        {"queryParams": [{"name": "v", "type": "RegularExpression", "value": "[3-9]"}]},
         path("/m", method="POST"),
     ]
-    apply(route(to("web-v2", matches=to_v2), to("web", matches=[path("/menu")])))
+    rules = to("web-v2", matches=to_v2, name="canary"), to("web", matches=[path("/menu")])
+    apply(route(*rules, parent={"sectionName": "http"}))
     asked = [
         (request("/exact"), "web-v2"),
         (request("/exact/more"), 404),
@@ -282,6 +287,10 @@ def test_matches_choose_the_backend() -> None:
         (request("/menu", **{"x-canary": "yes"}), "web"),
         (request("/other", **{"x-canary": "yes"}), "web-v2"),
         (request("/other?v=2"), "web-v2"),
+        (request("/other?v=7"), "web-v2"),
+        (request("/other?v=70"), 404),
+        (request("/other", **{"x-cups": "17"}), "web-v2"),
+        (request("/other", **{"x-cups": "many"}), 404),
         (request("/m", "POST"), "web-v2"),
         (request("/m"), 404),
         (request("/exact", Host="elsewhere.example"), "web-v2"),
@@ -291,11 +300,13 @@ def test_matches_choose_the_backend() -> None:
     ]
     eventually(lambda: froms(*(one for one, _ in asked)) == [who for _, who in asked], 10)
     assert eventually(conditions, 10) == ACCEPTED
+    metrics = weft("diagnostics", "proxy-metrics", "deploy/client", "-n", SHOP)
+    assert counted(metrics, REQUESTS, route="r/canary", status="200") > 0
 
 
 def test_filters_change_requests_and_responses() -> None:
-    """Headers of both, for a rule and for a backend; the path and host that the backend gets. Upgrades (WebSocket) take
-    the same way."""
+    """Headers of both, for a rule and for a backend; the path, in part or whole, and host that the backend gets.
+    Upgrades (WebSocket) take the same way."""
     rule = to("web", matches=[path("/old")])
     rule["filters"] = [
         {
@@ -311,18 +322,22 @@ def test_filters_change_requests_and_responses() -> None:
             },
         },
     ]
-    changed = {"requestHeaderModifier": {"add": [{"name": "x-backend", "value": "3"}]}}
-    rule["backendRefs"][0]["filters"] = [{"type": "RequestHeaderModifier", **changed}]
-    apply(route(rule))
+    rule["backendRefs"][0]["filters"] = [
+        {"type": "RequestHeaderModifier", "requestHeaderModifier": {"add": [{"name": "x-backend", "value": "3"}]}},
+        {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "x-pot", "value": "4"}]}},
+    ]
+    whole = {"path": {"type": "ReplaceFullPath", "replaceFullPath": "/all"}}
+    apply(route(rule, to("web", matches=[path("/whole")], filters=[{"type": "URLRewrite", "urlRewrite": whole}])))
     sent = request("/old/tea?cup=1", **{"x-set": "0", "x-gone": "1"})
     eventually(lambda: ask(sent)[0].get("path") == "/new/tea?cup=1", 10)
     (answer,) = ask(sent)
     seen = answer["headers"]
     assert (seen["x-set"], seen["x-backend"], seen["host"]) == ("1", "3", "tea.example")
-    assert ("x-gone" in seen, answer["head"]["x-added"]) == (False, "2")
+    assert ("x-gone" in seen, answer["head"]["x-added"], answer["head"]["x-pot"]) == (False, "2", "4")
+    assert ask(request("/whole/pot?cup=1"))[0]["path"] == "/all?cup=1"
     upgraded = python(SHOP, UPGRADE).split("\n")
     assert (upgraded[0].split()[1], upgraded[-3]) == ("101", "hello")
-    assert {"x-path: /new/chat", "x-added: 2"} <= set(upgraded)
+    assert {"x-path: /new/chat", "x-added: 2", "x-pot: 4"} <= set(upgraded)
 
 
 def test_redirects() -> None:
@@ -453,32 +468,43 @@ def test_backends_that_cannot_answer() -> None:
 
 
 def test_what_is_not_supported_is_refused_in_the_status() -> None:
-    """The rule's requests are answered with 500, never treated another way; a sound rule beside it holds."""
+    """The rule's requests are answered with 500, never treated another way; a sound rule beside it holds. A parent
+    whose group was forgotten is of a kind that there is not."""
     mirror = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "web-v2", "port": 80}}}
     apply(route(to("web", matches=[path("/mirror")], filters=[mirror]), to("web")))
     eventually(lambda: froms(request("/mirror"), request("/")) == [500, "web"], 10)
     assert eventually(conditions, 10) == ACCEPTED | {"PartiallyInvalid": ("True", "UnsupportedValue")}
-    apply(route(to("web", filters=[mirror])), route(to("web"), name="lost", parent={"port": 9}))
+    lost, forgotten = {"port": 9}, {"group": "gateway.networking.k8s.io"}
+    apply(
+        route(to("web", filters=[mirror])),
+        route(to("web"), name="lost", parent=lost),
+        route(to("web"), name="forgotten", parent=forgotten),
+    )
     eventually(lambda: conditions()["Accepted"] == ("False", "UnsupportedValue"), 10)
-    assert eventually(lambda: conditions("lost"), 10)["Accepted"] == ("False", "NoMatchingParent")
+    for name in ("lost", "forgotten"):
+        assert eventually(partial(conditions, name), 10)["Accepted"] == ("False", "NoMatchingParent")
     eventually(lambda: froms(request("/mirror")) == ["web"], 10)
 
 
 def test_grpc_routes() -> None:
-    """By service and method; its annotations say what is tried again. An HTTPRoute of the same port gives way and says
-    so."""
+    """By service and method, exact or by expression; its annotations say what is tried again. An HTTPRoute of the same
+    port gives way and says so."""
     rules = [
         {
             "matches": [{"method": {"service": "tea.Menu", "method": "List"}}],
             "backendRefs": [{"name": "web-v2", "port": 9090}],
         },
         {"matches": [{"method": {"service": "tea.Menu"}}], "backendRefs": [{"name": "web", "port": 9090}]},
+        {
+            "matches": [{"method": {"type": "RegularExpression", "service": r"tea\.Ke.*", "method": "Bo.*"}}],
+            "backendRefs": [{"name": "web-v2", "port": 9090}],
+        },
     ]
     retried = {"retry_grpc_codes": "unavailable", "retry_limit": "2"}
     calls = route(*rules, name="calls", kind="GRPCRoute", parent={"port": 9090}, **retried)
     apply(calls, route(to("web"), parent={"port": 9090}))
-    methods = ["/tea.Menu/List", "/tea.Menu/Get", "/tea.Kettle/Boil"]
-    expected = ["web-v2 /tea.Menu/List", "web /tea.Menu/Get", "UNIMPLEMENTED"]
+    methods = ["/tea.Menu/List", "/tea.Menu/Get", "/tea.Kettle/Boil", "/tea.Kettle/Pour"]
+    expected = ["web-v2 /tea.Menu/List", "web /tea.Menu/Get", "web-v2 /tea.Kettle/Boil", "UNIMPLEMENTED"]
     eventually(lambda: python(SHOP, CALL, *methods).splitlines() == expected, 10)
     assert python(SHOP, CALL, "/tea.Menu/Flaky").splitlines() == ["web /tea.Menu/Flaky"]
     assert eventually(conditions, 10)["Accepted"] == ("False", "Conflicted")
@@ -486,8 +512,8 @@ def test_grpc_routes() -> None:
 
 
 def test_a_profile_gives_way() -> None:
-    """While a route holds it says that it is shadowed; then its routes have their timeouts and retries again, and say
-    what counts as a failure."""
+    """While a route holds it says that it is shadowed; then its routes have their timeouts and retries again, within
+    its budget, and say what counts as a failure."""
     classes = [
         {"condition": {"status": {"min": 404}}, "isFailure": True},
         {"condition": {"status": {"min": 503}}, "isFailure": False},
@@ -522,10 +548,16 @@ def test_a_profile_gives_way() -> None:
 
     eventually(lambda: results() == ["404", "503"], 10)
 
+    numbers = iter(range(1000))
+    spec = {"routes": routes, "retryBudget": {"retryRatio": 0, "minRetriesPerSecond": 0, "ttl": "10s"}}
+    apply(profile | {"spec": spec})
+    eventually(lambda: ask(request(f"/flaky?status=503&id=spent-{next(numbers)}"))[0].get("tries") == 1, 10)
+
 
 def test_annotations_of_services_and_routes() -> None:
     """Timeouts and retries within the budget; a route's go before its Service's. A wrong one holds nothing, and whoever
-    looks is told why: by an Event on the Service, the route's status, the diagnosis, the check."""
+    looks is told why: by an Event on the Service, the route's status, the diagnosis, the check. So is one of a Service
+    that no request can be sent to."""
     numbers = iter(range(1000))
 
     def answers() -> tuple[Any, ...]:
@@ -533,10 +565,15 @@ def test_annotations_of_services_and_routes() -> None:
         retried, late = ask(flaky, slow)
         return retried["status"], retried.get("tries"), late["status"]
 
+    peers = service("peers", retry_limit="2")
+    apply(peers | {"spec": peers["spec"] | {"clusterIP": "None"}})
     apply(service("web", retry_statuses="503", retry_limit="2", request_timeout="1s", retrys="x"))
     eventually(lambda: answers() == (200, 3, 504), 10)
     unknown = "annotation config.weft.dev/retrys: a Service has no such setting"
     eventually(lambda: unknown in kubectl("describe", "service", "web", "-n", SHOP), 10)
+    headless = f"have no effect: Service {SHOP}/peers is headless"
+    eventually(lambda: headless in kubectl("describe", "service", "peers", "-n", SHOP), 10)
+    kubectl("delete", "service", "peers", "-n", SHOP)
 
     apply(route(to("web"), retry_limit="1", request_timeout="5s", breaker_failures="1"))
     eventually(lambda: answers() == (503, 2, 200), 10)
