@@ -4,7 +4,7 @@ import asyncio
 
 from weft_destination.hub import Hub, Topic
 from weft_destination.index import Index
-from weft_destination.model import OutboundTarget, Protocol, Service, ServicePort
+from weft_destination.model import EndpointsTarget, OutboundTarget, Protocol, Service, ServicePort
 from weft_destination.route import Settings
 from weft_testkit.wait import until
 
@@ -33,3 +33,27 @@ async def test_clients_of_all_namespaces_share_what_is_the_same() -> None:
 
     assert len({id(topic.since("")) for topic in topics}) == 1
     assert topics[0].settled > asyncio.get_running_loop().time()
+
+
+async def test_who_stays_is_told_after_others_left() -> None:
+    """Topics may rest on the same fact: each is told of changes whoever of the others was forgotten, or came back."""
+    index = Index()
+    hub, ears = Hub(index), [Ear() for _ in range(4)]
+    targets = [EndpointsTarget("ns", "web", port) for port in range(1, 5)]
+    topics = [hub.join(target, ear) for target, ear in zip(targets, ears, strict=True)]
+    for number in (0, 2, 3):
+        hub.leave(topics[number], ears[number])
+    hub.join(targets[3], ears[3])
+    index.services.apply(Service(("ns", "web"), (), ()))
+    hub.facts_changed()
+    await until(lambda: ears[3].woken == 1)
+    assert [ear.woken for ear in ears] == [0, 1, 0, 1]
+
+    hub.leave(topics[1], ears[1])
+    hub.leave(hub.join(targets[3], ears[3]), ears[3])
+    assert len(hub) == 0
+    hub.join(targets[0], ears[0])
+    index.services.delete(("ns", "web"))
+    hub.facts_changed()
+    await until(lambda: ears[0].woken == 1)
+    assert [ear.woken for ear in ears] == [1, 1, 0, 1]

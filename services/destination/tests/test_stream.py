@@ -53,6 +53,13 @@ def told(hub: Hub) -> bool:
     return topic is not None and topic.version == encode.snapshot(WEB, hub.answer(WEB))[0]
 
 
+async def told_to_the_end(stream: Stream, reader: Reader) -> None:
+    """What the server does while the stream lives."""
+    while stream.outcome is None:
+        await stream.news()
+        await stream.write(reader.write)
+
+
 @asynccontextmanager
 async def serving() -> AsyncIterator[tuple[Index, Hub, Stream, Reader]]:
     """A stream that watches web, and a proxy that has not read of it yet."""
@@ -62,7 +69,7 @@ async def serving() -> AsyncIterator[tuple[Index, Hub, Stream, Reader]]:
     change(index, hub, 0)
     stream, reader = Stream(encode.Hello("ns", "p", ""), hub, Metrics({}), Share()), Reader()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(stream.write(reader.write))
+        tasks.create_task(told_to_the_end(stream, reader))
         stream.take(encode.Watch(WEB, ""))
         await until(lambda: reader.waiting == 1)
         yield index, hub, stream, reader
