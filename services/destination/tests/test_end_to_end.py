@@ -473,11 +473,17 @@ async def test_garbage_ends_its_stream_alone(data: bytes) -> None:
 
 
 async def test_a_huge_message_ends_its_stream_alone() -> None:
-    """A message above 64 KiB is not taken in: RESOURCE_EXHAUSTED and a count."""
+    """A message above 8 KiB is not taken in: RESOURCE_EXHAUSTED and a count."""
     async with mesh(*web(1)) as m:
-        huge = watch(endpoints("web", 80), "x" * 2**17).SerializeToString()
+        huge = watch(endpoints("web", 80), "x" * 2**13).SerializeToString()
         assert await refused(m, huge) == grpc.StatusCode.RESOURCE_EXHAUSTED
         await until(lambda: m.refusals(grpc.StatusCode.RESOURCE_EXHAUSTED) == 1)
+
+
+async def test_no_room_is_made_for_a_message_that_is_far_too_long() -> None:
+    """By the length that it announces: what never ends would else be held as far as it has come, in each stream."""
+    async with mesh(*web(1)) as m:
+        assert await refused(m, b"x" * (2**16 + 1)) == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_silence_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

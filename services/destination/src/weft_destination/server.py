@@ -38,8 +38,9 @@ OPTIONS: list[tuple[str, int]] = [
     ("grpc.enable_channelz", 0),
     # Room for four sends without a copy, which nobody has switched on, takes 650 bytes for each connection.
     ("grpc.experimental.tcp_tx_zerocopy_max_simultaneous_sends", 1),
-    # Above this gRPC itself refuses, uncounted; above MAX_REQUEST the stream does.
-    ("grpc.max_receive_message_length", 16 * MAX_REQUEST),
+    # Above this gRPC itself refuses, uncounted; above MAX_REQUEST the stream does. A message that never ends is held as
+    # far as it has come, and one caller may have as many as streams.
+    ("grpc.max_receive_message_length", 8 * MAX_REQUEST),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -16,8 +16,8 @@ from weft_destination.shares import TARGETS_EACH, Share
 MAX_TOPICS = 200_000
 """Different targets that one replica tells, of all proxies: 1.3 KB each, and what is said of it."""
 
-MAX_REQUEST = 64 * 1024
-"""Longest request taken, in bytes."""
+MAX_REQUEST = 8 * 1024
+"""Longest request taken, in bytes: ten times what names of the greatest length make."""
 
 
 @dataclass(frozen=True, slots=True)
