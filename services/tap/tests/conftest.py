@@ -7,14 +7,16 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from grpc import aio
-from weft_api.tap.v1 import tap_pb2, tap_pb2_grpc
+from weft_api.tap.v1 import tap_pb2
 from weft_http.server import serving
 from weft_kube.api import KubeApi
 from weft_kube.objects import Pod
@@ -37,17 +39,18 @@ from weft_webhook.serving import ServingCertificate
 NOW = datetime.now(UTC)
 
 
-class Proxy(tap_pb2_grpc.TapServicer):
+class Proxy:
     """The tap port of proxies: sends what is put into `events`, notes what it was asked."""
 
     def __init__(self) -> None:
-        self.events: asyncio.Queue[tap_pb2.Event] = asyncio.Queue()
+        self.events: asyncio.Queue[tap_pb2.Event | bytes] = asyncio.Queue()
+        """Bytes are sent as they are."""
         self.asked: list[tap_pb2.ObserveRequest] = []
         self.open = 0
 
-    async def Observe(  # type: ignore[override]  # noqa: N802
+    async def observe(
         self, request: tap_pb2.ObserveRequest, context: aio.ServicerContext[object, object]
-    ) -> AsyncIterator[tap_pb2.Event]:
+    ) -> AsyncIterator[tap_pb2.Event | bytes]:
         """Until cancelled."""
         self.asked.append(request)
         self.open += 1
@@ -164,7 +167,12 @@ def config_map(signer: Signer) -> Json:
 
 async def _grpc(proxy: Proxy, stack: AsyncExitStack) -> int:
     server = aio.server()
-    tap_pb2_grpc.add_TapServicer_to_server(proxy, server)
+    handler: Any = grpc.unary_stream_rpc_method_handler(
+        proxy.observe,
+        request_deserializer=tap_pb2.ObserveRequest.FromString,
+        response_serializer=lambda event: event if isinstance(event, bytes) else event.SerializeToString(),
+    )
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("weft.tap.v1.Tap", {"Observe": handler})])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     stack.push_async_callback(server.stop, None)

@@ -164,3 +164,22 @@ async def test_a_proxy_that_cannot_be_reached_is_named(lab: Any) -> None:
         lab.proxy.events.put_nowait(EVENT)
         recovered, event = await lines(response, 2)
     assert (recovered["status"]["failing"], event["pod"]) == ({}, "web-1")
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [(b"\xff" * 20, "what it sends is no event"), (bytes(2**18 + 1), "RESOURCE_EXHAUSTED")],
+    ids=["garbage", "too large"],
+)
+async def test_a_proxy_that_sends_no_events_is_named(lab: Any, message: bytes, reason: str) -> None:
+    """It is asked again; nobody else loses the tap for it."""
+    await lab.has(web_pod("web-1", "10.1.2.3"))
+    lab.proxy.events.put_nowait(message)
+    async with lab.session() as session, session.get(TAP) as response:
+        await lines(response, 1)
+        failing = (await lines(response, 1))[0]["status"]["failing"]
+        assert failing["web-1"].startswith(reason)
+        await until(lambda: (len(lab.proxy.asked), lab.proxy.open) == (2, 1))
+        lab.proxy.events.put_nowait(EVENT)
+        recovered, event = await lines(response, 2)
+    assert (recovered["status"]["failing"], event["pod"]) == ({}, "web-1")

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from google.protobuf.message import DecodeError, Message
 from grpc import aio
-from weft_api.tap.v1 import tap_pb2, tap_pb2_grpc
+from weft_api.tap.v1 import tap_pb2
 from weft_runtime.config import Address
 
 from weft_tap.lines import event_line, status_line
@@ -21,13 +22,23 @@ SETTLE_SECONDS = 0.2
 
 RETRY_SECONDS = 1.0
 
+MAX_EVENT = 2**18
+"""Longest event taken, in bytes: two heads of 64 KiB and some words. Larger ones, a thousand in the queue, would fill
+the memory."""
+
+OBSERVE = "/weft.tap.v1.Tap/Observe"
+
 Connect = Callable[[Target], aio.Channel]
 Sleep = Callable[[float], Awaitable[object]]
 
 
 def connector(proxy: Address) -> Connect:
     """Channels to proxies through our own proxy's CONNECT listener, which does TLS and verifies identities."""
-    options = [("grpc.http_proxy", f"http://{proxy}"), ("grpc.keepalive_time_ms", 30_000)]
+    options = [
+        ("grpc.http_proxy", f"http://{proxy}"),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.max_receive_message_length", MAX_EVENT),
+    ]
     return lambda target: aio.insecure_channel(target.authority, options=options)
 
 
@@ -90,9 +101,14 @@ class Session:
             try:
                 await self._observe(target)
             except aio.AioRpcError as error:
-                self._failing[target.pod] = f"{error.code().name}: {error.details()}"
-                await self._tell()
+                await self._failed(target, f"{error.code().name}: {error.details()}")
+            except DecodeError as error:
+                await self._failed(target, f"what it sends is no event: {error}")
             await self._sleep(RETRY_SECONDS)
+
+    async def _failed(self, target: Target, reason: str) -> None:
+        self._failing[target.pod] = reason
+        await self._tell()
 
     async def _observe(self, target: Target) -> None:
         request = tap_pb2.ObserveRequest(
@@ -102,13 +118,16 @@ class Session:
             replay=0 if target in self._replayed else self._wanted.replay,
         )
         async with self._connect(target) as channel:
-            call = tap_pb2_grpc.TapStub(channel).Observe(request)
+            # The stub would give None for what cannot be decoded.
+            serialize = tap_pb2.ObserveRequest.SerializeToString
+            observe: aio.UnaryStreamMultiCallable[Message, bytes] = channel.unary_stream(OBSERVE, serialize)
+            call = observe(request)
             await call.wait_for_connection()
             self._replayed.add(target)
             if self._failing.pop(target.pod, None):
                 await self._tell()
-            async for event in call:
-                await self._take(event, target)
+            async for data in call:
+                await self._take(tap_pb2.Event.FromString(data), target)
 
     async def _take(self, event: tap_pb2.Event, target: Target) -> None:
         if self._wanted.limit and self.sent >= self._wanted.limit:
