@@ -57,6 +57,15 @@ def test_the_page_has_each_services_metrics(prefix: str, page: Page) -> None:
     assert {name: row for name, row in own.items() if "_watch_" not in name} == declared(registries()[prefix])
 
 
+def test_the_page_says_whose_watches_have_metrics() -> None:
+    """Each service that follows Kubernetes, and no other."""
+    [named] = re.findall(r"`<service>`: ([a-z, -]+)\)", (ROOT / "docs/metrics.md").read_text())
+    sources = {path: path.read_text() for path in ROOT.glob("services/*/src/*/*.py")}
+    measured = {path.parents[2].name for path, text in sources.items() if "WatchCollector(" in text}
+    following = {path.parents[2].name for path, text in sources.items() if "Reflector(" in text}
+    assert set(named.split(", ")) == measured == following
+
+
 def test_the_page_has_the_proxys_metrics(page: Page) -> None:
     """Every name that the proxy registers."""
     source = "".join(f.read_text() for f in sorted((ROOT / "proxy/weft-proxy/src/metrics").glob("*.rs")))

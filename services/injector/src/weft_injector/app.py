@@ -6,6 +6,7 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 from weft_kube.api import Cluster, KubeApi
+from weft_kube.metrics import WatchCollector
 from weft_kube.objects import Meta, Namespace
 from weft_kube.watch import Reflector, Resource
 from weft_runtime.admin import serve_admin, serve_http
@@ -46,6 +47,7 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
         namespaces,
         on_error=lambda error: log.warning("watch failed", kind="namespaces", error=str(error)),
     )
+    registry.register(WatchCollector("weft_injector", {"namespaces": reflector.state}))
 
     async def fetch(name: str) -> Meta:
         """From the API server: the watch is behind."""
