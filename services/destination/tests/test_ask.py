@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from weft_destination import model
 from weft_destination.ask import MAX_BODY, askable
@@ -31,7 +32,7 @@ async def ask(body: Any) -> tuple[int, Any]:
         index.pods.apply(one)
     index.policies.apply(read_policy(("shop", "menu"), LETS_CART_IN, "cluster.local"))
     async with asking(askable(Routes(), index, "cluster.local"), MAX_BODY) as client:
-        response = await client.post("/debug/access", json=body)
+        response = await client.post("/debug/access", data=msgspec.json.encode(body))
         return response.status, await (response.json() if response.status == 200 else response.text())
 
 
@@ -108,6 +109,12 @@ async def test_an_identity_that_mesh_tls_refuses_is_let_in_nowhere() -> None:
 async def test_nonsense_is_refused() -> None:
     """With what is wrong with it."""
     assert await ask({"calls": [{"pod": 1}]}) == (400, "Expected `str`, got `int` - at `$.calls[0].pod`\n")
+    assert await ask({"calls": [], "drafts": [{"metadata": []}]}) == (
+        400,
+        "Expected `object`, got `array` - at `$.drafts[0].metadata`\n",
+    )
+    deep = msgspec.Raw(b"[" * 10_000 + b"]" * 10_000)
+    assert await ask({"calls": [], "drafts": [{"spec": {"rules": deep}}]}) == (400, "nested too deep\n")
 
 
 async def test_requests_that_nobody_looked_into() -> None:

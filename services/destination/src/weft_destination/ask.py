@@ -55,11 +55,25 @@ class Call(msgspec.Struct):
     any_address: bool = False
 
 
+class Meta(msgspec.Struct, frozen=True):
+    """metadata of a policy."""
+
+    namespace: str = ""
+    name: str = ""
+
+
+class Draft(msgspec.Struct):
+    """A policy that is not in the cluster yet."""
+
+    metadata: Meta = Meta()
+    spec: Json | None = None
+
+
 class Question(msgspec.Struct):
     """Calls, and policies that are not in the cluster yet."""
 
     calls: list[Call]
-    drafts: list[Json] = []
+    drafts: list[Draft] = []
 
 
 def askable(routes: Routes, index: Index, trust_domain: str) -> Routes:
@@ -68,8 +82,10 @@ def askable(routes: Routes, index: Index, trust_domain: str) -> Routes:
     async def ask(request: Request) -> Response:
         try:
             question = msgspec.json.decode(request.body(), type=Question)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Refused(400, f"{error}\n") from None
+        except RecursionError:
+            raise Refused(400, "nested too deep\n") from None
         if len(question.calls) > MAX_CALLS:
             raise Refused(400, f"{len(question.calls)} calls; at most {MAX_CALLS} are judged at once\n")
         body = msgspec.json.encode(answered(question, index, trust_domain))
@@ -87,10 +103,9 @@ def answered(question: Question, index: Index, trust_domain: str) -> Json:
     return {"verdicts": list(_judged(question.calls, index, supposed, trust_domain)), "faults": faults}
 
 
-def _draft(obj: Json, trust_domain: str) -> Policy:
-    meta = obj.get("metadata") or {}
-    key = (str(meta.get("namespace") or "default"), str(meta.get("name") or "draft"))
-    return replace(read_policy(key, obj.get("spec") or {}, trust_domain), audit=False)
+def _draft(draft: Draft, trust_domain: str) -> Policy:
+    key = (draft.metadata.namespace or "default", draft.metadata.name or "draft")
+    return replace(read_policy(key, draft.spec or {}, trust_domain), audit=False)
 
 
 def _judged(calls: Iterable[Call], index: Index, supposed: Policies | None, trust_domain: str) -> Iterable[Json | None]:
