@@ -274,6 +274,23 @@ async def test_too_deep_json_is_a_failure() -> None:
         assert follow.reflector.state.failures == 1
 
 
+async def test_what_is_no_utf_8_is_left_out() -> None:
+    """Bytes that no text has, in a list and in an event: the object is told and counted, others are taken."""
+    broken = msgspec.Raw(b'{"metadata": {"name": "broken", "uid": "\xff"}}')
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
+        answers: list[bytes] = [
+            msgspec.json.encode({"metadata": {"resourceVersion": "1"}, "items": [broken]}),
+            msgspec.json.encode({"type": "ADDED", "object": broken}),
+        ]
+        kube.on_request("GET", "/api/v1/pods", lambda _: msgspec.Raw(answers.pop(0)) if answers else None)
+        follow = Followed(kube, api, 30)
+        task = tasks.create_task(follow.reflector.run())
+        follow.put("a")
+        await follow.settled()
+        task.cancel()
+        assert follow.reflector.state.malformed == 2
+
+
 @pytest.mark.parametrize(("attempt", "longest"), [(1, 0.2), (5, 3.2), (9, 30), (10_000, 30)])
 def test_pauses_double_up_to_half_a_minute(attempt: int, longest: float) -> None:
     """However long the server is away: days of attempts change nothing any more."""

@@ -37,7 +37,7 @@ WATCH_SECONDS = 290
 
 RELIST_SECONDS = 1800.0
 """How often, give or take a quarter, everything is listed although no watch failed. For 20,000 pods this takes a second
-of CPU, the loop never longer than 25 ms at once; an index finds nothing new in what it has."""
+of CPU, the loop 25 ms at once; an index finds nothing new in what it has."""
 
 ABSENT_SECONDS = 5.0
 """How often a kind that the server does not know is asked for."""
@@ -132,7 +132,8 @@ _LIST = msgspec.json.Decoder(_List)
 _EVENT = msgspec.json.Decoder(_Event)
 _VERSIONED = msgspec.json.Decoder(_Versioned)
 
-_FAILURES = (ApiError, OSError, TimeoutError, msgspec.DecodeError, RecursionError)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_FAILURES = (ApiError, OSError, TimeoutError, *_UNREADABLE)
 
 
 def pause(attempt: int) -> float:
@@ -243,7 +244,7 @@ class Reflector(Generic[T]):
         """One broken object must not hide the others."""
         try:
             return self._translate(self._decoder.decode(raw))
-        except (msgspec.ValidationError, RecursionError) as error:
+        except _UNREADABLE as error:
             self.state.malformed += 1
             self._on_error(error)
             return None
