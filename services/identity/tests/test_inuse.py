@@ -48,7 +48,10 @@ def test_what_is_told_is_read() -> None:
     assert read(told(uses)) == uses
 
 
-@pytest.mark.parametrize("text", ["", "x", "{}", '[{"certificate": "x"}]', '[{"certificate": 1}]'])
+DEEP = '[{"x": ' + "[" * 10_000 + "]" * 10_000 + "}]"
+
+
+@pytest.mark.parametrize("text", ["", "x", "{}", '[{"certificate": "x"}]', '[{"certificate": 1}]', DEEP])
 def test_what_cannot_be_read_says_nothing(text: str) -> None:
     """It is then as if the annotation were absent; an empty list says that none is in use."""
     assert (read({ANNOTATION: text}), read({}), read({ANNOTATION: "[]"})) == (None, None, ())

@@ -75,10 +75,10 @@ class Replica:
         """What is published."""
         return base64.b64decode(self.kube.get(f"{BASE}/secrets/weft-trust-anchor")["data"]["ca.crt"])
 
-    def wish(self) -> None:
-        """`weft identity rotate`."""
+    def wish(self, **data: str) -> None:
+        """`weft identity rotate`, with what somebody wrote beside it."""
         meta = {"name": "weft-rotation", "namespace": "weft"}
-        self.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"requested": "now"}})
+        self.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"requested": "now"} | data})
 
     async def ask(self, name: str, bundle: bytes) -> str:
         """The identity in a leaf that a proxy with this bundle got, and verified by it."""
@@ -171,6 +171,18 @@ async def test_a_pod_that_is_gone_is_missed_at_the_next_look() -> None:
         assert await leader.until_it_waits() is Phase.TRUSTING
         leader.kube.delete(pod("p1"))
         assert await leader.until_it_waits() is Phase.LEAVING
+
+
+@pytest.mark.parametrize("state", ["x", "[]", '{"x": ' + "[" * 10_000 + "]" * 10_000 + "}"], ids=["x", "[]", "deep"])
+async def test_what_cannot_be_read_is_no_rotation(state: str) -> None:
+    """Whoever has written it: the next one begins anew, and all go on to sign."""
+    async with replicas(pod("p1")) as (leader, other):
+        leader.wish(state=state, p1="0.1.1.²")
+        await other.later()
+        assert "does not parse" in other.ledger.state.note
+        await leader.until_it_waits()
+        await other.ask("p1", leader.bundle())
+        assert leader.ledger.state.phase is Phase.TRUSTING
 
 
 async def test_what_one_replica_knows_all_do() -> None:

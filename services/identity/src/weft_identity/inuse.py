@@ -46,7 +46,7 @@ def read(annotations: Mapping[str, str]) -> Uses | None:
     try:
         uses = _USES.decode(annotations[ANNOTATION])
         return uses if all(use.root for use in uses) else None
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return None
 
 

@@ -131,7 +131,7 @@ def _state(data: dict[str, str]) -> State:
     """A state that nobody can read is none: what it belonged to is begun anew."""
     try:
         return msgspec.json.decode(data.get(STATE, "{}"), type=State)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return State(note="given up: the state in ConfigMap weft-rotation does not parse")
 
 
@@ -142,7 +142,7 @@ def _text(state: State, leaf: Leaf) -> str:
 def _leaf(text: str, state: State) -> Leaf | None:
     """None for other keys, and for leaves of another rotation: they prove nothing in this one."""
     parts = text.split(".")
-    if len(parts) != 4 or not all(part.isdigit() for part in parts) or int(parts[0]) != state.started:
+    if len(parts) != 4 or not all(part.isdecimal() for part in parts) or int(parts[0]) != state.started:
         return None
     proof, not_after, proved = map(int, parts[1:])
     return Leaf(Proof(min(proof, 2)), not_after, proved)
