@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 SERVICE = "weft.discovery.v1.Discovery"
 MAX_STREAMS = 10_000
-"""More proxies than this are sent to another replica: about 45 KB each."""
+"""More proxies than this are sent to another replica: about 42 KB each."""
 
 MAX_AGE_SECONDS = 1800.0
 REBALANCE_SECONDS = 10.0
