@@ -1,6 +1,7 @@
 """authz: who may call, why, what was observed, and what a draft would deny of it."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
@@ -8,10 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from weft import taps
 from weft.access import routes
 from weft.access.model import Call, combined, merged
 from weft.access.suggest import policy
+from weft_destination.policy.evaluate import Attempt, decide
+from weft_destination.policy.model import Decision, Default
+from weft_destination.policy.read import read_policy
+from weft_sp_validator.access import faults_of
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.objects import pod
 
@@ -23,6 +30,7 @@ EVE = "spiffe://cluster.local/ns/dev/sa/eve"
 YES = {"allowed": True, "by": "teahouse/menu"}
 NO = {"allowed": False, "by": "policy teahouse/menu"}
 SOME = {"allowed": None, "by": "teahouse/menu"}
+NEAR = {"allowed": None, "by": "teahouse/near", "among": ["teahouse/near", "cluster"]}
 ANY = {"identity": "", "namespace": "", "network": None, "authenticated": False}
 RULE = {
     "name": "teahouse/menu",
@@ -48,10 +56,11 @@ spec: {rules: [{from: [{serviceAccount: {name: counter}}]}]}
 
 @pytest.fixture
 def menu(kube: FakeKube, monkeypatch: pytest.MonkeyPatch, forwarded: None) -> FakeKube:
-    """Deployment menu with a pod that has a proxy and two ports, and its account; nobody taps anything."""
+    """Deployment menu with a pod that has a proxy, two ports and one past it, and its account; nobody taps anything."""
     labels = {"weft.dev/proxy-version": "0.1.0", "weft.dev/workload-kind": "deployment", "weft.dev/workload": "menu"}
-    one = pod("teahouse", "menu-1", "10.1.0.1", service_account="menu", labels=labels | {"app": "menu"})
-    one["spec"]["containers"][0]["ports"] = [{"containerPort": 9090}, {"containerPort": 9091}]
+    labels, annotations = labels | {"app": "menu"}, {"config.weft.dev/skip-inbound-ports": "20-25"}
+    one = pod("teahouse", "menu-1", "10.1.0.1", service_account="menu", labels=labels, annotations=annotations)
+    one["spec"]["containers"][0]["ports"] = [{"containerPort": port} for port in (25, 9090, 9091)]
     kube.put(one)
     kube.put(pod("teahouse", "bare", "10.1.0.2", service_account="menu"))
     selector = {"matchLabels": {"app": "menu"}}
@@ -64,7 +73,7 @@ def menu(kube: FakeKube, monkeypatch: pytest.MonkeyPatch, forwarded: None) -> Fa
 @pytest.mark.usefixtures("menu")
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_rules_are_listed_as_they_are_asked(weft: Any, answers: Any, same: Same, output: str) -> None:
-    """For each port, drafts marked, the default last; a port without policies says so."""
+    """For each port, drafts marked, the default last; a port without policies says so, and one past the proxy."""
     answers["/debug/inbound/teahouse/menu-1/9090"] = (200, {"state": {"protocol": "detect", "access": ACCESS}})
     answers["/debug/inbound/teahouse/menu-1/9091"] = (200, {"state": {"protocol": "detect", "access": None}})
     result = weft("authz", "list", "deploy/menu", "-o", output)
@@ -82,6 +91,10 @@ def test_rules_are_listed_as_they_are_asked(weft: Any, answers: Any, same: Same,
         ({"allowed": True, "by": ""}, YES, 0, "yes  port 9090: no policy is in force: anyone may call\n"),
         (YES, NO, 0, "yes  port 9090: teahouse/menu; would be denied by policy teahouse/menu, "
                      "were policies in audit enforced\n"),
+        (YES, NEAR, 0, "yes  port 9090: teahouse/menu; from some addresses would be denied by teahouse/near or "
+                       "cluster, were policies in audit enforced\n"),
+        (NEAR, NEAR, 1, "depends  port 9090: on the address that it comes from, by teahouse/near or cluster; "
+                        "--from po/NAME has one\n"),
     ],
 )  # fmt: skip
 def test_a_call_is_judged(weft: Any, answers: Any, enforced: Json, audited: Json, *, code: int, said: str) -> None:
@@ -96,13 +109,13 @@ def test_a_call_is_judged(weft: Any, answers: Any, enforced: Json, audited: Json
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("sa/counter",), {"account": "teahouse/counter"}),
-        (("sa/eve", "--from-namespace", "dev"), {"account": "dev/eve"}),
-        (("deploy/menu",), {"account": "teahouse/menu", "ip": "10.1.0.1"}),
-        (("po/bare",), {"ip": "10.1.0.2"}),
-        ((EVE,), {"identity": EVE}),
+        (("sa/counter",), {"account": "teahouse/counter", "any_address": True}),
+        (("sa/eve", "--from-namespace", "dev"), {"account": "dev/eve", "any_address": True}),
+        (("deploy/menu",), {"account": "teahouse/menu", "ip": "10.1.0.1", "any_address": False}),
+        (("po/bare",), {"ip": "10.1.0.2", "any_address": False}),
+        ((EVE,), {"identity": EVE, "any_address": True}),
         (("10.9.0.1",), {"ip": "10.9.0.1"}),
-        (("nobody",), {}),
+        (("nobody",), {"any_address": True}),
     ],
 )
 def test_callers_are_named_in_many_ways(weft: Any, answers: Any, asked: Any, arguments: Any, expected: Json) -> None:
@@ -137,8 +150,9 @@ def test_a_verdict_has_two_forms(weft: Any, answers: Any, same: Any, output: str
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("--to", "deploy/menu"), "weft: deployment/menu has several ports: 9090, 9091. Name one by --port.\n"),
+        (("--to", "deploy/menu"), "weft: deployment/menu has several ports: 25, 9090, 9091. Name one by --port.\n"),
         (("--to", "deploy/menu", "GET"), "weft: GET of which path?. Write METHOD PATH, for example GET /menu.\n"),
+        (("--to", "deploy/menu", "--port", "4191"), "weft: 4191 is the proxy's own port: no policy is about it. "),
         (("--to", "deploy/gone"), "weft: there is no deployment/gone in namespace teahouse. Name another"),
     ],
 )
@@ -253,7 +267,38 @@ def test_paths_beyond_those_that_are_told_apart_are_marked() -> None:
 
     text = policy(("teahouse", "menu", {"app": "menu"}), {}, tapped, {})
 
-    assert text.endswith("  # too many: 25 of them asked for others, which would be denied\n")
+    assert '        # 25 tapped would be denied, as GET "/' in text
+
+
+def requests(methods: list[str], paths: st.SearchStrategy[str], *, grpc: bool) -> st.SearchStrategy[Call]:
+    """Of counter's, as tap sees them."""
+    made = lambda method, path: Call(("deployment", "on"), COUNTER, http=True, method=method, path=path, grpc=grpc)  # noqa: E731
+    return st.builds(made, st.sampled_from(methods), paths)
+
+
+ODD = ["*", "", "/", "/a/", "/a;v=1", "/a//b", "/a/../b", "/a%2Fb", "/%ff", "/x*", "/x/...", "/{id}"]
+PATHS = st.lists(st.text("ab.1%2{}*é \\", max_size=3), max_size=4).map(lambda words: "/" + "/".join(words))
+TAPPED = st.dictionaries(
+    requests(["GET", "POST", "PROPFIND", "get", "ON", "CONNECT"], st.sampled_from(ODD) | PATHS, grpc=False)
+    | requests(["POST"], st.sampled_from(["/tea.Menu/List", "/tea.Menu/", "/tea.Me%6eu/List", "//List"]), grpc=True),
+    st.integers(1, 3),
+    min_size=1,
+)
+
+
+@given(TAPPED)
+def test_what_is_suggested_is_accepted_and_allows_what_it_does_not_name(tapped: dict[Call, int]) -> None:
+    """Whatever tap saw: admission takes the policy, and enforced it lets in all but as many as a comment says."""
+    text = policy(("teahouse", "on", {"app": "404"}), {}, tapped, {})
+    document = yaml.safe_load(text)
+    found = read_policy(("teahouse", "on"), document["spec"], "cluster.local")
+    decision = Decision(found.rules, Default.DENY, "policy teahouse/on")
+
+    denied = re.search("# ([0-9,]+) tapped would be denied", text)
+    asked = [(Attempt(COUNTER, b"", one.method, one.path, namespace="teahouse"), n) for one, n in tapped.items()]
+    refused = sum(count for attempt, count in asked if not decide(decision, attempt).allowed)
+    assert (faults_of(document), found.faults, document["metadata"]["name"]) == ([], (), "on")
+    assert refused == (int(denied[1].replace(",", "")) if denied else 0)
 
 
 def test_routes_that_share_a_name_say_nothing() -> None:
@@ -295,7 +340,8 @@ def test_nothing_to_suggest(weft: Any, answers: Any) -> None:
 def test_a_draft_is_simulated(
     weft: Any, answers: Any, asked: Any, same: Same, *, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
-    """Each observed call is judged at the ports that it may have been for, with the drafts in force."""
+    """Each observed call is judged at the ports that it may have been for, which proxies saw, with the drafts in
+    force."""
     observed(answers)
     monkeypatch.setattr(taps, "events", tap(*REQUESTS))
     drafted = [YES, SOME, NO, NO, NO, NO, NO, YES, YES]

@@ -22,7 +22,7 @@ NOBODY = {"action": "deny", "rules": [{"from": [{"anyone": True}]}]}
 
 def pod(name: str, access: policy.Pod | None) -> model.Pod:
     """A pod of shop."""
-    return model.Pod(("shop", name), (), "", "", model.Ports(), None, "", "", access=access)
+    return model.Pod(("shop", name), (), "", "", model.Ports((range(25, 26),)), None, "", "", access=access)
 
 
 async def ask(body: Any) -> tuple[int, Any]:
@@ -104,6 +104,17 @@ async def test_an_identity_that_mesh_tls_refuses_is_let_in_nowhere() -> None:
 
     refused = [verdict(f"mesh TLS, to which {one} is no identity", allowed=False) for one in ids]
     assert [one["drafted"] for one in answer["verdicts"]] == refused
+
+
+async def test_a_port_past_the_proxy_is_open_to_everybody() -> None:
+    """Whatever policies say, and whoever comes: no proxy hears of the call."""
+    calls = [CALL | {"port": 25} | one for one in ({}, {"identity": CART}, {"identity": "x", "any_request": True})]
+    deny = [{"metadata": {"namespace": "shop", "name": "deny"}, "spec": NOBODY}]
+    open_to_all = verdict("the pod's skip-inbound-ports: no proxy is asked", allowed=True)
+    for drafts, names in (([], ("enforced", "audited")), (deny, ("enforced", "audited", "drafted"))):
+        _, answer = await ask({"calls": calls, "drafts": drafts})
+
+        assert answer["verdicts"] == [dict.fromkeys(names, open_to_all)] * 3
 
 
 async def test_nonsense_is_refused() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from weft_api.discovery.v1 import discovery_pb2 as pb
+from weft_destination import translate
 from weft_destination.policy import facts, wire
 from weft_destination.policy.evaluate import NOTHING, Attempt, Verdict, decide, foresee, namespace_of
 from weft_destination.policy.model import (
@@ -648,6 +649,47 @@ def test_a_status_says_what_a_policy_is_about(spec: Json, expected: Status) -> N
     given = {name: value for name, value in (ALLOW | spec).items() if value is not None}
 
     assert stated(state(), policy(given)) == expected
+
+
+PAST = "pods are reached at {} past their proxy (skip-inbound-ports): nothing holds there"
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({}, f"1 of 2 {PAST.format('25, 9000-9002')}"),
+        ({"ports": ["raw"]}, f"1 of 2 {PAST.format('9000')}"),
+        ({"target": {"service": {"name": "menu"}}}, f"1 of 2 {PAST.format('9000')}"),
+        ({"target": {"service": {"name": "menu"}}, "ports": ["http"]}, ""),
+        ({"ports": [HTTP]}, ""),
+        ({"rules": None, "rateLimit": {"requestsPerSecond": 1}, "ports": [25]}, f"1 of 2 {PAST.format('25')}"),
+        (
+            {"rules": None, "egress": {"allow": []}},
+            "1 of 2 pods dial ports or networks past their proxy (skip-outbound-ports, skip-subnets): "
+            "nothing holds there",
+        ),
+    ],
+)
+def test_what_goes_past_a_proxy_is_told(spec: Json, told: str) -> None:
+    """A policy holds at no port that the pod's annotations take from its proxy, and says so where it is about one."""
+    found = state()
+    past = replace(MENU, ports=(*MENU.ports, ("", 25)), skipped=(range(25, 26), range(9000, 9003)), skips_out=True)
+    for pod in (past, replace(MENU, ports=(*MENU.ports, ("", 25)))):
+        found.pod_changed("shop", None, pod)
+    one = policy({name: value for name, value in (ALLOW | spec).items() if value is not None})
+
+    assert found.status(one, ["menu"]).unresolved == (("NoProxy", told) if told else ("", ""))
+
+
+def test_annotations_say_what_goes_past_a_proxy() -> None:
+    """Of a pod that has one."""
+    skips = {"config.weft.dev/skip-inbound-ports": "25", "config.weft.dev/skip-subnets": "192.0.2.0/24"}
+    meta = {"name": "menu-1", "namespace": "shop", "annotations": skips}
+    for labels, expected in (({}, ((), False)), ({"weft.dev/proxy-version": "1"}, ((range(25, 26),), True))):
+        obj = msgspec.convert({"metadata": meta | {"labels": labels}, "spec": {"containers": []}}, objects.Pod)
+        access = translate.pod(obj, "cluster.local").access
+        assert access
+        assert (access.skipped, access.skips_out) == expected
 
 
 def test_an_egress_policy_without_pods_is_marked() -> None:

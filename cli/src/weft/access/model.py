@@ -13,7 +13,8 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A workload with proxies, one of its pods, the ports that its containers declare, and its own labels."""
+    """A workload with proxies, one of its pods, the ports that its containers declare, and its own labels. Of the
+    ports those that are `skipped` are reached past its proxies."""
 
     namespace: str
     kind: str
@@ -21,6 +22,7 @@ class Workload:
     pod: str
     ports: tuple[int, ...]
     labels: tuple[tuple[str, str], ...]
+    skipped: tuple[int, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -85,11 +87,12 @@ def account(identity: str) -> str:
 
 
 def questions(call: Call, workload: Workload) -> list[Json]:
-    """The call as destination judges it, once for each port that it may have been for."""
+    """The call as destination judges it, once for each port that it may have been for: proxies saw it."""
     base: Json = {"namespace": workload.namespace, "pod": workload.pod, "identity": call.client}
     base |= {"ip": call.ip, "any_address": not call.ip}
     request = {"method": call.method, "path": call.path, "any_request": call.http and not call.method}
-    return [{**base, "port": port, **request} for port in ((call.port,) if call.port else workload.ports)]
+    seen = [port for port in workload.ports if port not in workload.skipped]
+    return [{**base, "port": port, **request} for port in ([call.port] if call.port else seen)]
 
 
 def combined(call: Call, count: int, verdicts: list[Json]) -> Outcome:

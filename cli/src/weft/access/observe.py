@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from weft_kube.names import SKIP_INBOUND_PORTS, parse_ports
+
 from weft.access.model import PROBE_ROUTE, Call, Workload
 from weft.names import PROXY_CONTAINER, PROXY_VERSION, WORKLOAD, WORKLOAD_KIND
 
@@ -40,7 +42,8 @@ def workload_of(pod: "Object") -> Workload:
     labels = meta.get("labels") or {}
     kind, name = labels.get(WORKLOAD_KIND, "pod"), labels.get(WORKLOAD, meta["name"])
     own = tuple((key, value) for key, value in labels.items() if not key.startswith(MADE))
-    return Workload(meta["namespace"], kind, name, meta["name"], tuple(_ports(pod["spec"])), own)
+    ports = _ports(pod["spec"])
+    return Workload(meta["namespace"], kind, name, meta["name"], tuple(ports), own, tuple(_skipped(meta, ports)))
 
 
 def _ports(spec: "Object") -> list[int]:
@@ -48,6 +51,15 @@ def _ports(spec: "Object") -> list[int]:
     own = [one for one in containers if one["name"] != PROXY_CONTAINER]
     declared = [port for one in own for port in one.get("ports") or [] if port.get("protocol", "TCP") == "TCP"]
     return sorted({int(port["containerPort"]) for port in declared})
+
+
+def _skipped(meta: "Object", ports: list[int]) -> list[int]:
+    """Nonsense skips none, as it does for destination."""
+    try:
+        ranges = parse_ports((meta.get("annotations") or {}).get(SKIP_INBOUND_PORTS, ""))
+    except ValueError:
+        return []
+    return [port for port in ports if any(port in of for of in ranges)]
 
 
 def counted(

@@ -45,11 +45,13 @@ def list_(target: Target, resource: tuple[str, ...], output: str) -> None:
     kube = target.connect()
     workload = _workload(kube, target.namespace_or_default(kube), resources.named(resource))
     where = f"/debug/inbound/{workload.namespace}/{workload.pod}"
-    found = [(port, get(kube, f"{where}/{port}")) for port in workload.ports]
+    asked = [port for port in workload.ports if port not in workload.skipped]
+    states = {port: get(kube, f"{where}/{port}")["state"] for port in asked}
     if output == "json":
-        click.echo(table.document({"pod": workload.pod, "ports": {str(port): one["state"] for port, one in found}}))
+        ports = {str(port): state for port, state in states.items()}
+        click.echo(table.document({"pod": workload.pod, "ports": ports, "skipped": workload.skipped}))
         return
-    click.echo(access.rules_table([(port, one["state"]["access"]) for port, one in found]))
+    click.echo(access.rules_table({port: state["access"] for port, state in states.items()}, workload.skipped))
 
 
 @authz.command("can")
@@ -65,9 +67,11 @@ def can(target: Target, /, output: str, method: str | None, path: str | None, **
     """Say if a call is allowed, and by which rule.
 
     `weft authz can --from sa/counter --to deploy/menu GET /menu`; without METHOD and PATH a connection that is not
-    HTTP. METHOD and PATH as they would be sent: methods have capitals. An account alone calls from no address. The exit
-    code is 0 for yes, 1 for no.
+    HTTP. METHOD and PATH as they would be sent: methods have capitals. An account alone may call from any address:
+    where a rule asks for that, the answer is "depends". The exit code is 0 for yes, else 1.
     """
+    from weft_kube.names import PORT_ADMIN, PORT_TAP
+
     from weft import resources
     from weft.access.judged import ask
     from weft.views import access, table
@@ -79,6 +83,8 @@ def can(target: Target, /, output: str, method: str | None, path: str | None, **
     workload = _workload(kube, namespace, resources.named([ends["callee"]]))
     caller = _caller(kube, ends["from_namespace"] or namespace, ends["caller"])
     port = ends["port"] or _only_port(workload)
+    if port in (PORT_TAP, PORT_ADMIN):
+        raise Failure(f"{port} is the proxy's own port: no policy is about it", "Name one of the application's.")
     request = {"method": method or "", "path": path or ""}
     call = {"namespace": workload.namespace, "pod": workload.pod, "port": port, **request, **caller}
     (verdict,) = ask(kube, [call], [])["verdicts"]
@@ -231,11 +237,11 @@ def _caller(kube: "Kube", namespace: str, text: str) -> Json:
     from weft.pods import pods_of
 
     if text.startswith("spiffe://"):
-        return {"identity": text}
+        return {"identity": text, "any_address": True}
     if text == "nobody":
-        return {}
+        return {"any_address": True}
     if text.startswith(("sa/", "serviceaccount/")):
-        return {"account": f"{namespace}/{text.partition('/')[2]}"}
+        return {"account": f"{namespace}/{text.partition('/')[2]}", "any_address": True}
     try:
         return {"ip": str(ipaddress.ip_address(text))}
     except ValueError:
@@ -244,7 +250,8 @@ def _caller(kube: "Kube", namespace: str, text: str) -> Json:
     if not pods:
         raise Failure(f"{resource} has no pods, so no account is known", "Name the account: --from sa/NAME.")
     pod = pods[0]
-    found = {"ip": (pod.get("status") or {}).get("podIP", "")}
+    ip = (pod.get("status") or {}).get("podIP", "")
+    found: Json = {"ip": ip, "any_address": not ip}
     if PROXY_VERSION in (pod["metadata"].get("labels") or {}):
         found["account"] = f"{namespace}/{pod['spec'].get('serviceAccountName', 'default')}"
     return found

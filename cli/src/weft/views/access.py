@@ -1,7 +1,7 @@
 """Who may call, what policies are about, and what drafts would deny, as tables. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from weft.access.model import Outcome, account
@@ -10,9 +10,11 @@ from weft.views.table import NONE, table
 Json = dict[str, Any]
 
 
-def rules_table(ports: Iterable[tuple[int, Json | None]]) -> str:
-    """The rules of each port in the order in which they are asked; the last line of a port is its default."""
-    rows = [row for port, access in ports for row in _port(port, access)]
+def rules_table(ports: Mapping[int, Json | None], skipped: Iterable[int]) -> str:
+    """The rules of each port in the order in which they are asked; the last line of a port is its default. `skipped`
+    ports are not the proxy's."""
+    rows = [row for port, access in ports.items() for row in _port(port, access)]
+    rows += [[str(port), "allow", NONE, "no proxy: skip-inbound-ports", "anyone", "everything"] for port in skipped]
     return table(["PORT", "ACTION", "MODE", "BY", "FROM", "TO"], rows, left=6)
 
 
@@ -132,10 +134,17 @@ def _request(one: Outcome) -> str:
 def verdict(port: int, one: Json) -> str:
     """An answer in a sentence."""
     enforced, audited = one["enforced"], one["audited"]
+    if enforced["allowed"] is None:
+        return f"depends  port {port}: on the address that it comes from, by {_by(enforced)}; --from po/NAME has one"
     said = "yes" if enforced["allowed"] else "no"
-    told = audited["by"] if enforced["allowed"] and not audited["allowed"] else ""
-    extra = f"; would be denied by {told}, were policies in audit enforced" if told else ""
-    return f"{said:<4} port {port}: {enforced['by'] or 'no policy is in force: anyone may call'}{extra}"
+    would = "would" if audited["allowed"] is False else "from some addresses would"
+    told = enforced["allowed"] and not audited["allowed"]
+    extra = f"; {would} be denied by {_by(audited)}, were policies in audit enforced" if told else ""
+    return f"{said:<4} port {port}: {_by(enforced) or 'no policy is in force: anyone may call'}{extra}"
+
+
+def _by(verdict: Json) -> str:
+    return " or ".join(verdict.get("among", [verdict["by"]]))
 
 
 def outcome_json(one: Outcome) -> Json:

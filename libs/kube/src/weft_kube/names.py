@@ -16,6 +16,7 @@ WORKLOAD = "weft.dev/workload"
 CONFIG_PREFIX = "config.weft.dev/"
 SKIP_INBOUND_PORTS = "config.weft.dev/skip-inbound-ports"
 SKIP_OUTBOUND_PORTS = "config.weft.dev/skip-outbound-ports"
+SKIP_SUBNETS = "config.weft.dev/skip-subnets"
 OPTION_SOURCES = "weft.dev/option-sources"
 """On an injected pod: which options are not the pod's own, and whose they are: "opaque-ports=chart"."""
 

@@ -10,9 +10,10 @@
 
 By the same tables that proxies have. `audited`: were policies in audit enforced; `drafted`: were the drafts in force
 too. A call without method, or to an opaque port, is a connection that is not HTTP; without identity one without mesh
-TLS, which lets in none but workloads of the mesh. A pod that is unknown, or has no proxy, gives null. `account` is
-another way to say `identity`. Of `any_request` and `any_address`, `allowed` is null where it depends on the request or
-on where it comes from, and `among` has all that may decide. Answered like /debug/… of `inspect.py`.
+TLS, which lets in none but workloads of the mesh. A pod that is unknown, or has no proxy, gives null; to a port of its
+skip-inbound-ports everybody comes. `account` is another way to say `identity`. Of `any_request` and `any_address`,
+`allowed` is null where it depends on the request or on where it comes from, and `among` has all that may decide.
+Answered like /debug/… of `inspect.py`.
 """
 
 import ipaddress
@@ -38,6 +39,8 @@ Json = dict[str, Any]
 MAX_CALLS = 20_000
 MAX_BODY = 2**20
 """Of a question, in bytes; the server keeps to it."""
+
+PAST = asdict(Verdict(allowed=True, by="the pod's skip-inbound-ports: no proxy is asked"))
 
 
 class Call(msgspec.Struct):
@@ -114,6 +117,9 @@ def _judged(calls: Iterable[Call], index: Index, supposed: Policies | None, trus
         inbound = index.answer(InboundTarget(call.namespace, call.pod, call.port))
         if not pod or not pod.access or not pod.access.meshed or not isinstance(inbound, Inbound):
             yield None
+            continue
+        if call.port in pod.not_intercepted:
+            yield dict.fromkeys(("enforced", "audited", *(["drafted"] if supposed else [])), PAST)
             continue
         opaque = inbound.protocol is Protocol.OPAQUE
         identity = spiffe_id(trust_domain, *call.account.split("/", 1)) if "/" in call.account else call.identity

@@ -132,7 +132,9 @@ def pod(obj: objects.Pod, trust_domain: str) -> model.Pod:
         intern(workload),
         node_ips=ips if spec.host_network else (),
         terminating=meta.deletion_timestamp is not None,
-        access=facts.pod(obj, f"{kind}/{workload}") if obj.status.phase not in ENDED else None,
+        access=facts.pod(obj, f"{kind}/{workload}", skipped.ranges if skipped else ())
+        if obj.status.phase not in ENDED
+        else None,
     )
 
 

@@ -14,16 +14,27 @@ LONGEST = 64
 """Characters kept of what should be a default."""
 
 
-def pod(obj: objects.Pod, workload: str) -> Pod:
-    """Of a pod, with or without a proxy."""
+def pod(obj: objects.Pod, workload: str, skipped: tuple[range, ...] = ()) -> Pod:
+    """Of a pod, with or without a proxy; `skipped` are the ports that its annotation says."""
     meta, spec = obj.metadata, obj.spec
     containers = [*spec.containers, *(one for one in spec.init_containers if one.restart_policy == "Always")]
     meshed = names.PROXY_VERSION in meta.labels
     own = [one for one in containers if one.name != names.PROXY_CONTAINER]
     ports = tuple((port.name, port.container_port) for one in own for port in one.ports if port.protocol == "TCP")
     probes = tuple(dict.fromkeys(probe for one in own for probe in _probes(one)))
+    past = bool(meta.annotations.get(names.SKIP_OUTBOUND_PORTS) or meta.annotations.get(names.SKIP_SUBNETS))
     return _shared(
-        Pod(_labels(meta.labels), ports, probes, _own_default(meta), workload, spec.service_account_name, meshed)
+        Pod(
+            _labels(meta.labels),
+            ports,
+            probes,
+            _own_default(meta),
+            workload,
+            spec.service_account_name,
+            meshed,
+            skipped if meshed else (),
+            skips_out=past and meshed,
+        )
     )
 
 

@@ -177,6 +177,10 @@ class Pod:
     workload: str = ""
     account: str = ""
     meshed: bool = True
+    skipped: tuple[range, ...] = ()
+    """Ports at which it is reached past its proxy."""
+    skips_out: bool = False
+    """Some ports or networks it dials past its proxy."""
 
     def number(self, port: int | str) -> int | None:
         """A port by number or name, the first of several as Services take it; None when the pod has none."""

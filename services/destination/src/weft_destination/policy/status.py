@@ -71,7 +71,32 @@ def _unresolved(
     bare = sum(number for pod, number in chosen.items() if not pod.meshed)
     if bare:
         yield "NoProxy", f"{bare} of {sum(chosen.values())} pods have no proxy: nothing holds there"
+    yield from _past(policy, chosen, named)
     yield from _accounts(policy, around)
+
+
+def _past(policy: Policy, chosen: Mapping[Pod, int], named: table.Names) -> Iterator[tuple[str, str]]:
+    """What goes past the proxy of pods that have one, by their own annotations."""
+    total = sum(chosen.values())
+    if policy.effect is Effect.EGRESS:
+        if number := sum(number for pod, number in chosen.items() if pod.skips_out):
+            what = "dial ports or networks past their proxy (skip-outbound-ports, skip-subnets)"
+            yield "NoProxy", f"{number} of {total} pods {what}: nothing holds there"
+        return
+    past = {pod: ports for pod in chosen if (ports := _skipped(policy, pod, named))}
+    if past:
+        ports = ", ".join(sorted(set[str]().union(*past.values()))[:LISTED])
+        number = sum(chosen[pod] for pod in past)
+        what = f"are reached at {ports} past their proxy (skip-inbound-ports)"
+        yield "NoProxy", f"{number} of {total} pods {what}: nothing holds there"
+
+
+def _skipped(policy: Policy, pod: Pod, named: table.Names) -> set[str]:
+    """Ports of the pod that the policy is about and the proxy is not asked at."""
+    if not policy.ports and not policy.target.service:
+        return {str(ports[0]) if len(ports) == 1 else f"{ports[0]}-{ports[-1]}" for ports in pod.skipped}
+    about = (port for port in _ports(policy, pod, named) if table.selects(policy, pod, port, named))
+    return {str(port) for port in about if any(port in ports for ports in pod.skipped)}
 
 
 def _target(policy: Policy, around: Around, named: table.Names) -> Iterator[tuple[str, str]]:
