@@ -163,6 +163,29 @@ def test_a_question_that_is_not_whole(weft: Any, arguments: Any, expected: str) 
     assert (result.exit_code, result.stderr[: len(expected)]) == (1, expected)
 
 
+COUNTED = {
+    "refused": [
+        {"namespace": "teahouse", "policy": name, "mode": mode, "calls": calls}
+        for name, mode, calls in (
+            ("teahouse/slow", "limit", 1200),
+            ("policy teahouse/menu", "enforce", 30),
+            ("teahouse/menu#1", "enforce", 6),
+            ("teahouse/draft", "audit", 36),
+            ("policy teahouse/out", "enforce", 5),
+        )
+    ],
+    "leaving": [
+        {"namespace": "teahouse", "destination": destination, "verdict": verdict, "calls": calls}
+        for destination, verdict, calls in (
+            ("evil.example", "enforce", 5),
+            ("api.example.com", "allow", 2000),
+            ("api.example.com", "audit", 100),
+        )
+    ],
+    "warnings": [],
+}
+
+
 def observed(answers: Any, *bare: str) -> None:
     """An hour in which counter and eve called menu, some calls of counter's were denied, all of another, and a stranger
     held connections; counter called bare pods."""
@@ -184,6 +207,7 @@ def observed(answers: Any, *bare: str) -> None:
         where = f"kind={kind}&namespace=teahouse&window=3600s"
         for view, of_view in zip(("inbound", "edges"), received.get(kind, ([], [])), strict=True):
             answers[f"/api/v1/{view}?{where}"] = (200, {"window_seconds": 3600.0, "rows": of_view, "warnings": []})
+    answers["/api/v1/policies?namespace=teahouse&window=3600s"] = (200, COUNTED)
 
 
 def tap(*requests: tuple[str, str, str, int]) -> Callable[..., Iterator[Json]]:
@@ -407,7 +431,8 @@ def test_what_is_not_simulated_is_said(weft: Any, answers: Any, asked: Any) -> N
 
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_policies_say_what_they_touch(weft: Any, answers: Any, menu: FakeKube, same: Same, output: str) -> None:
-    """Pods by status, calls by the table that proxies have, and what is wrong by conditions."""
+    """Pods by status, calls by the table that proxies have, what was refused by metrics, and what is wrong by
+    conditions."""
     shadowed = {
         "type": "Shadowed",
         "status": "True",
@@ -419,6 +444,7 @@ def test_policies_say_what_they_touch(weft: Any, answers: Any, menu: FakeKube, s
         ("menu", {"action": "allow"}, [resolved]),
         ("draft", {"action": "deny", "mode": "audit"}, [resolved, shadowed]),
         ("slow", {"rateLimit": {"requestsPerSecond": 5}}, []),
+        ("out", {"egress": {"allow": [{"host": "api.example.com"}]}}, []),
     ):
         meta, status = {"name": name, "namespace": "teahouse"}, {"pods": 2, "conditions": conditions}
         kind = {"apiVersion": "weft.dev/v1alpha1", "kind": "AccessPolicy"}
@@ -431,6 +457,27 @@ def test_policies_say_what_they_touch(weft: Any, answers: Any, menu: FakeKube, s
 
     assert result.exit_code == 0, result.stderr
     same(f"authz-policies-{output}.txt", result.stdout)
+
+
+@pytest.mark.usefixtures("menu")
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_what_leaves_the_mesh_is_listed(weft: Any, answers: Any, same: Same, output: str) -> None:
+    """By host or address, the most called first."""
+    observed(answers)
+    same(f"authz-egress-{output}.txt", weft("authz", "egress", "-o", output).stdout)
+
+
+@pytest.mark.usefixtures("menu")
+@pytest.mark.parametrize("arguments", [("suggest",), ("simulate", "-f", "-"), ("policies",), ("egress",)])
+def test_what_nobody_could_look_at_is_not_nothing(weft: Any, answers: Any, arguments: tuple[str, ...]) -> None:
+    """Without Prometheus no draft would deny a call: that is no answer."""
+    observed(answers)
+    views = [path for path in answers if "/edges?" in path or "/policies?" in path]
+    answers |= {path: (200, answers[path][1] | {"rows": [], "warnings": ["Prometheus is away"]}) for path in views}
+    result = weft("authz", *arguments, input=DRAFT)
+
+    said = "weft: nobody knows what was called: Prometheus is away. See `weft check`.\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", said)
 
 
 def test_ports_that_differ_leave_it_open() -> None:

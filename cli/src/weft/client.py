@@ -154,6 +154,33 @@ class Outbound(TypedDict):
     warnings: list[str]
 
 
+class Refused(TypedDict):
+    """Calls that a policy did not let pass (mode `enforce`, or `limit`), or would not (`audit`)."""
+
+    namespace: str
+    policy: str
+    mode: str
+    calls: float
+
+
+class Leaving(TypedDict):
+    """Calls to outside the mesh, by host or address; verdict `allow`, `audit` or `enforce`: refused."""
+
+    namespace: str
+    destination: str
+    verdict: str
+    calls: float
+
+
+class Policies(TypedDict):
+    """Answer of `policies`."""
+
+    window_seconds: float
+    refused: list[Refused]
+    leaving: list[Leaving]
+    warnings: list[str]
+
+
 class Client:
     """Questions to web over connections that `open_socket` gives."""
 
@@ -183,6 +210,10 @@ class Client:
     def outbound(self, kind: str, **query: str) -> Outbound:
         """Requests that objects of a kind sent, by Service, route and backend."""
         return cast("Outbound", self.get("outbound", kind=kind, **query))
+
+    def policies(self, **query: str) -> Policies:
+        """What policies refused, or would, and what left the mesh."""
+        return cast("Policies", self.get("policies", **query))
 
     def get(self, path: str, /, **query: str) -> dict[str, Any]:
         """GET /api/v1/<path>, leaving out parameters that are empty."""

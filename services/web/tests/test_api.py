@@ -127,6 +127,7 @@ async def test_without_prometheus_the_rows_stay_and_say_so(lab: Any) -> None:
         ("problems", "weft_proxy_errors_total"),
         ("problems", "weft_identity_expiry"),
         ("problems", "weft_discovery_connected"),
+        ("policies", "weft_egress_total"),
         ("topology", "dst_workload, dst_service"),
         ("identities", 'tls!~"true'),
         ("identities", "weft_identity_expiry"),
@@ -401,6 +402,31 @@ async def test_checks_read_well_when_something_is_wrong(lab: Any) -> None:
         "warning: Scrapes of the proxies: 1 of 1 fail: shop/web-1",
         "warning: Versions of the proxies: the control plane's is 1.2.3; there is also 1.0.0 in 1 pod",
     ]
+
+
+async def test_policies_tell_what_they_refused(lab: Any) -> None:
+    """By policy, limits among them, and what left the mesh by where it went; what nobody counted is left out."""
+    shop = {"namespace": "shop"}
+    lab.prometheus.series = {
+        "weft_policy_denied_total": [
+            (shop | {"policy": "shop/menu#1", "mode": "audit"}, 3),
+            (shop | {"policy": "policy shop/out", "mode": "enforce"}, 0),
+        ],
+        "weft_rate_limited_total": [(shop | {"policy": "shop/slow"}, 40)],
+        "weft_egress_total": [(shop | {"destination": "api.example.com", "verdict": "allow"}, 7)],
+    }
+    answer = await lab.get("policies", namespace="shop")
+
+    assert answer == {
+        "window_seconds": 60,
+        "refused": [
+            shop | {"policy": "shop/slow", "mode": "limit", "calls": 40},
+            shop | {"policy": "shop/menu#1", "mode": "audit", "calls": 3},
+        ],
+        "leaving": [shop | {"destination": "api.example.com", "verdict": "allow", "calls": 7}],
+        "warnings": [],
+    }
+    assert sum('namespace="shop"' in asked for asked in lab.prometheus.asked) == 3
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.answer], ids=lambda one: one.path)

@@ -31,9 +31,13 @@ def observed(
 ) -> tuple[Counter[Call], Counter[Call]]:
     """Calls of the last `window` seconds by metrics, and requests of the next `duration` seconds by tap. `denied`: also
     those that were denied."""
-    web = Client(forward.to_component(kube, "web", PORT_WEB))
-    calls = counted(web, namespace, window, known, denied=denied)
+    calls = counted(web(kube), namespace, window, known, denied=denied)
     return calls, tapped(kube, namespace, duration) if duration else Counter()
+
+
+def web(kube: Kube) -> Client:
+    """Who knows what was counted."""
+    return Client(forward.to_component(kube, "web", PORT_WEB))
 
 
 def judged(kube: Kube, namespace: str, drafts: list[Json], window: float, duration: float) -> tuple[list[Outcome], int]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from weft_kube.names import SKIP_INBOUND_PORTS, parse_ports
 
 from weft.access.model import PROBE_ROUTE, Call, Workload
+from weft.errors import Failure
 from weft.names import PROXY_CONTAINER, PROXY_VERSION, WORKLOAD, WORKLOAD_KIND
 
 if TYPE_CHECKING:
-    from weft.client import Client
+    from weft.client import Client, Policies
     from weft.cluster import Kube, Object
 
 DENIED = "E114 "
@@ -69,19 +70,33 @@ def counted(
     calls: Counter[Call] = Counter()
     window = f"{round(seconds)}s"
     for kind in dict.fromkeys((*KINDS, *(kind for kind, _ in known))):
-        answer = web.inbound(kind, namespace=namespace, window=window)
+        answer, edges = (ask(kind, namespace=namespace, window=window) for ask in (web.inbound, web.edges))
+        _whole(answer["warnings"] + edges["warnings"])
         for row in answer["rows"]:
             mine = _is(row["dst"], kind, known) and row["route"] != PROBE_ROUTE
             rate = (row["rps"] or 0.0) - (0.0 if denied else row["denied_rps"])
             if mine and rate:
                 call = Call((kind, row["dst"]["name"]), row["client_id"], http=True, route=row["route"])
                 calls[call] += max(1, round(rate * answer["window_seconds"]))
-        for edge in web.edges(kind, namespace=namespace, window=window)["rows"]:
+        for edge in edges["rows"]:
             if edge["rps"] is None and edge["dst"]["namespace"] == namespace and _is(edge["dst"], kind, known):
                 calls[Call((kind, edge["dst"]["name"]), edge["client_id"], http=False)] += max(
                     1, round(edge["tcp_open_connections"] or 0)
                 )
     return calls
+
+
+def refused(web: "Client", namespace: str, seconds: float) -> "Policies":
+    """What policies refused over the last `seconds`, and what left the mesh."""
+    answer = web.policies(namespace=namespace, window=f"{round(seconds)}s")
+    _whole(answer["warnings"])
+    return answer
+
+
+def _whole(warnings: list[str]) -> None:
+    """What nobody could look at is not nothing."""
+    if warnings:
+        raise Failure(f"nobody knows what was called: {warnings[0]}", "See `weft check`.")
 
 
 def _is(ref: Mapping[str, object], kind: str, known: Collection[tuple[str, str]]) -> bool:

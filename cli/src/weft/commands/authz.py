@@ -189,16 +189,37 @@ def policies(target: Target, window: float, output: str) -> None:
 
     CALLS: of those that metrics counted, how many it decides, or would, were it not in audit. OPEN: how many more it
     or another policy decides, by what metrics do not tell: the request, the port, or where the call came from.
+    REFUSED: how many it refused, or would have. Of policies with egress: what pods called outside the mesh.
     """
-    from weft.access.judged import judged
+    from weft.access.judged import judged, web
+    from weft.access.observe import refused
     from weft.views import access, table
 
     kube = target.connect()
     namespace = target.namespace_or_default(kube)
     found = kube.list(f"/apis/weft.dev/v1alpha1/namespaces/{namespace}/accesspolicies")
     outcomes, _ = judged(kube, namespace, [], window, 0)
-    rows = access.policy_rows(found, outcomes)
+    rows = access.policy_rows(found, outcomes, refused(web(kube), namespace, window))
     click.echo(table.document({"policies": rows}) if output == "json" else access.policies_table(rows))
+
+
+@authz.command("egress")
+@window_option
+@output_option("table", "json")
+@pass_target
+def egress(target: Target, window: float, output: str) -> None:
+    """List what pods of a namespace called outside the mesh, by host or address, for a policy with egress.
+
+    AUDIT: calls that a policy in audit would refuse; they are allowed.
+    """
+    from weft.access.judged import web
+    from weft.access.observe import refused
+    from weft.views import access, table
+
+    kube = target.connect()
+    answer = refused(web(kube), target.namespace_or_default(kube), window)
+    rows = access.leaving_rows(answer["leaving"])
+    click.echo(table.document({"destinations": rows}) if output == "json" else access.leaving_table(rows))
 
 
 def _summary(outcomes: "list[Outcome]", unjudged: int) -> None:

@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weft.access.model import Outcome, account
 from weft.views.table import NONE, table
+
+if TYPE_CHECKING:
+    from weft.client import Leaving, Policies
 
 Json = dict[str, Any]
 
@@ -69,37 +72,72 @@ WRONG = {"Accepted": "False", "Resolved": "False", "Shadowed": "True"}
 """Conditions of a policy, and the status that tells something."""
 
 
-def policy_rows(policies: Iterable[Json], outcomes: Iterable[Outcome]) -> list[Json]:
-    """Each policy with the calls that it decides, those that it may decide, and what its conditions tell."""
+def policy_rows(policies: Iterable[Json], outcomes: Iterable[Outcome], counted: "Policies") -> list[Json]:
+    """Each policy with the calls that it decides, those that it may decide, those that it refused, or would, and what
+    its conditions tell."""
     decided, perhaps = Counter[str](), Counter[str]()
     for one in outcomes:
-        names = {by.removeprefix("policy ").partition("#")[0] for by in one.among}
+        names = set(map(_policy, one.among))
         for name in names:
             (decided if len(names) == 1 else perhaps)[name] += one.count
-    return [_policy_row(policy, decided, perhaps) for policy in policies]
+    refused, left = Counter[str](), Counter[str]()
+    for row in counted["refused"]:
+        refused[_policy(row["policy"])] += round(row["calls"])
+    for way in counted["leaving"]:
+        left[way["verdict"]] += round(way["calls"])
+    return [_policy_row(policy, decided, perhaps, refused, left) for policy in policies]
 
 
-def _policy_row(policy: Json, decided: Counter[str], perhaps: Counter[str]) -> Json:
+def _policy(by: str) -> str:
+    """Of a rule or default that it makes."""
+    return by.removeprefix("policy ").partition("#")[0]
+
+
+def _policy_row(
+    policy: Json, decided: Counter[str], perhaps: Counter[str], refused: Counter[str], left: Counter[str]
+) -> Json:
+    """Policies with egress are one list, so each has all that was called outside; of limits nobody counts what they let
+    pass."""
     meta, spec, status = policy["metadata"], policy.get("spec") or {}, policy.get("status") or {}
     other = next((name for name in ("rateLimit", "egress") if name in spec), "")
-    name = f"{meta['namespace']}/{meta['name']}"
+    name, mode = f"{meta['namespace']}/{meta['name']}", spec.get("mode", "enforce")
+    calls, perhaps_its = (left.total(), 0) if other == "egress" else (decided[name], perhaps[name])
     told = [one for one in status.get("conditions") or [] if WRONG.get(one["type"]) == one["status"]]
     return {
         "name": meta["name"],
         "action": other or spec.get("action", "allow"),
-        "mode": spec.get("mode", "enforce"),
+        "mode": mode,
         "pods": status.get("pods"),
-        "calls": None if other else decided[name],
-        "open": None if other else perhaps[name],
+        "calls": None if other == "rateLimit" else calls,
+        "open": None if other == "rateLimit" else perhaps_its,
+        "refused": left[mode] if other == "egress" else refused[name],
         "note": "; ".join(one.get("message") or one["reason"] for one in told),
     }
 
 
 def policies_table(rows: Iterable[Json]) -> str:
-    """One line a policy; calls of rate limits and of what leaves the mesh are metrics' own."""
-    columns = ("name", "action", "mode", "note", "pods", "calls", "open")
+    """One line a policy."""
+    columns = ("name", "action", "mode", "note", "pods", "calls", "open", "refused")
     shown = [[_cell(row[column]) for column in columns] for row in rows]
-    return table(["POLICY", "ACTION", "MODE", "NOTE", "PODS", "CALLS", "OPEN"], shown, left=4)
+    return table(["POLICY", "ACTION", "MODE", "NOTE", "PODS", "CALLS", "OPEN", "REFUSED"], shown, left=4)
+
+
+def leaving_rows(leaving: "Iterable[Leaving]") -> list[Json]:
+    """Where calls to outside the mesh went, the most called first; those in audit passed."""
+    found: dict[str, Counter[str]] = {}
+    for one in leaving:
+        found.setdefault(one["destination"], Counter())[one["verdict"]] += round(one["calls"])
+    rows = [
+        {"destination": name, "allowed": of["allow"], "audit": of["audit"], "refused": of["enforce"]}
+        for name, of in found.items()
+    ]
+    return sorted(rows, key=lambda row: (-found[row["destination"]].total(), row["destination"]))
+
+
+def leaving_table(rows: Iterable[Json]) -> str:
+    """One line a host or address."""
+    shown = [[_cell(row[column]) for column in ("destination", "allowed", "audit", "refused")] for row in rows]
+    return table(["DESTINATION", "ALLOWED", "AUDIT", "REFUSED"], shown, left=1)
 
 
 def _cell(value: str | int | None) -> str:

@@ -208,6 +208,39 @@ class Problems(Struct):
     """What could not be looked at: with one of these, no problem does not mean that all is well."""
 
 
+class Refused(Struct):
+    """Calls within the window that a policy did not let pass, or would not."""
+
+    namespace: str
+    """Of the pods whose proxies decided."""
+    policy: str
+    """`shop/menu#1` for a rule, `policy shop/menu`, `namespace shop` or `cluster` for a default."""
+    mode: str
+    """`enforce`; `audit`: they passed, and were told; `limit`: they were too many."""
+    calls: float
+
+
+class Leaving(Struct):
+    """Calls within the window to outside the mesh."""
+
+    namespace: str
+    """Of the callers."""
+    destination: str
+    """The host that they named, or the address."""
+    verdict: str
+    """`allow`; `audit`: allowed, though a draft would refuse them; `enforce`: refused."""
+    calls: float
+
+
+class Policies(Struct):
+    """What policies refused, and what left the mesh: the highest counts first."""
+
+    window_seconds: float
+    refused: list[Refused]
+    leaving: list[Leaving]
+    warnings: list[str] = []
+
+
 class Anchor(Struct):
     """A certificate that the mesh trusts."""
 

@@ -63,6 +63,7 @@ OPERATIONS = (
     ),
     Operation("identities", "Trust chain, identities, plain text.", model.Identities, _known("namespace", "window")),
     Operation("problems", "What is wrong, worst first, and why.", model.Problems, _known("namespace", "window")),
+    Operation("policies", "What policies refused.", model.Policies, _known("namespace", "window")),
     Operation("check", "Health of the mesh as web sees it.", model.Checks, {}),
     Operation("stream", "Any view, pushed whenever it changes.", None, _VIEW | PARAMETERS),
     Operation("tap", "Live requests, each when it has ended.", None, TAP_PARAMETERS),

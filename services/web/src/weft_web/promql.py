@@ -20,6 +20,8 @@ TCP_OPENED = "weft_tcp_opened_total"
 EXPIRY = "weft_identity_expiry_timestamp_seconds"
 PROXY_ERRORS = "weft_proxy_errors_total"
 DENIED = "weft_policy_denied_total"
+LIMITED = "weft_rate_limited_total"
+EGRESS = "weft_egress_total"
 ENDPOINTS = "weft_balancer_endpoints"
 LEFT_OUT = "weft_balancer_left_out"
 TRIPS = "weft_breaker_trips_total"
@@ -282,6 +284,12 @@ def error_series(question: Question) -> Series:
 def denied_series(question: Question) -> Series:
     """Calls that policies denied, or would deny, by workload, policy and client."""
     return Series(_space(question), DENIED_LABELS)
+
+
+def policy_series(question: Question) -> dict[str, Series]:
+    """By metric: calls that a policy denied, or would, calls above a limit, and calls to outside the mesh."""
+    labels = {DENIED: ("policy", "mode"), LIMITED: ("policy",), EGRESS: ("destination", "verdict")}
+    return {metric: Series(_space(question), ("namespace", *by)) for metric, by in labels.items()}
 
 
 def newest(metric: str, question: Question, fold: str, by: tuple[str, ...], condition: str) -> str:

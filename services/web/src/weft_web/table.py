@@ -39,6 +39,8 @@ class Labels(msgspec.Struct, frozen=True, gc=False):
     code: str = ""
     policy: str = ""
     mode: str = ""
+    destination: str = ""
+    verdict: str = ""
     state: str = ""
     endpoint: str = ""
     reason: str = ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 from weft_kube.api import KubeApi
 
-from weft_web import diagnosis, edges, history, identities, routes, sides, stat, topology, workload
+from weft_web import diagnosis, edges, history, identities, policies, routes, sides, stat, topology, workload
 from weft_web.catalog import Catalog
 from weft_web.check import checks
 from weft_web.faults import bad_parameter
@@ -18,6 +18,7 @@ from weft_web.model import (
     Identities,
     Inbound,
     Outbound,
+    Policies,
     Problems,
     Routes,
     Stat,
@@ -56,6 +57,7 @@ class Views:
             "history": self.history,
             "identities": self.identities,
             "problems": self.problems,
+            "policies": self.policies,
             "check": self.check,
             "version": self.tell_version,
         }
@@ -108,6 +110,10 @@ class Views:
     async def problems(self, query: Query) -> Problems:
         """What is wrong, worst first, with the most likely cause."""
         return await diagnosis.problems(await self._one(query), self.catalog, self.prometheus, self.mesh)
+
+    async def policies(self, query: Query) -> Policies:
+        """What policies refused, or would, and what left the mesh."""
+        return await policies.policies(await self._one(query), self.prometheus)
 
     async def check(self, _: Query) -> Checks:
         """Health of the control plane, Prometheus and the proxies' versions."""
