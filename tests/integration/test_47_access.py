@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from access_shop import DEV, GRPC, HTTP, OTHER, POLICIES, RAW, ROUTES, SHOP, TLS, Lab, lets, policy, shop
-from lab import ROOT, eventually, get, run, weft
+from lab import ROOT, eventually, get, kubectl, run, weft
 from weft_testkit.truth import Row, rows
 
 Json = dict[str, Any]
@@ -60,31 +60,32 @@ def test_every_row_of_the_truth_table(lab: Lab) -> None:
 
 
 def test_every_way_in_is_guarded(lab: Lab) -> None:
-    """Service, pod IP, headless Service, node port, ports that nobody declares; HTTP/1.1, HTTP/2, TCP: cart may, others
-    may not."""
+    """Service, pod IP, headless Service, node port, and a port that nobody declares; HTTP/1.1, TCP, gRPC and so HTTP/2:
+    cart may, others may not, and the log says who was denied by what."""
     lab.hold(lets("cart"))
-    node = {one["name"]: one["nodePort"] for one in get("service", "node", "-n", SHOP)["spec"]["ports"]}
-    ways = {
-        "Service": (f"menu.{SHOP}", HTTP),
-        "pod IP": (lab.menu, HTTP),
-        "headless": (f"headless.{SHOP}", HTTP),
-        "another port": (lab.menu, OTHER),
-    }
-    status = {
-        (way, who): lab.get(who, host=h, port=p)["status"] for way, (h, p) in ways.items() for who in ("cart", "crowd")
-    }
-    assert status == {(way, who): 200 if who == "cart" else 403 for way in ways for who in ("cart", "crowd")}
-    outside = [lab.get("nobody", host=h, port=p)["status"] for h, p in ((lab.node, node["http"]), (lab.menu, OTHER))]
-    assert outside == [403, 403]
-    assert lab.get("crowd")["error"].startswith("E114 ")
 
-    bytes_ = {
-        who: lab.clients[who].ask("tcp", host=lab.menu, port=RAW)["status"] for who in ("cart", "crowd", "nobody")
+    def reached(who: str, host: str, http: int, raw: int, grpc: int) -> list[Any]:
+        ask, method = lab.clients[who].ask, "/tea.v1.Menu/List"
+        tcp, code = ask("tcp", host=host, port=raw)["status"], ask("menu", host=host, port=grpc, path=method)["code"]
+        return [lab.get(who, host=host, port=http)["status"], tcp, code]
+
+    ways = {"Service": f"menu.{SHOP}", "pod IP": lab.menu, "headless": f"headless.{SHOP}"}
+    found = {
+        (way, who): reached(who, host, HTTP, RAW, GRPC)
+        for way, host in ways.items()
+        for who in ("cart", "crowd", "nobody")
     }
-    assert bytes_ == {"cart": 200, "crowd": 0, "nobody": 0}
-    call = {"host": f"menu.{SHOP}", "port": GRPC, "path": "/tea.v1.Menu/List"}
-    codes = {who: lab.clients[who].ask("menu", **call)["code"] for who in ("cart", "crowd")}
-    assert codes == {"cart": "OK", "crowd": "PERMISSION_DENIED"}
+    node = {one["name"]: one["nodePort"] for one in get("service", "node", "-n", SHOP)["spec"]["ports"]}
+    found["node port", "nobody"] = reached("nobody", lab.node, node["http"], node["raw"], node["grpc"])
+    yes, no = [200, 200, "OK"], [403, 0, "PERMISSION_DENIED"]
+    assert found == {(way, who): yes if who == "cart" else no for way, who in found}
+
+    other = {who: lab.get(who, host=lab.menu, port=OTHER)["status"] for who in ("cart", "crowd", "nobody")}
+    assert other == {"cart": 200, "crowd": 403, "nobody": 403}
+    said = f"E114 denied by the default of policy {SHOP}/lets"
+    assert lab.get("crowd")["error"] == said
+    logged = kubectl("-n", SHOP, "logs", "menu", "-c", "weft-proxy").splitlines()
+    assert any(said in line and f"/ns/{SHOP}/sa/crowd" in line for line in logged)
 
 
 def test_the_kubelet_needs_no_rule(lab: Lab) -> None:
