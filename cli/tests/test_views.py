@@ -191,6 +191,12 @@ def test_tap(same: Any, wide: bool) -> None:
     same(f"tap{'-wide' if wide else ''}.txt", "\n".join(lines[:2]) + "\n")
 
 
+def test_tap_tells_what_a_draft_would_deny() -> None:
+    """The request was let in, and would not be, were policies in audit enforced."""
+    audited = line(Exchange.parse(EVENT | {"audited": "policy teahouse/draft"}))
+    assert audited == f"{line(Exchange.parse(EVENT))}  audit: would be denied by policy teahouse/draft"
+
+
 def test_top(same: Any) -> None:
     """Counts by source, destination, method and path without its query."""
     totals = Top()

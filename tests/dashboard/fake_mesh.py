@@ -197,6 +197,7 @@ EXCHANGE: dict[str, Any] = {
     "destination": "10.0.0.1:80", "tls": "true", "peer_identity": f"spiffe://cluster.local/ns/{SPACE}/sa/menu",
     "method": "POST", "authority": "kettle", "path": "/BrewOolong", "status": 500, "grpc_status": -1,
     "result": "failure", "latency_us": 1500, "duration_us": 1600, "route": "", "dst_namespace": SPACE,
-    "dst_service": "", "dst_workload": "kettle", "error": "", "skipped": 2, "pod": "kettle-5d4-0", "namespace": SPACE,
+    "dst_service": "", "dst_workload": "kettle", "error": "", "audited": "policy teahouse/draft", "skipped": 2,
+    "pod": "kettle-5d4-0", "namespace": SPACE,
     "request_headers": [{"name": "x-tea", "value": "oolong"}], "response_headers": [],
 }  # fmt: skip

@@ -153,8 +153,9 @@ def test_every_view_has_its_command(page: Page, name: str) -> None:
 
 
 def test_an_exchange_opens(page: Page) -> None:
-    """With its headers."""
+    """With its headers; a policy in audit that would deny it is told beside its answer."""
     page.goto(PAGES["tap"][0])
+    expect(page.get_by_text("audit: would be denied by policy teahouse/draft").first).to_be_visible(timeout=15_000)
     page.get_by_role("button", expanded=False).filter(has_text=":").first.click(timeout=15_000)
     expect(page.get_by_text("> x-tea: oolong")).to_be_visible()
 

@@ -70,7 +70,8 @@ def counted(
     calls: Counter[Call] = Counter()
     window = f"{round(seconds)}s"
     for kind in dict.fromkeys((*KINDS, *(kind for kind, _ in known))):
-        answer, edges = (ask(kind, namespace=namespace, window=window) for ask in (web.inbound, web.edges))
+        answer = web.inbound(kind, namespace=namespace, window=window)
+        edges = web.edges(kind, namespace=namespace, window=window)
         _whole(answer["warnings"] + edges["warnings"])
         for row in answer["rows"]:
             mine = _is(row["dst"], kind, known) and row["route"] != PROBE_ROUTE

@@ -34,6 +34,8 @@ class Exchange:
     version: str
     response_bytes: int
     error: str
+    audited: str
+    """What would have denied it, were policies in audit enforced."""
     skipped: int
     """Matching exchanges left out before this one, because there were too many a second."""
 
@@ -60,6 +62,7 @@ class Exchange:
             version=event.get("version", ""),
             response_bytes=int(event.get("response_bytes", 0)),
             error=event.get("error", ""),
+            audited=event.get("audited", ""),
             skipped=int(event.get("skipped", 0)),
         )
 
@@ -76,6 +79,7 @@ def line(exchange: Exchange, wide: bool = False) -> str:
         _duration(exchange.latency),
         "🔒" if exchange.tls == "true" else f"plain ({exchange.tls or 'unknown'})",
         exchange.error,
+        f"audit: would be denied by {exchange.audited}" if exchange.audited else "",
     ]
     if wide:
         parts += [

@@ -186,6 +186,8 @@ export interface Exchange {
   dst_service: string;
   dst_workload: string;
   error: string;
+  /** What would have denied it, were policies in audit enforced. */
+  audited: string;
   /** How many that match were left out before this one, because of the rate. */
   skipped: number;
   pod: string;

@@ -8,7 +8,7 @@ import { add, sorted, type TopRow } from "./top";
 const exchange = (fields: Partial<Exchange>): Exchange => ({
   id: 1, started_us: 0, direction: "inbound", source: "10.0.0.1:5000", destination: "10.0.0.2:80", tls: "true", peer_identity: "",
   method: "GET", authority: "web", path: "/", status: 200, grpc_status: -1, result: "success", latency_us: 1000, duration_us: 1000,
-  route: "", dst_namespace: "", dst_service: "", dst_workload: "", error: "", skipped: 0, pod: "web-1", namespace: "shop",
+  route: "", dst_namespace: "", dst_service: "", dst_workload: "", error: "", audited: "", skipped: 0, pod: "web-1", namespace: "shop",
   request_headers: [], response_headers: [], ...fields,
 });
 

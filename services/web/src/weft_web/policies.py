@@ -17,9 +17,9 @@ async def policies(question: Question, prometheus: Prometheus) -> Policies:
     except PrometheusError as error:
         return Policies(window, [], [], [str(error)])
     counts = {metric: group(answers[metric], one.by).items() for metric, one in series.items()}
-    refused = [Refused(*key, calls) for key, calls in counts[promql.DENIED] if calls]
-    refused += [Refused(*key, "limit", calls) for key, calls in counts[promql.LIMITED] if calls]
-    leaving = [Leaving(*key, calls) for key, calls in counts[promql.EGRESS] if calls]
+    refused = [Refused(space, name, mode, calls) for (space, name, mode), calls in counts[promql.DENIED] if calls]
+    refused += [Refused(space, name, "limit", calls) for (space, name), calls in counts[promql.LIMITED] if calls]
+    leaving = [Leaving(space, host, verdict, calls) for (space, host, verdict), calls in counts[promql.EGRESS] if calls]
     refused.sort(key=lambda one: (-one.calls, one.namespace, one.policy))
     leaving.sort(key=lambda one: (-one.calls, one.namespace, one.destination))
     return Policies(window, refused, leaving)

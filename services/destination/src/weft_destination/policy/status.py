@@ -85,9 +85,9 @@ def _past(policy: Policy, chosen: Mapping[Pod, int], named: table.Names) -> Iter
         return
     past = {pod: ports for pod in chosen if (ports := _skipped(policy, pod, named))}
     if past:
-        ports = ", ".join(sorted(set[str]().union(*past.values()))[:LISTED])
+        listed = ", ".join(sorted(set[str]().union(*past.values()))[:LISTED])
         number = sum(chosen[pod] for pod in past)
-        what = f"are reached at {ports} past their proxy (skip-inbound-ports)"
+        what = f"are reached at {listed} past their proxy (skip-inbound-ports)"
         yield "NoProxy", f"{number} of {total} pods {what}: nothing holds there"
 
 
