@@ -84,6 +84,8 @@ pub struct Config {
     /// Ports of `forward` that clients without certificate may use.
     pub forward_anonymous: Vec<u16>,
     pub shutdown_grace: Duration,
+    /// How long a request that was let in may go on when a change denies it.
+    pub revoked_grace: Duration,
     /// Requests that wait for an endpoint.
     pub queue: Queue,
     /// To an endpoint; and from the server's proxy to its application, on the same machine.
@@ -153,6 +155,7 @@ impl Config {
             forward: r.list("WEFT_FORWARD", "", parse_forward),
             forward_anonymous: r.list("WEFT_FORWARD_ANONYMOUS", "", parse),
             shutdown_grace: r.get("WEFT_SHUTDOWN_GRACE", "30s", parse_duration),
+            revoked_grace: r.get("WEFT_REVOKED_GRACE", "5s", parse_duration),
             queue: Queue {
                 timeout: r.get("WEFT_QUEUE_TIMEOUT", "3s", parse_duration),
                 max: r.get("WEFT_QUEUE_MAX", "1000", parse),

@@ -181,7 +181,7 @@ async fn copy_tcp(
     let revoked = tokio::select! {
         () = copied => return Ok(()),
         // Boxed, so that connections within the mesh have no room for it.
-        revoked = Box::pin(left.revoked(&worker.shared)) => revoked,
+        revoked = Box::pin(left.revoked(&worker.shared, Duration::ZERO)) => revoked,
     };
     client.reset();
     server.reset();

@@ -2,14 +2,21 @@
 
 mod support;
 
-use http::{Request, StatusCode};
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use support::access::{deny, enforced, loopback, policy, rule, web};
 use support::http::{
-    Body, UPGRADE, full, get, http1, http2, mirror, serve, serve_switch, serve_upgrades, text,
+    Body, UPGRADE, endless, full, get, http1, http2, mirror, serve, serve_switch, serve_upgrades, text,
 };
 use support::loopback::Mesh;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use weft_api::discovery as api;
 use weft_api::discovery::Default as Otherwise;
 
@@ -231,6 +238,81 @@ async fn changes_hold_for_live_connections() {
     assert_eq!(denied("the default of namespace shop"), ask(&mut client, "/").await);
     mesh.change_access(&api, api::Inbound::default()).await;
     assert_eq!(PASSED, ask(&mut client, "/").await);
+}
+
+/// Begins an answer that goes on for ever, of `/waits` not even that; tells `reached` of the request.
+async fn begin(request: Request<Incoming>, reached: Arc<Notify>) -> Response<Body> {
+    reached.notify_one();
+    if request.uri().path() == "/waits" {
+        pending::<()>().await;
+    }
+    Response::new(endless("tea"))
+}
+
+/// What goes on although a change denies it is ended after a while: gRPC by trailers, other answers by breaking off, and who
+/// waits for one is refused. What is still allowed goes on, on the same connection.
+#[tokio::test]
+async fn changes_end_what_goes_on() {
+    let (mesh, reached) = (Mesh::start(), Arc::new(Notify::new()));
+    let web_pod = mesh.pod(2, "web");
+    let api = mesh.pod_with(3, "api", |config| config.revoked_grace = Duration::from_millis(1));
+    let told = reached.clone();
+    serve(api.app().await, true, move |request| begin(request, told.clone()));
+    mesh.service(vec![api.endpoint()]);
+    mesh.access(&api, enforced(Otherwise::Deny, vec![rule("shop/web", web(), &[])]));
+    let client = http2(web_pod.connect().await).await;
+    let ask = async |path: &str, kind: &str| {
+        let request = Request::post(format!("http://api.shop{path}")).header("content-type", kind);
+        client.clone().send_request(request.body(full("")).unwrap()).await.unwrap()
+    };
+    let mut bodies = Vec::new();
+    for (path, kind) in [("/kept", "application/grpc"), ("/", "application/grpc"), ("/", "text/plain")] {
+        let mut body = ask(path, kind).await.into_body();
+        assert_eq!("tea", body.frame().await.unwrap().unwrap().into_data().unwrap());
+        reached.notified().await;
+        bodies.push(body);
+    }
+    let change = async {
+        reached.notified().await;
+        mesh.change_access(&api, enforced(Otherwise::Deny, vec![rule("shop/kept", web(), &["/kept"])])).await;
+    };
+    let (refused, ()) = tokio::join!(ask("/waits", "text/plain"), change);
+    assert_eq!(
+        (StatusCode::FORBIDDEN, "E114 denied by the default of namespace shop"),
+        (refused.status(), refused.headers()["weft-error"].to_str().unwrap())
+    );
+    let trailers = bodies[1].frame().await.unwrap().unwrap().into_trailers().unwrap();
+    let said = ["grpc-status", "grpc-message"].map(|name| trailers[name].to_str().unwrap());
+    assert_eq!(["7", "E114 denied by the default of namespace shop"], said);
+    assert!(bodies[2].frame().await.unwrap().is_err());
+    api.expect("weft_policy_denied_total", &[WEB, ENFORCED], 3.0).await;
+    api.expect("weft_requests_total", &[WEB, "result=\"denied\""], 3.0).await;
+    assert!(futures_util::FutureExt::now_or_never(bodies[0].frame()).is_none());
+}
+
+/// What is done before that is answered, and nothing more is let in.
+#[tokio::test]
+async fn requests_under_way_are_answered() {
+    let (mesh, reached, go_on) = (Mesh::start(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (web_pod, api, app) = mesh.pair().await;
+    let (told, until) = (reached.clone(), go_on.clone());
+    serve(app, false, move |request| {
+        let (told, until) = (told.clone(), until.clone());
+        async move {
+            told.notify_one();
+            until.notified().await;
+            mirror(request).await
+        }
+    });
+    mesh.access(&api, enforced(Otherwise::Deny, vec![rule("shop/web", web(), &[])]));
+    let mut client = http1(web_pod.connect().await).await;
+    let change = async {
+        reached.notified().await;
+        mesh.change_access(&api, enforced(Otherwise::Deny, vec![])).await;
+        go_on.notify_one();
+    };
+    assert_eq!(PASSED, tokio::join!(ask(&mut client, "/"), change).0);
+    assert_eq!(denied("the default of namespace shop"), ask(&mut client, "/").await);
 }
 
 /// Drafts in audit tell what they would deny, and let it pass.

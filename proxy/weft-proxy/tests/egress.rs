@@ -4,9 +4,11 @@ mod support;
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use http::{Request, StatusCode};
-use support::http::{UPGRADE, full, http1, http2, mirror, serve, serve_upgrades};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use support::http::{UPGRADE, endless, full, http1, http2, mirror, serve, serve_upgrades};
 use support::loopback::{Mesh, Pod, SERVICE, endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -138,6 +140,29 @@ async fn changes_end_open_connections() {
     web.expect("weft_proxy_errors_total", &["E117"], 1.0).await;
     mesh.egress(Some(egress(&[], vec![])));
     assert!(named.read_u8().await.is_err());
+}
+
+/// Server-sent events, say: a change breaks off what goes on although it may not, and nothing else.
+#[tokio::test]
+async fn changes_end_what_goes_on() {
+    let mesh = Mesh::start();
+    mesh.egress(None);
+    let web = mesh.pod_with(2, "web", |config| config.revoked_grace = Duration::from_millis(1));
+    let server = TcpListener::bind("127.0.0.9:0").await.unwrap();
+    web.dial(server.local_addr().unwrap());
+    serve(server, false, async |_| Response::new(endless("tea")));
+    let mut bodies = Vec::new();
+    for host in ["api.example.com", "evil.example"] {
+        let request = Request::get("/").header("host", host).body(full("")).unwrap();
+        let mut body = http1(web.connect().await).await.send_request(request).await.unwrap().into_body();
+        assert_eq!("tea", body.frame().await.unwrap().unwrap().into_data().unwrap());
+        bodies.push(body);
+    }
+    mesh.egress(Some(egress(&["api.example.com"], vec![])));
+    assert!(bodies[1].frame().await.unwrap().is_err());
+    let evil = ["destination=\"evil.example\"", "verdict=\"enforce\""];
+    web.expect("weft_egress_total", &evil, 1.0).await;
+    assert!(futures_util::FutureExt::now_or_never(bodies[0].frame()).is_none());
 }
 
 /// A client of a Service that leads to a server outside, by an EndpointSlice that names no pod, and that server's address.

@@ -7,22 +7,25 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
 use http::Version;
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::time::Sleep;
 
 use super::classify::End;
 use super::client::Lease;
 use super::headers::strip_trailers;
 use super::received::Received;
 use super::record::Record;
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::held::Held;
 
 /// Of a request's body so much is kept until the response begins, to send it to another endpoint.
 const MAX_REPLAY: usize = 64 * 1024;
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What ends a response before its server does: its time is over, or it is not allowed any more.
+pub type Ending = LocalBoxFuture<'static, Error>;
 
 /// Why a request's body will never be whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +218,7 @@ pub struct Stream {
     incoming: Received,
     record: Record,
     lease: Lease,
-    deadline: Option<Pin<Box<Sleep>>>,
+    ending: Option<Ending>,
     /// That of the client.
     version: Version,
     over: bool,
@@ -227,7 +230,7 @@ impl Body {
         mut incoming: Received,
         mut record: Record,
         lease: Lease,
-        deadline: Option<Pin<Box<Sleep>>>,
+        ending: Option<Ending>,
         version: Version,
     ) -> Self {
         if incoming.is_end_stream() {
@@ -235,7 +238,7 @@ impl Body {
             incoming.reusable().into_iter().for_each(|connection| lease.give_back(connection));
             return Body::Fixed(None);
         }
-        Body::Stream(Box::new(Stream { incoming, record, lease, deadline, version, over: false }))
+        Body::Stream(Box::new(Stream { incoming, record, lease, ending, version, over: false }))
     }
 }
 
@@ -244,9 +247,11 @@ impl Stream {
         if self.over {
             return Poll::Ready(None);
         }
-        let Poll::Ready(mut frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-            return self.poll_deadline(cx);
-        };
+        // First: who reads slowly always finds something there.
+        if let Poll::Ready(last) = self.poll_ending(cx) {
+            return Poll::Ready(last);
+        }
+        let mut frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         if let Some(trailers) = frame.as_mut().and_then(|f| f.as_mut().ok()).and_then(Frame::trailers_mut) {
             strip_trailers(trailers);
         }
@@ -282,11 +287,10 @@ impl Stream {
         }
     }
 
-    /// Past the deadline: gRPC hears it in trailers, for others the response breaks off.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(deadline) = &mut self.deadline else { return Poll::Pending };
-        ready!(deadline.as_mut().poll(cx));
-        let error = Error::new(Code::Timeout, "the response took longer than the route allows");
+    /// gRPC hears in trailers why, for others the response breaks off.
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(ending) = &mut self.ending else { return Poll::Pending };
+        let error = ready!(ending.as_mut().poll(cx));
         let trailers = self.record.failed_late(&error);
         self.end(End::Broken);
         Poll::Ready(Some(match trailers {

@@ -1,13 +1,10 @@
 //! What both directions do alike with a request's head, its response, and its failure.
 
-use std::pin::Pin;
-
 use http::header::{HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
-use tokio::time::Sleep;
 
-use super::body::{Body, Fault, RequestBody};
+use super::body::{Body, Ending, Fault, RequestBody};
 use super::classify::End;
 use super::client::Sent;
 use super::headers::{REQUEST_ID, strip_hop, strip_hop_but_upgrade};
@@ -56,7 +53,7 @@ pub fn pass_on(
     (response, lease): Sent,
     mut record: Record,
     version: Version,
-    deadline: Option<Pin<Box<Sleep>>>,
+    ending: Option<Ending>,
 ) -> Response<Body> {
     record.head(&response);
     if let Some(source) = &record.source {
@@ -65,7 +62,7 @@ pub fn pass_on(
     let (mut head, incoming) = response.into_parts();
     strip_hop(&mut head.headers);
     head.version = version;
-    Response::from_parts(head, Body::stream(incoming, record, lease, deadline, version))
+    Response::from_parts(head, Body::stream(incoming, record, lease, ending, version))
 }
 
 /// The client gets a response that leaves HTTP, or the refusal to.

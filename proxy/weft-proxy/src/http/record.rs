@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::{Fault, Source};
 use super::classify::{End, classify, grpc_status, is_grpc};
+use super::respond;
 use crate::balance::node::Node;
 use crate::discovery::{DstLabels, ResponseClass};
 use crate::error::{Code, Error};
@@ -143,6 +144,9 @@ impl Record {
             self.grpc_status = Some(error.code.grpc_status());
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", HeaderValue::from(error.code.grpc_status()));
+            if let Some(message) = respond::grpc_message(error) {
+                trailers.insert("grpc-message", message);
+            }
             trailers
         })
     }

@@ -33,7 +33,7 @@ fn equivalent(status: StatusCode) -> u16 {
 fn told(error: &Error, status: StatusCode, grpc_status: Option<u16>) -> Response<Body> {
     let text = error.to_string();
     let mut response = match grpc_status {
-        Some(grpc_status) => trailers_only(grpc_status, &text),
+        Some(grpc_status) => trailers_only(grpc_status, grpc_message(error)),
         None => plain(status, &text),
     };
     if let Ok(value) = HeaderValue::from_str(&one_line(&text)) {
@@ -54,16 +54,21 @@ fn plain(status: StatusCode, text: &str) -> Response<Body> {
     response
 }
 
-fn trailers_only(grpc_status: u16, text: &str) -> Response<Body> {
+fn trailers_only(grpc_status: u16, message: Option<HeaderValue>) -> Response<Body> {
     let mut response = Response::new(Body::Fixed(None));
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-status", HeaderValue::from(grpc_status));
-    if let Ok(message) = HeaderValue::from_str(&percent_encode(text)) {
+    if let Some(message) = message {
         headers.insert("grpc-message", message);
     }
     response
+}
+
+/// The error as gRPC clients hear it.
+pub fn grpc_message(error: &Error) -> Option<HeaderValue> {
+    HeaderValue::from_str(&percent_encode(&error.to_string())).ok()
 }
 
 /// Header values hold no control characters.

@@ -4,21 +4,25 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::denial::{Denial, Mode};
 use crate::discovery::Inbound;
 use crate::error::{Code, Error};
+use crate::http::body::Ending;
 use crate::policy::{Access, Call, Caller, Decision};
 use crate::tap::Direction;
 use crate::worker::Worker;
 
+type Updates = watch::Receiver<Arc<Inbound>>;
+
 pub struct Guard {
     worker: Rc<Worker>,
-    updates: RefCell<watch::Receiver<Arc<Inbound>>>,
+    updates: RefCell<Updates>,
     access: RefCell<Option<Arc<Access>>>,
     source: SocketAddr,
     destination: SocketAddr,
@@ -28,7 +32,7 @@ pub struct Guard {
 impl Guard {
     pub fn new(
         worker: Rc<Worker>,
-        mut updates: watch::Receiver<Arc<Inbound>>,
+        mut updates: Updates,
         source: SocketAddr,
         destination: SocketAddr,
         identity: Option<Arc<str>>,
@@ -74,9 +78,31 @@ impl Guard {
     /// Waits until a change denies what is allowed now.
     pub async fn revoked(&self, call: Call<'_>) -> Error {
         let mut updates = self.updates.borrow().clone();
+        self.denied(&mut updates, call, Duration::ZERO).await
+    }
+
+    /// Ends a request that was let in just now: some time after a change denies it, in which most are answered.
+    pub fn ending(self: &Rc<Self>, head: &Parts) -> Ending {
+        let (guard, mut updates) = (self.clone(), self.updates.borrow().clone());
+        let (method, uri) = (head.method.clone(), head.uri.clone());
+        Box::pin(async move {
+            let call = Call::Request { method: method.as_str(), path: uri.path() };
+            guard.denied(&mut updates, call, guard.worker.shared.config.revoked_grace).await
+        })
+    }
+
+    /// Waits until a change denies the call, and it still is denied after so long.
+    async fn denied(&self, updates: &mut Updates, call: Call<'_>, grace: Duration) -> Error {
         loop {
             if updates.changed().await.is_err() {
                 std::future::pending::<()>().await;
+            }
+            if self.allows(call) {
+                continue;
+            }
+            if !grace.is_zero() {
+                // Boxed, so that all who wait for a change have no room for it.
+                Box::pin(sleep(grace)).await;
             }
             if !self.allows(call)
                 && let Err(error) = self.admit(call)

@@ -1,6 +1,7 @@
 //! One request from outside: restore what the peer's proxy changed, say who the client is, pass it on.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -111,12 +112,21 @@ pub async fn answer(client: Rc<Client>, request: Request<Received>) -> Result<Re
     let mut record = Record::begin(client.worker.clone(), client.subject(&head), copy, source);
     record.audited = audited;
     record.busy = Some(Busy::new(&client.vigil));
-    Ok(match attempts(&client, &record, head, once).await {
+    let mut ending = client.guard.ending(&record.head);
+    let sent = {
+        let sent = pin!(attempts(&client, &record, head, once));
+        tokio::select! {
+            biased;
+            done = sent => done,
+            revoked = &mut ending => Err(revoked),
+        }
+    };
+    Ok(match sent {
         Ok(mut sent) => {
             client.worker.shared.http_ports.insert(client.app.endpoint.addr.port());
             // Only a proxy says this, and this one has no error to tell.
             sent.0.headers_mut().remove(headers::ERROR);
-            forward::pass_on(sent, record, version, None)
+            forward::pass_on(sent, record, version, Some(ending))
         }
         Err(error) => {
             let mut response = forward::fail(&error, record);

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Version};
 use tokio::time::{Sleep, sleep};
 
-use super::egress::by_service;
+use super::egress::{Left, by_service};
 use super::request::Conn;
 use super::retry::{Retries, Verdict};
 use super::{MAX_ATTEMPTS, next, no_endpoints};
@@ -26,23 +26,23 @@ pub type Deadline = Option<Pin<Box<Sleep>>>;
 
 const TRY_LATE: &str = "no response within the time that the route allows for one try";
 
-/// The response, and until when it has to be whole.
+/// The response, until when it has to be whole, and what left the mesh by a Service to get it.
 pub async fn attempts(
     conn: &Conn,
     chosen: Chosen<'_>,
     upstream: &Upstream,
     record: &mut Record,
     head: Parts,
-) -> Result<(Sent, Deadline), Error> {
+) -> Result<(Sent, Deadline, Option<Box<Left>>), Error> {
     let (mut head, mut tried) = (Some(head), Vec::new());
     let mut retries = Retries::new(&chosen, record.started);
     let limit = if chosen.single_try() { 1 } else { MAX_ATTEMPTS.saturating_add(retries.max()) };
     for attempt in 1..=limit {
         let node = next(&conn.worker, upstream, &mut tried, retries.pause(attempt)).await?;
+        let mut left = None;
         if node.endpoint.is_outside() {
-            let left =
-                Box::pin(by_service(&conn.worker.shared, &node, conn.source, Some(&record.head))).await?;
-            record.audited = left.and_then(|left| left.audited);
+            left = Box::pin(by_service(&conn.worker.shared, &node, conn.source, Some(&record.head))).await?;
+            record.audited = left.as_ref().and_then(|left| left.audited.clone());
         }
         record.subject = towards(conn, &chosen, &node);
         record.node = Some(node.clone());
@@ -54,7 +54,7 @@ pub async fn attempts(
             in_time(sent, deadline.as_mut(), TRY_LATE).await
         };
         let error = match retries.judge(sent, record, &node, attempt == limit) {
-            Verdict::Done(done) => return done.map(|sent| (sent, deadline)),
+            Verdict::Done(done) => return done.map(|sent| (sent, deadline, left)),
             Verdict::Again(error) => error,
         };
         tracing::debug!(%error, attempt, "again");

@@ -7,8 +7,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::header::HOST;
 use http::request::Parts;
+use http::{Method, Uri};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::balance::node::Node;
 use crate::denial::{Denial, Mode};
@@ -60,7 +62,7 @@ impl Exit<'_> {
         match self.judge(name.as_deref(), None) {
             Ok(audited) => {
                 let (source, dst) = (self.source, self.dst);
-                Ok((found, Some(Box::new(Left { source, dst, name, audited, updates }))))
+                Ok((found, Some(Box::new(Left { source, dst, name, request: None, audited, updates }))))
             }
             Err(error) => {
                 let _ = socket::reset(stream);
@@ -113,7 +115,7 @@ pub async fn by_service(
     let rules = rules(&updates);
     let exit = Exit { rules: rules.as_ref(), shared, source, dst };
     let audited = exit.judge(None, request.map(|head| (head.method.as_str(), head.uri.path())))?;
-    Ok(Some(Box::new(Left { source, dst, name: None, audited, updates })))
+    Ok(Some(Box::new(Left { source, dst, name: None, request: None, audited, updates })))
 }
 
 /// What may be called outside the mesh.
@@ -130,21 +132,31 @@ pub struct Left {
     pub dst: SocketAddr,
     /// The host that it named.
     pub name: Option<String>,
+    /// None: it is not HTTP, or no longer.
+    pub request: Option<(Method, Uri)>,
     /// The policy that would refuse it, were it enforced.
     pub audited: Option<Arc<str>>,
     pub updates: Updates,
 }
 
 impl Left {
-    /// Waits until a change forbids what was allowed when it began.
-    pub async fn revoked(mut self: Box<Self>, shared: &Shared) -> Error {
+    /// A request.
+    pub fn of(mut self: Box<Self>, head: &Parts) -> Box<Self> {
+        self.request = Some((head.method.clone(), head.uri.clone()));
+        self
+    }
+
+    /// Waits until a change forbids what was allowed when it began, and still does after so long.
+    pub async fn revoked(mut self: Box<Self>, shared: &Shared, grace: Duration) -> Error {
         loop {
             self.updates.mark_unchanged();
-            let rules = rules(&self.updates);
-            let name = self.name.as_deref();
-            if let Some(rules) = rules.filter(|rules| !rules.audit && !rules.allows(self.dst, name)) {
+            if self.refused().is_some() && !grace.is_zero() {
+                Box::pin(sleep(grace)).await;
+            }
+            if let Some(rules) = self.refused() {
                 let exit = Exit { rules: Some(&rules), shared, source: self.source, dst: self.dst };
-                if let Err(error) = exit.judge(name, None) {
+                let request = self.request.as_ref().map(|(method, uri)| (method.as_str(), uri.path()));
+                if let Err(error) = exit.judge(self.name.as_deref(), request) {
                     return error;
                 }
             }
@@ -152,6 +164,11 @@ impl Left {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// The list that it is not on.
+    fn refused(&self) -> Option<Arc<Egress>> {
+        rules(&self.updates).filter(|rules| !rules.audit && !rules.allows(self.dst, self.name.as_deref()))
     }
 }
 

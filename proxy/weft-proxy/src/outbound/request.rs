@@ -2,21 +2,22 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 
-use super::attempts::{attempts, in_time, sooner, towards};
+use super::attempts::{Deadline, attempts, in_time, sooner, towards};
 use super::egress::{Exit, Left, by_service, named};
 use super::{MAX_ATTEMPTS, Opened, next, no_endpoints, pause};
 use crate::connect;
-use crate::error::Error;
-use crate::http::body::{Body, BoxError, Source};
+use crate::error::{Code, Error};
+use crate::http::body::{Body, BoxError, Ending, Source};
 use crate::http::client::Lease;
 use crate::http::received::Received;
 use crate::http::record::{Record, Subject};
@@ -46,10 +47,10 @@ impl Conn {
         Exit { rules: rules.as_ref(), shared, source, dst: self.target.dst }.request(head)
     }
 
-    /// The connection that leaves HTTP, and the mesh.
+    /// What leaves the mesh.
     fn left(&self, head: &Parts) -> Box<Left> {
         let (source, dst, updates) = (self.source, self.target.dst, self.target.updates());
-        Box::new(Left { source, dst, name: named(head), audited: None, updates })
+        Box::new(Left { source, dst, name: named(head), request: None, audited: None, updates })
     }
 }
 
@@ -89,9 +90,12 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Received>) -> Result<Respon
         in_time(sent, deadline.as_mut(), LATE).await
     };
     Ok(match sent {
-        Ok((sent, of_try)) => {
+        Ok((sent, of_try, by_service)) => {
             conn.target.heard(&sent.0);
-            let mut response = forward::pass_on(sent, record, version, sooner(deadline, of_try));
+            let left = plan.exit.as_ref().map(|_| conn.left(&record.head)).or(by_service);
+            let left = left.map(|left| left.of(&record.head));
+            let ending = ending(&conn.worker, sooner(deadline, of_try), left);
+            let mut response = forward::pass_on(sent, record, version, ending);
             chosen.change_response(Some(upstream), response.headers_mut());
             response
         }
@@ -101,6 +105,27 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Received>) -> Result<Respon
             }
             forward::fail(&error, record)
         }
+    })
+}
+
+/// Ends a response that is not whole in time, or comes from where the pod may call no longer.
+fn ending(worker: &Rc<Worker>, deadline: Deadline, left: Option<Box<Left>>) -> Option<Ending> {
+    let Some(left) = left else { return deadline.map(late) };
+    let worker = worker.clone();
+    let late = deadline.map_or_else(|| Box::pin(pending()) as Ending, late);
+    Some(Box::pin(async move {
+        let revoked = left.revoked(&worker.shared, worker.shared.config.revoked_grace);
+        tokio::select! {
+            late = late => late,
+            revoked = revoked => revoked,
+        }
+    }))
+}
+
+fn late(deadline: Pin<Box<Sleep>>) -> Ending {
+    Box::pin(async move {
+        deadline.await;
+        Error::new(Code::Timeout, "the response took longer than the route allows")
     })
 }
 
@@ -170,7 +195,7 @@ async fn answer_upgrade(
 /// When a connection that left HTTP, and the mesh, may do so no longer.
 async fn revoked(worker: Rc<Worker>, left: Option<Box<Left>>) {
     match left {
-        Some(left) => drop(left.revoked(&worker.shared).await),
+        Some(left) => drop(left.revoked(&worker.shared, Duration::ZERO).await),
         None => pending().await,
     }
 }

@@ -22,6 +22,12 @@ pub fn full(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).boxed()
 }
 
+/// Some data, and then nothing more, but no end.
+pub fn endless(text: &'static str) -> Body {
+    let begun = futures_util::stream::iter([Ok(Frame::data(Bytes::from(text)))]);
+    StreamBody::new(futures_util::StreamExt::chain(begun, futures_util::stream::pending())).boxed()
+}
+
 /// Data, then trailers.
 pub fn with_trailers(data: &'static str, trailers: &[(&'static str, &'static str)]) -> Body {
     let trailers: HeaderMap =
