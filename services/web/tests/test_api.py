@@ -38,6 +38,9 @@ def deployment(name: str) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "shop", "name": name}}
 
 
+SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "db"}}
+
+
 def web_pod(*, meshed: bool = True) -> dict[str, Any]:
     """A pod of Deployment shop/web."""
     labels = {"pod-template-hash": "5d4"} | ({"weft.dev/proxy-version": "1.2.3"} if meshed else {})
@@ -146,6 +149,42 @@ async def test_what_could_not_be_looked_at_is_told(lab: Any, view: str, part: st
     assert (await lab.get(view, **one))["warnings"].count("Prometheus refused a query: out of memory") == 1
 
 
+@pytest.mark.parametrize("view", ["edges", "routes", "inbound", "outbound", "topology", "identities", "workload"])
+@pytest.mark.parametrize(
+    ("up", "said"),
+    [
+        (None, "Prometheus has no data yet of {}: it has not scraped any of its proxies"),
+        (0, "Prometheus cannot scrape the proxies of {} (port 4191): see its page of targets"),
+    ],
+)
+async def test_proxies_that_are_not_heard_are_no_silence(lab: Any, view: str, up: float | None, said: str) -> None:
+    """Where Prometheus is empty, or reaches none of those that would tell, nothing found is not "no traffic"."""
+    await lab.has(namespace("shop"), deployment("web"), web_pod())
+    lab.prometheus.series = {"avg by (job)": [({}, up)]} if up is not None else {}
+    one = {"name": "web"} if view == "workload" else {}
+    answer = await lab.get(view, namespace="shop", **one)
+    assert answer["warnings"][-1] == said.format("deployment 'web'" if one else "namespace shop")
+
+
+async def test_clients_that_are_not_heard_are_no_silence(lab: Any) -> None:
+    """Nor in rows of Services, and of who calls a peer: clients' proxies would tell of both."""
+    await lab.has(namespace("shop"), SERVICE, deployment("web"), deployment("db"), web_pod())
+    said = "Prometheus has no data yet of {}: it has not scraped any of its proxies"
+    services = await lab.get("stat", kind="svc", namespace="shop")
+    callers = await lab.get("stat", namespace="shop", to="deploy/db")
+    assert [(row["rps"], row["note"]) for row in services["rows"]] == [(None, said.format("any namespace"))]
+    assert (callers["rows"], callers["warnings"]) == ([], [said.format("namespace shop")])
+
+
+@pytest.mark.parametrize("meshed", [False, True])
+async def test_silence_is_known_where_proxies_are_heard_or_there_are_none(lab: Any, meshed: bool) -> None:
+    """No warning: it is so."""
+    await lab.has(deployment("web"), web_pod(meshed=meshed))
+    lab.prometheus.series = {"avg by (job)": [({}, 1)]} if meshed else {}
+    assert (await lab.get("edges", namespace="shop"))["warnings"] == []
+    assert (await lab.get("routes", kind="svc", namespace="shop", name="web"))["warnings"] == []
+
+
 async def test_who_asks_the_same_shares_one_answer(lab: Any) -> None:
     """Every expression goes to Prometheus once, however many ask within a second."""
     await lab.has(deployment("web"), web_pod())
@@ -178,7 +217,7 @@ async def test_several_kinds_come_in_one_answer(lab: Any) -> None:
 async def test_with_a_peer_only_those_with_traffic_are_rows(lab: Any) -> None:
     """Who does not talk with the peer is left out."""
     await lab.has(deployment("web"), deployment("idle"), deployment("db"), web_pod())
-    lab.prometheus.series = {"(weft_requests_total": [(WEB | {"result": "success"}, 5)]}
+    lab.prometheus.series = {"(weft_requests_total": [(WEB | {"result": "success"}, 5)], "avg by (job)": [({}, 1)]}
     answer = await lab.get("stat", namespace="shop", to="deploy/db")
     assert [row["name"] for row in answer["rows"]] == ["web"]
 

@@ -51,7 +51,8 @@ def silent(peer: Peer, meshed: Meshed) -> str:
 
 def unscraped(peer: Peer, scraped: float | None) -> str:
     """Why numbers that a client's proxies have are not known. `scraped`: None when Prometheus knows of none."""
-    what = f"{peer.kind} {peer.name!r}" if peer.name else f"namespace {peer.namespace or 'any'}"
+    where = f"namespace {peer.namespace}" if peer.namespace else "any namespace"
+    what = f"{peer.kind} {peer.name!r}" if peer.name else where
     if scraped is None:
         return f"Prometheus has no data yet of {what}: it has not scraped any of its proxies"
     return f"Prometheus cannot scrape the proxies of {what} (port 4191): see its page of targets"

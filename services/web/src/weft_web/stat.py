@@ -9,6 +9,7 @@ from weft_kube.objects import Object, Pod
 
 from weft_web import notes, promql
 from weft_web.catalog import Catalog, meshed, status
+from weft_web.heard import unheard
 from weft_web.model import Latency, Row, Stat, Totals
 from weft_web.prometheus import Prometheus, PrometheusError
 from weft_web.promql import peer_series, server_key, stat_key, stat_series, up_series
@@ -74,6 +75,8 @@ async def _known_numbers(
     """The numbers, or why there are none."""
     if why := _no_peer(question, catalog):
         return None, why
+    if (question.to or question.kind.name == "service") and (unknown := await unheard(question, catalog, prometheus)):
+        return None, unknown[0]
     try:
         numbers = await _numbers(question, prometheus, with_latency)
     except PrometheusError as error:

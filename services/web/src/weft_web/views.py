@@ -1,7 +1,9 @@
 """The public API's questions and who answers them: each view takes query parameters and returns a struct."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import msgspec
 from weft_kube.api import KubeApi
@@ -10,6 +12,7 @@ from weft_web import diagnosis, edges, history, identities, policies, routes, si
 from weft_web.catalog import Catalog
 from weft_web.check import checks
 from weft_web.faults import bad_parameter
+from weft_web.heard import unheard
 from weft_web.mesh import Mesh
 from weft_web.model import (
     Checks,
@@ -31,6 +34,7 @@ from weft_web.promql import age
 from weft_web.question import MIN_WINDOW, SERVICE_ACCOUNT, Question, parse
 
 Query = Mapping[str, str]
+Answer = TypeVar("Answer", Edges, Routes, Inbound, Outbound, Topology, Workload, Identities)
 
 
 @dataclass(slots=True)
@@ -77,27 +81,36 @@ class Views:
 
     async def edges(self, query: Query) -> Edges:
         """Who talks with whom, by which identity."""
-        return await edges.edges(await self._one(query), self.catalog, self.prometheus, self.mesh.trust_domain)
+        question = await self._one(query)
+        found = edges.edges(question, self.catalog, self.prometheus, self.mesh.trust_domain)
+        return await self._told(question, found)
 
     async def routes(self, query: Query) -> Routes:
         """An object's requests by route and Service, as its proxies sent them."""
-        return await routes.routes(await self._one(query), self.prometheus)
+        question = await self._one(query)
+        return await self._told(question, routes.routes(question, self.prometheus))
 
     async def inbound(self, query: Query) -> Inbound:
         """What objects receive, by route and client."""
-        return await sides.inbound(await self._one(query), self.catalog, self.prometheus)
+        question = await self._one(query)
+        return await self._told(question, sides.inbound(question, self.catalog, self.prometheus))
 
     async def outbound(self, query: Query) -> Outbound:
         """What objects send, by Service, route and backend, with retries and timeouts."""
-        return await sides.outbound(await self._one(query), self.catalog, self.prometheus)
+        question = await self._one(query)
+        return await self._told(question, sides.outbound(question, self.catalog, self.prometheus))
 
     async def topology(self, query: Query) -> Topology:
         """A namespace's workloads and what flows between them and their neighbours."""
-        return await topology.topology(await self._one(query), self.catalog, self.prometheus, self.mesh.trust_domain)
+        question = await self._one(query)
+        found = topology.topology(question, self.catalog, self.prometheus, self.mesh.trust_domain)
+        return await self._told(question, found)
 
     async def workload(self, query: Query) -> Workload:
         """One object: its traffic, pods, neighbours, routes and identities."""
-        return await workload.workload(await self._one(query), self.catalog, self.prometheus, self.mesh.trust_domain)
+        question = await self._one(query)
+        found = workload.workload(question, self.catalog, self.prometheus, self.mesh.trust_domain)
+        return await self._told(question, found)
 
     async def history(self, query: Query) -> History:
         """One object's golden signals over time, and its rollouts."""
@@ -105,7 +118,9 @@ class Views:
 
     async def identities(self, query: Query) -> Identities:
         """The trust chain, each workload's identity, and what is not encrypted."""
-        return await identities.identities(await self._one(query), self.catalog, self.prometheus, self.api, self.mesh)
+        question = await self._one(query)
+        found = identities.identities(question, self.catalog, self.prometheus, self.api, self.mesh)
+        return await self._told(question, found)
 
     async def problems(self, query: Query) -> Problems:
         """What is wrong, worst first, with the most likely cause."""
@@ -118,6 +133,12 @@ class Views:
     async def check(self, _: Query) -> Checks:
         """Health of the control plane, Prometheus and the proxies' versions."""
         return await checks(self.catalog, self.prometheus, self.mesh.namespace, self.mesh.version)
+
+    async def _told(self, question: Question, asked: Awaitable[Answer]) -> Answer:
+        """The answer, with a warning where nobody is heard who would tell."""
+        answer, unknown = await asyncio.gather(asked, unheard(question, self.catalog, self.prometheus))
+        answer.warnings += [warning for warning in unknown if warning not in answer.warnings]
+        return answer
 
     async def _one(self, query: Query) -> Question:
         """A question of a view that is not `stat`."""
