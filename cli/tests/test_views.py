@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from weft.resources import KINDS
 from weft.views import metrics, table
 from weft.views.exchange import Exchange, line
 from weft.views.top import MAX_ROWS, Top, answer, text
@@ -83,16 +84,28 @@ ROUTES: Any = [
         "rps": 0.04,
         "latency_seconds": None,
     },
+    {
+        "route": "",
+        "service": {"namespace": "garden", "kind": "service", "name": "menu"},
+        "success": 1.0,
+        "rps": 0.05,
+        "latency_seconds": None,
+    },
 ]
 SIGNALS = {"success": 0.5, "rps": 4.0, "latency_seconds": {"p50": 0.001, "p95": 0.002, "p99": 0.25}}
 INBOUND: Any = [
-    SIGNALS | {"dst": EDGES[0]["dst"], "route": "", "client_id": EDGES[0]["client_id"], "tls": "true"},
-    SIGNALS | {"dst": EDGES[0]["dst"], "route": "brew", "client_id": "", "tls": "no_identity"},
+    SIGNALS
+    | {"dst": EDGES[0]["dst"], "route": "", "client_id": EDGES[0]["client_id"], "tls": "true", "denied_rps": 0.0},
+    SIGNALS | {"dst": EDGES[0]["dst"], "route": "brew", "client_id": "", "tls": "no_identity", "denied_rps": 1.5},
 ]
 OUTBOUND: Any = [
     SIGNALS
     | {"src": EDGES[0]["src"], "service": ROUTES[0]["service"], "route": "brew", "backend": EDGES[0]["dst"]}
     | {"retries_per_second": 1.25, "timeouts_per_second": 0.0},
+    SIGNALS
+    | {"src": EDGES[0]["src"], "service": ROUTES[2]["service"], "route": "brew"}
+    | {"backend": {"namespace": "garden", "kind": "deployment", "name": "kettle"}}
+    | {"retries_per_second": 0.0, "timeouts_per_second": 0.01},
     SIGNALS
     | {"src": EDGES[0]["src"], "service": EDGES[1]["dst"], "route": "", "backend": EDGES[1]["dst"]}
     | {"retries_per_second": None, "timeouts_per_second": None},
@@ -170,12 +183,12 @@ def test_edges(same: Any, wide: bool) -> None:
 
 
 def test_routes(same: Any) -> None:
-    """What no route names is [default]."""
-    same("routes.txt", metrics.routes_table(ROUTES) + "\n")
+    """What no route names is [default]; Services of other namespaces have theirs beside them."""
+    same("routes.txt", metrics.routes_table(ROUTES, "teahouse") + "\n")
 
 
 def test_inbound(same: Any) -> None:
-    """By route and client; clients without identity say why there is no mutual TLS."""
+    """By route and client; clients without identity say why there is no mutual TLS; what policies refused."""
     same("stat-inbound.txt", metrics.inbound_table(INBOUND, namespaces=False) + "\n")
 
 
@@ -230,6 +243,16 @@ def test_top_agrees_with_its_events(found: list[tuple[str, int]]) -> None:
         tally.count, tally.best, tally.worst, tally.last,
     )  # fmt: skip
     assert tally.success == (judged.count("success") / len(judged) if judged else None)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(None, "-"), (0.0, "0.0"), (0.0001, "<0.1"), (0.049, "<0.1"), (0.05, "0.1"), (3.25, "3.2")]
+)
+def test_what_is_seldom_is_not_shown_as_nothing(number: float | None, expected: str) -> None:
+    """0.0 means that nothing came."""
+    assert (table.rate(number), table.bytes_rate(number)) == (
+        ("-", "-") if number is None else (f"{expected}rps", f"{expected}B/s")
+    )
 
 
 @pytest.mark.parametrize(("ratio", "expected"), [(None, "-"), (1.0, "100.00%"), (0.999999, "99.99%"), (0.0, "0.00%")])
@@ -289,16 +312,18 @@ def test_every_view(weft: Any, answers: Any, same: Any, view: str, output: str) 
 
 
 @pytest.mark.usefixtures("forwarded")
-@pytest.mark.parametrize("kind", ["namespace", "pod", "service", "serviceaccount"])
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"deployment"}))
 def test_stat_of_other_kinds(weft: Any, answers: Any, same: Any, kind: str) -> None:
-    """Service accounts and namespaces have pods, Services have clients only, pods a status when wide."""
+    """Service accounts and namespaces have pods, Services have clients only, pods a status when wide; all others are
+    workloads."""
     row = STAT[0] | {"kind": kind, "status": "Running" if kind == "pod" else ""}
     rows = [row | ({"meshed": None, "tcp_open_connections": None} if kind == "service" else {})]
     answers[f"/api/v1/stat?kind={kind}&namespace=%2A&window=60s"] = (
         200,
         {"window_seconds": 60, "rows": rows, "warnings": []},
     )
-    same(f"viz-stat-{kind}.txt", weft("viz", "stat", kind, "-A", "-o", "wide").stdout)
+    name = kind if kind in ("namespace", "pod", "service", "serviceaccount") else "workload"
+    same(f"viz-stat-{name}.txt", weft("viz", "stat", kind, "-A", "-o", "wide").stdout)
 
 
 @pytest.mark.usefixtures("forwarded")
@@ -315,6 +340,54 @@ def test_empty_views_say_why(weft: Any, kube: FakeKube, answers: Any, view: str,
     answers[f"/api/v1/{VIEWS[view][0]}?{QUERY}"] = (200, {"window_seconds": 60, "rows": [], "warnings": []})
     result = weft("viz", view, "deploy")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", expected)
+
+
+@pytest.mark.usefixtures("forwarded")
+@pytest.mark.parametrize(
+    ("options", "query", "said"),
+    [
+        (["-l", "app=web"], "selector=app%3Dweb&window=60s", "with labels app=web"),
+        (
+            ["--to", "svc/db"],
+            "to=service%2Fdb&window=60s",
+            "with traffic to service/db within the last 60s",
+        ),
+        (
+            ["--to", "svc/db", "--to-namespace", "shop"],
+            "to=service%2Fdb&to_namespace=shop&window=60s",
+            "with traffic to service/db of namespace shop within the last 60s",
+        ),
+        (
+            ["--from-namespace", "shop"],
+            "from_namespace=shop&window=60s",
+            "with traffic from namespace shop within the last 60s",
+        ),
+    ],
+)
+def test_none_that_is_wanted_is_not_none_at_all(
+    weft: Any, kube: FakeKube, answers: Any, *, options: list[str], query: str, said: str
+) -> None:
+    """There may be Deployments, but none of them has such labels or traffic."""
+    kube.put(namespace("teahouse"))
+    asked = f"kind=deployment&namespace=teahouse&{query}"
+    answers[f"/api/v1/stat?{asked}"] = (200, {"window_seconds": 60, "rows": [], "warnings": []})
+    result = weft("viz", "stat", "deploy", *options)
+    assert (result.exit_code, result.stderr) == (0, f"no deployments in namespace teahouse {said}\n")
+
+
+@pytest.mark.usefixtures("forwarded")
+@pytest.mark.parametrize(
+    ("before", "asked"),
+    [((), "%2A"), (("-n", "shop"), "shop")],
+)
+def test_namespaces_are_in_no_other(weft: Any, answers: Any, before: tuple[str, ...], asked: str) -> None:
+    """The context's is no bound to them; one that is given is."""
+    row = STAT[0] | {"kind": "namespace", "namespace": "shop", "name": "shop"}
+    for path, rows in (("stat", [row]), ("edges", EDGES)):
+        found = {"window_seconds": 60, "rows": rows, "warnings": []}
+        answers[f"/api/v1/{path}?kind=namespace&namespace={asked}&window=60s"] = (200, found)
+    assert weft(*before, "viz", "stat", "ns").stdout.splitlines()[1].startswith("shop ")
+    assert weft(*before, "viz", "edges", "ns").stdout.splitlines()[1].startswith("counter ")
 
 
 def test_a_latency_that_is_longer_than_proxies_measure_says_so() -> None:

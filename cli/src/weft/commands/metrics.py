@@ -1,7 +1,7 @@
 """`weft viz stat`, `stat-inbound`, `stat-outbound`, `edges` and `routes`: numbers from web's public API."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -48,7 +48,7 @@ def stat(
 ) -> None:
     """Show success rates, requests and latencies.
 
-    `weft viz stat deploy`, `weft viz stat ns -A`, `weft viz stat deploy/web sts/db`, `weft viz stat po --to svc/db`.
+    `weft viz stat deploy`, `weft viz stat ns`, `weft viz stat deploy/web sts/db`, `weft viz stat po --to svc/db`.
 
     MESHED: pods with a proxy / all that run. SUCCESS, RPS: of the requests in the window.
     LATENCY: until the response began. TCP_CONN: connections open now. "-": no data.
@@ -58,7 +58,7 @@ def stat(
 
     wanted = resources.parse(resource)
     kube = target.connect()
-    scope = _scope(target, kube, all_namespaces)
+    scope = _scope(target, kube, wanted, all_namespaces)
     query = {"namespace": scope, **_filters(options)}
     client = _client(kube)
 
@@ -66,7 +66,7 @@ def stat(
         return [client.stat(one.kind, name=one.name, **query) for one in wanted]
 
     def show(answers: Sequence[Mapping[str, Any]]) -> None:
-        _show_stat(kube, wanted, answers, scope, output)
+        _show_stat(Place(kube, scope, _condition(query)), wanted, answers, output)
         _tell_window(answers[0], options["window"])
 
     repeat(ask, show, watch)
@@ -99,7 +99,7 @@ def routes(target: Target, /, output: str, **asked: Any) -> None:
     from weft.views import metrics
 
     question = Question(target, output, **asked)
-    question.put("routes", metrics.routes_table, "{} sent no HTTP requests")
+    question.put("routes", lambda rows: metrics.routes_table(rows, question.scope), "{} sent no HTTP requests")
 
 
 @click.command("stat-inbound", cls=Command)
@@ -110,7 +110,8 @@ def stat_inbound(target: Target, /, output: str, **asked: Any) -> None:
     """Show what workloads receive, by route and client.
 
     `weft viz stat-inbound deploy/web`. CLIENT: the service account that the client proved.
-    SECURED: √ is the mesh's mutual TLS, anything else says why there is none.
+    SECURED: √ is the mesh's mutual TLS, anything else says why there is none. DENIED: of RPS, what policies and
+    rate limits refused.
     """
     from weft.views import metrics
 
@@ -136,6 +137,14 @@ def stat_outbound(target: Target, /, output: str, **asked: Any) -> None:
     question.put("outbound", lambda rows: metrics.outbound_table(rows, everywhere), "{} sent no HTTP requests")
 
 
+class Place(NamedTuple):
+    """Where rows are looked for; `condition` says which are left out."""
+
+    kube: "Kube"
+    scope: str
+    condition: str = ""
+
+
 class Question:
     """A question about one resource that web answers with rows."""
 
@@ -146,7 +155,7 @@ class Question:
 
         self._one = resources.named(resource)
         self._kube = target.connect()
-        self.scope = _scope(target, self._kube, all_namespaces)
+        self.scope = _scope(target, self._kube, [self._one], all_namespaces)
         self._window, self._watch, self._output = window, watch, output
         self._client = _client(self._kube)
 
@@ -184,7 +193,7 @@ class Question:
     def _own_rows(self) -> "list[StatRow]":
         one = self._one
         found = self._client.stat(one.kind, namespace=self.scope, name=one.name, window=self._window)
-        _fail_stat(self._kube, [(one, found["rows"])], found["warnings"], self.scope)
+        _fail_stat(Place(self._kube, self.scope), [(one, found["rows"])], found["warnings"])
         return found["rows"]
 
 
@@ -196,8 +205,10 @@ def _client(kube: "Kube") -> "Client":
     return Client(to_component(kube, "web", PORT_WEB))
 
 
-def _scope(target: Target, kube: "Kube", all_namespaces: bool) -> str:
-    return "*" if all_namespaces else target.namespace_or_default(kube)
+def _scope(target: Target, kube: "Kube", wanted: "Sequence[Resource]", all_namespaces: bool) -> str:
+    """Where to look: the context's namespace is no bound to namespaces, but one that was given is."""
+    unbound = all(one.kind == "namespace" for one in wanted) and not target.namespace
+    return "*" if all_namespaces or unbound else target.namespace_or_default(kube)
 
 
 def _filters(options: dict[str, str | None]) -> dict[str, str]:
@@ -208,9 +219,19 @@ def _filters(options: dict[str, str | None]) -> dict[str, str]:
     return {name: str(resources.named([value])) if name in ("to", "from") else value for name, value in given.items()}
 
 
-def _show_stat(
-    kube: "Kube", wanted: "Sequence[Resource]", answers: Sequence[Mapping[str, Any]], scope: str, output: str
-) -> None:
+def _condition(query: Mapping[str, str]) -> str:
+    """Which labels and traffic rows must have; empty: any or none."""
+    labels = f" with labels {query['selector']}" if "selector" in query else ""
+    peers = "".join(f" {side} {peer}" for side in ("to", "from") if (peer := _peer(query, side)))
+    return labels + (f" with traffic{peers} within the last {query['window']}" if peers else "")
+
+
+def _peer(query: Mapping[str, str], side: str) -> str:
+    space = query.get(f"{side}_namespace")
+    return " of ".join(filter(None, (query.get(side), space and f"namespace {space}")))
+
+
+def _show_stat(place: Place, wanted: "Sequence[Resource]", answers: Sequence[Mapping[str, Any]], output: str) -> None:
     from weft.views import metrics, table
 
     groups = [answer["rows"] for answer in answers]
@@ -219,8 +240,8 @@ def _show_stat(
         rows = [row for rows in groups for row in rows]
         click.echo(table.document({**answers[0], "rows": rows, "warnings": warnings}))
     else:
-        _print_stat(groups, len({one.kind for one in wanted}) > 1, scope == "*", output == "wide")
-    _fail_stat(kube, list(zip(wanted, groups, strict=True)), warnings, scope)
+        _print_stat(groups, len({one.kind for one in wanted}) > 1, place.scope == "*", output == "wide")
+    _fail_stat(place, list(zip(wanted, groups, strict=True)), warnings)
     if output != "json":
         for note in metrics.notes(row for rows in groups for row in rows):
             click.echo(note, err=True)
@@ -243,13 +264,13 @@ def _tell_window(answer: Mapping[str, Any], asked: str | None) -> None:
         click.echo(told, err=True)
 
 
-def _fail_stat(kube: "Kube", found: "list[tuple[Resource, list[StatRow]]]", warnings: list[str], scope: str) -> None:
+def _fail_stat(place: Place, found: "list[tuple[Resource, list[StatRow]]]", warnings: list[str]) -> None:
     """A failure if numbers are missing, or what was named; a kind of which there is none is none."""
     from weft.cluster import require_namespace
 
     if not warnings and not any(rows for _, rows in found):
-        require_namespace(kube, scope)
-    where = "any namespace" if scope == "*" else f"namespace {scope}"
+        require_namespace(place.kube, place.scope)
+    where = "any namespace" if place.scope == "*" else f"namespace {place.scope}"
     empty = [one for one, rows in found if not rows]
     missing = [one for one in empty if one.name]
     if missing:
@@ -257,7 +278,7 @@ def _fail_stat(kube: "Kube", found: "list[tuple[Resource, list[StatRow]]]", warn
         raise Failure("; ".join(causes), f"`weft viz stat {missing[0].kind} -A` shows what there is.")
     _fail_warned(warnings)
     for one in empty:
-        click.echo(f"no {one.plural} in {where}", err=True)
+        click.echo(f"no {one.plural} in {where}{place.condition}", err=True)
 
 
 def _fail_warned(warnings: list[str]) -> None:

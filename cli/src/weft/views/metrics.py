@@ -22,6 +22,7 @@ OUTSIDE = "(outside the mesh)"
 def stat_table(rows: Sequence[StatRow], prefix: bool, namespaces: bool, wide: bool) -> str:
     """Golden signals; `prefix` puts the kind before names."""
     pods = any(row["kind"] == "pod" for row in rows)
+    namespaces = namespaces and any(row["kind"] != "namespace" for row in rows)
     header = ["NAME", "MESHED", "SUCCESS", "RPS", *LATENCY, "TCP_CONN"]
     header[:0] = ["NAMESPACE"] if namespaces else []
     header[header.index("MESHED") : header.index("MESHED")] = ["STATUS"] if pods else []
@@ -63,13 +64,13 @@ def edges_table(rows: Iterable[EdgeRow], wide: bool) -> str:
     return table(header, lines, left=len(header))
 
 
-def routes_table(rows: Iterable[RouteRow]) -> str:
-    """Requests by route, as the clients' proxies saw them."""
+def routes_table(rows: Iterable[RouteRow], near: str) -> str:
+    """Requests by route, as the clients' proxies saw them; `near` is the namespace that needs no name."""
     header = ["ROUTE", "SERVICE", "SUCCESS", "RPS", *LATENCY]
     lines = [
         [
             row["route"] or DEFAULT_ROUTE,
-            row["service"]["name"] or NONE,
+            _name(row["service"], near) or NONE,
             *_signal_cells(row),
         ]
         for row in rows
@@ -98,8 +99,8 @@ def _some(names: list[str]) -> str:
 
 
 def inbound_table(rows: Sequence[InboundRow], namespaces: bool) -> str:
-    """Requests received, by route and client."""
-    header = ["NAME", "ROUTE", "CLIENT", "SECURED", "SUCCESS", "RPS", *LATENCY]
+    """Requests received, by route and client; of RPS, how many a policy or rate limit refused."""
+    header = ["NAME", "ROUTE", "CLIENT", "SECURED", "SUCCESS", "RPS", *LATENCY, "DENIED"]
     lines = [
         [
             row["dst"]["name"],
@@ -107,6 +108,7 @@ def inbound_table(rows: Sequence[InboundRow], namespaces: bool) -> str:
             account(row["client_id"]) or OUTSIDE,
             _secured(row["tls"], ""),
             *_signal_cells(row),
+            rate(row["denied_rps"]),
         ]
         for row in rows
     ]
@@ -121,9 +123,9 @@ def outbound_table(rows: Sequence[OutboundRow], namespaces: bool) -> str:
         route = (tuple(row["src"].values()), tuple(row["service"].values()), row["route"])
         line = [
             row["src"]["name"],
-            row["service"]["name"] or NONE,
+            _name(row["service"], row["src"]["namespace"]) or NONE,
             row["route"] or DEFAULT_ROUTE,
-            _end(row["backend"]),
+            _name(row["backend"], row["src"]["namespace"]) or OUTSIDE,
             *_signal_cells(row),
             NONE if route in routes else rate(row["retries_per_second"]),
             rate(row["timeouts_per_second"]),
@@ -154,6 +156,12 @@ def _secured(tls: str, reason: str) -> str:
 
 def _end(ref: Ref) -> str:
     return ref["name"] or OUTSIDE
+
+
+def _name(ref: Ref, near: str) -> str:
+    """With its namespace where that is another; empty for what has none."""
+    elsewhere = ref["name"] and ref["namespace"] != near
+    return f"{ref['name']}.{ref['namespace']}" if elsewhere else ref["name"]
 
 
 def _signal_cells(row: RouteRow | InboundRow | OutboundRow) -> list[str]:

@@ -76,7 +76,7 @@ def percent(ratio: float | None) -> str:
 
 def rate(rps: float | None) -> str:
     """Requests per second."""
-    return NONE if rps is None else f"{rps:.1f}rps"
+    return NONE if rps is None else f"{_tenths(rps)}rps"
 
 
 def milliseconds(seconds: float | None) -> str:
@@ -93,4 +93,9 @@ def count(number: float | None) -> str:
 
 def bytes_rate(number: float | None) -> str:
     """Bytes per second."""
-    return NONE if number is None else f"{number:.1f}B/s"
+    return NONE if number is None else f"{_tenths(number)}B/s"
+
+
+def _tenths(number: float) -> str:
+    """What is not nothing does not look like it."""
+    return "<0.1" if 0 < number < 0.05 else f"{number:.1f}"
