@@ -9,7 +9,10 @@ from typing import Any
 import click
 import pytest
 import yaml
+from weft.commands.live import tap
 from weft.main import cli
+from weft_tap.match import PARAMETERS
+from weft_web.openapi import TAP_PARAMETERS
 
 ROOT = Path(__file__).parents[2]
 SKIPPED = {".venv", "node_modules", "target", ".git", "dist"}
@@ -165,3 +168,12 @@ def test_values_of_the_chart_exist(page: Path) -> None:
         return True
 
     assert {key for key in given if not known(key)} == set()
+
+
+def test_the_filters_of_a_tap_are_the_same_everywhere() -> None:
+    """In the aggregated API, in the public API's description, on the command line, and on the page but for how long."""
+    page = (ROOT / "services/web/dashboard/src/filters.ts").read_text()
+    options = {str(option.name) for option in tap.params if isinstance(option, click.Option)}
+    shared = {"namespace", "context", "kubeconfig", "verbose", "output", "duration"}
+    assert set(TAP_PARAMETERS) - {"namespace", "kind", "name"} == set(PARAMETERS) == options - shared
+    assert set(re.findall(r'{ name: "(\w+)"', page)) == set(PARAMETERS) - {"limit", "replay"}

@@ -10,6 +10,7 @@ import re
 import threading
 from collections import defaultdict
 from contextlib import AsyncExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from weft_kube.objects import Meta, Object, OwnerReference, Pod, PodIP, PodSpec,
 from weft_kube.workloads import KINDS
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.listen import listen, served
-from weft_web.catalog import Catalog
+from weft_web.catalog import REVISION, Catalog
 from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
 from weft_web.model import Version
-from weft_web.prometheus import Prometheus
+from weft_web.prometheus import ANSWER_BYTES, Prometheus
 from weft_web.server import application
 from weft_web.static import Static
 from weft_web.views import Views
@@ -45,8 +46,8 @@ class FakeMesh:
 
     def __init__(self, many: int = 0) -> None:
         self.url = ""
-        self.silent = False
-        """Prometheus answers that it is out of memory."""
+        self.trouble = ""
+        """Of Prometheus: `broken` (out of memory), `empty` (it knows no series), `wide` (it has too many)."""
         self._series = (
             [one for call in CALLS for one in _call(SPACE, *call)] + _plain() + _denied() + _up(SPACE, "idle")
         )
@@ -71,6 +72,9 @@ class FakeMesh:
         async with AsyncExitStack() as stack:
             kube = await stack.enter_async_context(FakeKube())
             kube.on_request("GET", "/apis/tap.weft.dev/.*", lambda _: EXCHANGE)
+            kube.on_request(
+                "GET", "/apis/tap.weft.dev/.*/loyalty/tap", lambda _: (403, {"message": "web may not watch"})
+            )
             api = await stack.enter_async_context(KubeApi(kube.cluster))
             source = web.Application()
             source.router.add_post("/api/v1/query", self._query)
@@ -91,17 +95,20 @@ class FakeMesh:
         for space, name in names:
             _deployment(catalog, space, name)
         catalog.stores["service"].apply(Object(Meta(name="kettle", namespace=SPACE)))
+        catalog.stores["replicaset"].apply(_version("menu"))
         _deployment(catalog, SPACE, "loyalty", meshed=False)
         return catalog
 
     async def _query(self, request: web.Request) -> web.Response:
         form = await request.post()
-        if self.silent:
+        if self.trouble == "broken":
             return web.json_response({"status": "error", "error": "out of memory"}, status=500)
+        if self.trouble == "wide":
+            return web.Response(body=b" " * (ANSWER_BYTES + 1))
         expression = str(form["query"])
         if expression not in self._answers:
             self._answers[expression] = evaluate(expression, self._series)
-        found = self._answers[expression]
+        found = [] if self.trouble == "empty" else self._answers[expression]
         if "step" not in form:
             result = [{"metric": labels, "value": [0, str(value)]} for labels, value in found]
         else:
@@ -190,6 +197,14 @@ def _deployment(catalog: Catalog, space: str, name: str, *, meshed: bool = True)
         spec = PodSpec(service_account_name=name, node_name="node-1")
         address = LEFT_OUT.partition(":")[0] if meta.name == "kettle-5d4-0" else "10.0.0.1"
         catalog.pod_store.apply(Pod(meta, spec, PodStatus(phase="Running", pod_ips=[PodIP(address)])))
+
+
+def _version(name: str) -> Object:
+    """The seventh of a Deployment, made just now."""
+    meta = Meta(name=f"{name}-5d4", namespace=SPACE, annotations={REVISION: "7"})
+    meta.creation_timestamp = datetime.now(UTC).isoformat()
+    meta.owner_references = [OwnerReference("Deployment", name, controller=True)]
+    return Object(meta)
 
 
 EXCHANGE: dict[str, Any] = {

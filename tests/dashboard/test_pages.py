@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fake_mesh import FakeMesh
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 AXE = Path(__file__).parents[2] / "services/web/dashboard/node_modules/axe-core/axe.min.js"
 SHOTS = os.environ.get("SCREENSHOTS", "")
@@ -86,6 +86,12 @@ def test_a_workload_shows_endpoints_that_are_left_out(page: Page) -> None:
     expect(breakers).to_have_count(1, timeout=15_000)
 
 
+def test_charts_mark_rollouts(page: Page) -> None:
+    """The version that began within the time that they show."""
+    page.goto("/namespaces/teahouse/deployment/menu")
+    expect(page.get_by_text(re.compile("Rollouts .*revision 7: menu-5d4"))).to_be_visible(timeout=15_000)
+
+
 SOME = re.compile(r"^\d+(\.\d+)?( %|/s| ms|)$")
 NONE = "\N{EN DASH}"
 DENIED, QUIET = "3 calls denied, in the last 60 s", "no traffic in the last 60 s"
@@ -122,6 +128,47 @@ def test_the_map_stands_callers_before_whom_they_call(page: Page) -> None:
     assert {node.text_content(): node.bounding_box() for node in nodes.all()} == before
     expect(page.locator(".map .line.plaintext")).to_have_count(1)
     expect(page.locator(".map path.lock")).to_have_count(3)
+
+
+def names(page: Page, table: str) -> list[str]:
+    """The rows' names, from top to bottom."""
+    return page.get_by_role("table", name=table, exact=True).get_by_role("rowheader").all_inner_texts()
+
+
+def test_tables_are_sorted_and_filtered_by_their_address(page: Page) -> None:
+    """The worst success first, at a second click the best; a part of a name. A reload shows the same."""
+    page.goto("/namespaces/teahouse")
+    sort = page.get_by_role("table", name="Deployments", exact=True).get_by_role("button", name="Success")
+    sort.click(timeout=15_000)
+    assert names(page, "Deployments")[:4] == ["kettle", "counter", "menu", "crowd"]
+    sort.click()
+    assert names(page, "Deployments")[:3] == ["menu", "counter", "kettle"]
+    page.get_by_label("Filter by name").press_sequentially("ett")
+    assert names(page, "Deployments") == ["kettle"]
+    assert violations(page) == []
+    page.reload()
+    expect(page.get_by_role("link", name="kettle-5d4-0")).to_be_visible(timeout=15_000)
+    assert names(page, "Pods") == ["kettle-5d4-0", "kettle-5d4-1"]
+    page.get_by_label("Filter by name").fill("samovar")
+    expect(page.get_by_text("has “samovar” in its name").first).to_be_visible()
+
+
+SEE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_tabs_that_nobody_sees_leave_their_connections_to_others(browser: Browser, mesh: FakeMesh) -> None:
+    """A browser opens six to a server for all tabs together, and a page takes two or three. Seen again, a tab asks."""
+    with browser.new_context(base_url=mesh.url) as context:
+        for _ in range(4):
+            tab = context.new_page()
+            tab.goto("/namespaces/teahouse")
+            expect(tab.get_by_role("link", name="kettle-5d4-0")).to_be_visible(timeout=15_000)
+            tab.evaluate(SEE, True)
+        with tab.expect_request("**/api/v1/stat/stream*"):
+            tab.evaluate(SEE, False)
 
 
 def test_the_palette_goes_anywhere(page: Page) -> None:
@@ -161,26 +208,36 @@ def test_an_exchange_opens(page: Page) -> None:
 
 
 @pytest.fixture
-def silent(mesh: FakeMesh) -> Iterator[None]:
+def trouble(mesh: FakeMesh, request: pytest.FixtureRequest) -> Iterator[None]:
     """Prometheus is out of order for a while."""
-    mesh.silent = True
+    mesh.trouble = request.param
     yield
-    mesh.silent = False
+    mesh.trouble = ""
 
 
+TROUBLES = {
+    "broken": "out of memory",
+    "empty": "Prometheus has no data yet",
+    "wide": "has more than 16 MiB: ask for one namespace",
+}
 WITHOUT = (
     *("/", "/namespaces/teahouse", "/namespaces/teahouse/deployment/menu", "/namespaces/teahouse/service/kettle"),
     *("/identity", "/map", "/map/teahouse"),
 )
 
 
-@pytest.mark.parametrize("path", WITHOUT)
-def test_without_prometheus_no_number_is_shown(silent: None, page: Page, path: str) -> None:
-    """Each page says what is the matter, and shows no rate that nobody knows."""
+@pytest.mark.parametrize(
+    ("trouble", "path"),
+    [*((trouble, path) for trouble in ("broken", "empty") for path in WITHOUT), ("wide", "/namespaces/teahouse")],
+    indirect=["trouble"],
+)
+def test_without_prometheus_no_number_is_shown(trouble: None, mesh: FakeMesh, page: Page, path: str) -> None:
+    """Each page says what is the matter, and shows no rate that nobody knows; nor that there was no traffic."""
     page.wait_for_timeout(1100)  # answers from before are forgotten after a second
     page.goto(path)
-    expect(page.get_by_text(re.compile("out of memory")).first).to_be_visible(timeout=15_000)
-    assert re.findall(r"\d/s|Nobody|no HTTP requests|No traffic|None in the last", page.inner_text("main")) == []
+    expect(page.get_by_text(re.compile(TROUBLES[mesh.trouble])).first).to_be_visible(timeout=15_000)
+    untrue = r"\d/s|Nobody|no HTTP requests|No traffic|None in the last|closed"
+    assert re.findall(untrue, page.inner_text("main")) == []
 
 
 @pytest.mark.parametrize(
@@ -191,6 +248,8 @@ def test_without_prometheus_no_number_is_shown(silent: None, page: Page, path: s
         ("/namespaces/teahouse/potato/x", "unknown kind 'potato'"),
         ("/namespaces/teahouse/deployment/idle", "no traffic in the last 60 s"),
         ("/tap?namespace=teahouse&resource=potato/x&run=1", "unknown kind 'potato'"),
+        ("/tap?namespace=teahouse&resource=deploy&run=1", "is not given: which deployment?"),
+        ("/tap?namespace=teahouse&resource=deploy/loyalty&run=1", "bind ClusterRole weft-tap-viewer"),
     ],
 )
 def test_bad_input_is_answered(page: Page, path: str, text: str) -> None:

@@ -11,12 +11,14 @@ from aiohttp import ClientSession
 from weft_kube.api import Cluster, KubeApi
 from weft_testkit.listen import asking
 from weft_web.catalog import Catalog
+from weft_web.faults import Fault
 from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
 from weft_web.model import Version
 from weft_web.prometheus import Prometheus
 from weft_web.server import application
 from weft_web.static import Static
+from weft_web.tap import tap_path
 from weft_web.views import Views
 
 ONE_LINE = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"a":1}\n\r\n'
@@ -40,6 +42,26 @@ async def web_before(answer: bytes) -> AsyncIterator[ClientSession]:
             views = Views(api, Catalog(()), Prometheus("http://unused"), told, mesh)
             async with asking(application(views, api, Static(Path("/nowhere")), Metrics("1.2.3"))) as client:
                 yield client
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"namespace": "shop"}, "namespaces/shop/namespaces/shop/tap"),
+        ({"namespace": "shop", "name": "shop"}, "namespaces/shop/namespaces/shop/tap"),
+        ({"namespace": "shop", "kind": "cj", "name": "audit"}, "namespaces/shop/cronjobs/audit/tap"),
+        ({"namespace": "shop", "kind": "namespace", "name": "bank"}, "'bank' is not the namespace that is tapped"),
+        ({"namespace": "shop", "kind": "deploy"}, "is not given: which deployment?"),
+        ({"kind": "deploy", "name": "web"}, "parameter 'namespace': is not given"),
+    ],
+)
+def test_what_is_tapped_is_what_was_named(query: dict[str, str], expected: str) -> None:
+    """Nothing else instead."""
+    try:
+        told = tap_path(query)[0]
+    except Fault as fault:
+        told = fault.message
+    assert expected in told
 
 
 async def test_an_unreachable_api_is_a_fault() -> None:

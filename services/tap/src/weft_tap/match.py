@@ -14,7 +14,6 @@ _LATENCY = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(us|µs|ms|s)")
 _MICROSECONDS = {"us": 1, "µs": 1, "ms": 1_000, "s": 1_000_000}
 _STATUS = re.compile(r"([1-5])xx|([1-5]\d\d)(?:-([1-5]\d\d))?")
 _DIRECTIONS = {"inbound": tap_pb2.DIRECTION_INBOUND, "outbound": tap_pb2.DIRECTION_OUTBOUND}
-_OTHERS = ("to", "to_namespace", "limit", "max_rps", "replay")
 IGNORED = ("timeout", "timeoutSeconds", "watch")
 """What Kubernetes clients add by themselves."""
 
@@ -32,8 +31,8 @@ class Filter:
 def parse(query: Mapping[str, str], namespace: str) -> Filter:
     """The filter that the parameters mean; `to` is in the tapped namespace unless told."""
     for name in query:
-        if name not in (*_FIELDS, *_OTHERS, *IGNORED):
-            raise _bad(name, f"is not known; known are {', '.join((*_FIELDS, *_OTHERS))}")
+        if name not in (*PARAMETERS, *IGNORED):
+            raise _bad(name, f"is not known; known are {', '.join(PARAMETERS)}")
     match = tap_pb2.Match()
     for name, set_field in _FIELDS.items():
         if query.get(name):
@@ -104,6 +103,8 @@ _FIELDS: dict[str, Callable[[tap_pb2.Match, str], None]] = {
     "identity": _identity,
     "direction": _direction,
 }
+
+PARAMETERS = (*_FIELDS, "to", "to_namespace", "limit", "max_rps", "replay")
 
 
 def _destination(match: tap_pb2.Match, query: Mapping[str, str], namespace: str) -> None:

@@ -247,11 +247,29 @@ const RETRY_MS = [500, 1000, 2000, 5000];
 /** The server cannot go on with a stream, for now. */
 class Broken extends Error {}
 
-/** Server-sent events; returns how to stop. By fetch, not EventSource: that can send no token and sees no status. */
-export function stream<T>(path: string, query: Query, listener: Listener<T>): () => void {
-  const abort = new AbortController();
-  void keep(path, query, listener, abort.signal);
-  return () => abort.abort();
+/**
+ * Server-sent events; returns how to stop. By fetch, not EventSource: that can send no token and sees no status.
+ *
+ * While nobody sees the page it ends, but for `unseen`: browsers open six connections to a server for all tabs together,
+ * and a seventh would wait for ever.
+ */
+export function stream<T>(path: string, query: Query, listener: Listener<T>, unseen = false): () => void {
+  let abort: AbortController | undefined;
+  function look(): void {
+    if (document.hidden && !unseen) {
+      abort?.abort();
+      abort = undefined;
+    } else if (!abort) {
+      abort = new AbortController();
+      void keep(path, query, listener, abort.signal);
+    }
+  }
+  look();
+  document.addEventListener("visibilitychange", look);
+  return () => {
+    document.removeEventListener("visibilitychange", look);
+    abort?.abort();
+  };
 }
 
 async function keep<T>(path: string, query: Query, listener: Listener<T>, signal: AbortSignal): Promise<void> {

@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Edge, events, type Exchange, key, merge, type Row, stream } from "./api";
-import { health, identity, left, microseconds, percent, quantile, seconds } from "./format";
+import { bytesPerSecond, health, identity, left, microseconds, percent, quantile, rate, seconds } from "./format";
 import { draw, thickness } from "./layout";
 import { command, notice, resourceQuery } from "./filters";
+import { direction, matching, ordered } from "./order";
 import { add, sorted, type TopRow } from "./top";
 
 const exchange = (fields: Partial<Exchange>): Exchange => ({
@@ -27,8 +28,13 @@ describe("format", () => {
   it("shows what is not known as a dash, never as zero", () => {
     expect([percent(null), seconds(null), health(null)]).toEqual(["–", "–", "none"]);
   });
-  it("keeps two digits of a success rate, so 99.99 % is not 100 %", () => {
-    expect(percent(0.9999)).toBe("99.99 %");
+  it("never rounds a failure away", () => {
+    expect([percent(0.9999), percent(0.9999999), percent(1)]).toEqual(["99.99 %", "99.99 %", "100.00 %"]);
+  });
+  it("does not show what is little as nothing, nor as more than it is", () => {
+    expect([rate(0), rate(0.01), rate(0.05)]).toEqual(["0.0/s", "<0.1/s", "0.1/s"]);
+    expect([seconds(0), seconds(0.0004), seconds(0.0016)]).toEqual(["0 ms", "<1 ms", "2 ms"]);
+    expect([bytesPerSecond(0), bytesPerSecond(0.3), bytesPerSecond(1200)]).toEqual(["0 B/s", "<1 B/s", "1.2 kB/s"]);
   });
   it("says when a latency is longer than proxies measure", () => {
     const latency = { p50: 0.25, p95: 10, p99: 10, at_least: ["p99"] };
@@ -72,6 +78,33 @@ describe("top", () => {
   });
 });
 
+describe("rows", () => {
+  const rows = [
+    row({ name: "idle", rps: null, success: null }),
+    row({ name: "web", rps: 9, success: 0.99 }),
+    row({ name: "db", rps: 5, success: 0.5, latency_seconds: { p50: 1, p95: 2, p99: 3, at_least: [] } }),
+    row({ name: "cache", rps: 5, success: 1 }),
+  ];
+  const names = (by: string) => ordered(rows, by).map((one) => one.name);
+  it("are the busiest first, by name where they are alike, those without numbers last", () => {
+    expect(names("rps")).toEqual(["web", "cache", "db", "idle"]);
+    expect(names("no such column")).toEqual(names("rps"));
+  });
+  it("have the worst success first, the longest latency, and each the other way round", () => {
+    expect([names("success"), names("-success")]).toEqual([["db", "web", "cache", "idle"], ["cache", "web", "db", "idle"]]);
+    expect([names("p99")[0], names("-rps"), names("-name")[0]]).toEqual(["db", ["cache", "db", "web", "idle"], "web"]);
+  });
+  it("tell a screen reader the direction", () => {
+    expect([direction("rps", "rps"), direction("rps", "-rps"), direction("success", "success"), direction("name", "rps")]).toEqual([
+      "descending", "ascending", "ascending", undefined,
+    ]);
+  });
+  it("are left by a part of their names", () => {
+    expect(matching(rows, " DB").map((one) => one.name)).toEqual(["db"]);
+    expect(matching(rows, "")).toHaveLength(4);
+  });
+});
+
 describe("merge", () => {
   it("replaces changed rows, adds new ones and drops those that are gone", () => {
     const held = { window_seconds: 60, rows: [row({ name: "a" }), row({ name: "b" })], warnings: [] };
@@ -111,6 +144,7 @@ describe("a stream", () => {
   async function heard(...answers: Response[]): Promise<unknown[]> {
     vi.useFakeTimers();
     const found: unknown[] = [];
+    vi.stubGlobal("document", Object.assign(new EventTarget(), { hidden: false }));
     vi.stubGlobal("sessionStorage", { getItem: () => null });
     vi.stubGlobal("window", { dispatchEvent: (event: Event) => found.push(event.type) });
     vi.stubGlobal("fetch", async () => answers.shift() ?? new Promise(() => {}));
@@ -131,6 +165,38 @@ describe("a stream", () => {
   });
   it("whose token ends asks for one", async () => {
     expect(await heard(new Response(failure), refused(401))).toEqual([true, "no answer. Trying again…", false, "weft-token-wanted", "no"]);
+  });
+});
+
+describe("a page that nobody sees", () => {
+  afterEach(() => vi.unstubAllGlobals());
+  const listener = { onData: () => {}, onState: () => {} };
+
+  /** How many streams it holds open: hidden from the start, seen, hidden, seen, left. */
+  function open(unseen: boolean): number[] {
+    const page = Object.assign(new EventTarget(), { hidden: true });
+    const held: AbortSignal[] = [];
+    vi.stubGlobal("document", page);
+    vi.stubGlobal("sessionStorage", { getItem: () => null });
+    vi.stubGlobal("fetch", async (_: string, { signal }: { signal: AbortSignal }) => {
+      held.push(signal);
+      return new Promise(() => {});
+    });
+    const count = () => held.filter((signal) => !signal.aborted).length;
+    const stop = stream("stat/stream", {}, listener, unseen);
+    const counts = [count()];
+    for (const hidden of [false, true, false]) {
+      page.hidden = hidden;
+      page.dispatchEvent(new Event("visibilitychange"));
+      counts.push(count());
+    }
+    stop();
+    return [...counts, count()];
+  }
+
+  it("leaves its connections to others, but for a tap that goes on", () => {
+    expect(open(false)).toEqual([0, 1, 0, 1, 0]);
+    expect(open(true)).toEqual([1, 1, 1, 1, 0]);
   });
 });
 
@@ -161,9 +227,14 @@ describe("map", () => {
 });
 
 describe("tap", () => {
-  it("understands short kinds, and a namespace when there is no resource", () => {
-    expect(resourceQuery("shop", "deploy/web")).toEqual({ namespace: "shop", kind: "deployment", name: "web" });
-    expect(resourceQuery("shop", "")).toEqual({ namespace: "shop", kind: "namespace", name: "shop" });
+  it("is of a resource, or of the namespace when there is none", () => {
+    expect(resourceQuery("shop", "deploy/web")).toEqual({ namespace: "shop", kind: "deploy", name: "web" });
+    expect(resourceQuery("shop", "")).toEqual({ namespace: "shop", kind: "namespace" });
+  });
+  it("listens to nothing else than what was written", () => {
+    expect(resourceQuery("shop", "ns/bank")).toEqual({ namespace: "bank", kind: "namespace" });
+    expect(resourceQuery("shop", "deploy")).toEqual({ namespace: "shop", kind: "deploy", name: "" });
+    expect(resourceQuery("shop", "deploy/a/b")).toEqual({ namespace: "shop", kind: "deploy", name: "a/b" });
   });
   it("shows the same command line, quoted where a shell needs it", () => {
     const form = { namespace: "shop", resource: "deploy/web", min_latency: "200ms", header: "a=b c" };

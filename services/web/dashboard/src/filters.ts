@@ -1,18 +1,6 @@
 // What can be tapped and by which filters: as parameters of the API and on the command line.
 import type { Query } from "./api";
 
-const KINDS: Record<string, string> = {
-  deploy: "deployment",
-  deployments: "deployment",
-  po: "pod",
-  pods: "pod",
-  sts: "statefulset",
-  ds: "daemonset",
-  rs: "replicaset",
-  cj: "cronjob",
-  ns: "namespace",
-};
-
 export interface Filter {
   /** As the API calls it; the command's option has hyphens. */
   name: string;
@@ -33,13 +21,14 @@ export const FILTERS: Filter[] = [
   { name: "to", label: "To", example: "deploy/menu", size: 12 },
   { name: "to_namespace", label: "To namespace", example: "any", size: 10 },
   { name: "direction", label: "Direction", example: "inbound", size: 8 },
+  { name: "max_rps", label: "At most a second", example: "100", size: 6 },
 ];
 
-/** "deploy/counter" as query parameters; a namespace when empty. */
+/** "deploy/counter" as query parameters; the whole namespace when empty. What the server does not understand it says. */
 export function resourceQuery(namespace: string, resource: string): Query {
-  const [kind = "", name = ""] = resource.split("/");
-  if (!name) return { namespace, kind: "namespace", name: namespace };
-  return { namespace, kind: KINDS[kind] ?? kind, name };
+  const [kind = "", ...name] = resource.split("/");
+  if (/^(|ns|namespaces?)$/i.test(kind)) return { namespace: name.join("/") || namespace, kind: "namespace" };
+  return { namespace, kind, name: name.join("/") };
 }
 
 /** The same on the command line. */

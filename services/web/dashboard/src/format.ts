@@ -4,17 +4,22 @@ import type { Latency } from "./api";
 export const unknown = "–";
 
 export function percent(value: number | null): string {
-  return value === null ? unknown : `${(value * 100).toFixed(2)} %`;
+  if (value === null) return unknown;
+  const text = (value * 100).toFixed(2);
+  // One failure among a million stays visible.
+  return `${text === "100.00" && value < 1 ? "99.99" : text} %`;
 }
 
 export function rate(value: number | null): string {
-  return value === null ? unknown : `${value.toFixed(1)}/s`;
+  if (value === null) return unknown;
+  return value > 0 && value < 0.05 ? "<0.1/s" : `${value.toFixed(1)}/s`;
 }
 
 /** Seconds as milliseconds below 1 s. */
 export function seconds(value: number | null | undefined): string {
   if (value === null || value === undefined) return unknown;
-  return value < 1 ? `${Math.max(1, Math.round(value * 1000))} ms` : `${value.toFixed(2)} s`;
+  if (value > 0 && value < 0.001) return "<1 ms";
+  return value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(2)} s`;
 }
 
 /** A quantile of a latency; with > before it when it is longer than proxies measure. */
@@ -29,6 +34,7 @@ export function microseconds(value: number): string {
 
 export function bytesPerSecond(value: number | null): string {
   if (value === null) return unknown;
+  if (value > 0 && value < 0.5) return "<1 B/s";
   const units = ["B/s", "kB/s", "MB/s", "GB/s"];
   let unit = 0;
   while (value >= 1000 && unit < units.length - 1) {

@@ -1,5 +1,5 @@
 // Where things are: pages of the dashboard, Grafana's dashboards, and names as people type them.
-import type { Ref, Row } from "./api";
+import type { Ref } from "./api";
 
 const SHORT: Record<string, string> = {
   namespace: "ns",
@@ -33,9 +33,4 @@ export function grafana(base: string, ref: Ref): string {
   if (ref.kind === "pod") return `${base}/d/weft-pod?${query({ "var-namespace": ref.namespace, "var-pod": ref.name })}`;
   if (ref.kind === "service") return `${base}/d/weft-service?${query({ "var-namespace": ref.namespace, "var-service": ref.name })}`;
   return `${base}/d/weft-workload?${query({ "var-namespace": ref.namespace, "var-kind": ref.kind, "var-workload": ref.name })}`;
-}
-
-/** Busiest first, what has no numbers last, by name where they are alike. */
-export function busiest(rows: Row[]): Row[] {
-  return rows.toSorted((a, b) => (b.rps ?? -1) - (a.rps ?? -1) || a.name.localeCompare(b.name));
 }

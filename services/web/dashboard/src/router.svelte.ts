@@ -13,6 +13,15 @@ export function go(href: string): void {
   window.scrollTo(0, 0);
 }
 
+/** Sets a parameter of the address, or takes it away: the same page, no step of its own for Back. */
+export function set(name: string, value: string): void {
+  const query = new URLSearchParams(place.query);
+  if (value) query.set(name, value);
+  else query.delete(name);
+  history.replaceState(null, "", `${place.path}${query.size ? `?${query}` : ""}`);
+  read();
+}
+
 /** Turns a click on an inner link into a change of page without loading. */
 export function follow(event: MouseEvent): void {
   const link = (event.target as Element | null)?.closest("a");

@@ -1,6 +1,6 @@
 // From the address bar to a tap: what both the tap page and the top page listen to.
 import { onDestroy } from "svelte";
-import { type Exchange, type Query, stream } from "./api";
+import { type Exchange, type Listener, type Query, stream } from "./api";
 import { FILTERS, notice, resourceQuery, type TapStatus } from "./filters";
 import { place } from "./router.svelte";
 
@@ -13,15 +13,15 @@ export interface TapState {
   leftOut: number;
 }
 
-/** Listens; `onData` gets each exchange. */
-export function tap(query: Query, onData: (e: Exchange) => void): TapState {
+/** Listens; `onData` gets each exchange; `unseen`: also while nobody sees the page. */
+export function tap(query: Query, onData: (e: Exchange) => void, unseen = false): TapState {
   const state: TapState = $state({ connected: false, error: "", notice: "", leftOut: 0 });
   const seen = new Set<string>();
   const hear = (exchange: Exchange) => {
     state.leftOut += exchange.skipped;
     onData(exchange);
   };
-  const stop = stream<Exchange & { status?: number | TapStatus }>("tap", query, {
+  const listener: Listener<Exchange & { status?: number | TapStatus }> = {
     onData(data) {
       if (typeof data.method === "string") once(seen, data as Exchange, hear);
       else if (data.status && typeof data.status === "object") state.notice = notice(data.status);
@@ -31,7 +31,8 @@ export function tap(query: Query, onData: (e: Exchange) => void): TapState {
       if (connected) state.error = "";
     },
     onFailure: (message) => (state.error = message),
-  });
+  };
+  const stop = stream("tap", query, listener, unseen);
   onDestroy(stop);
   return state;
 }

@@ -25,6 +25,7 @@ TAP_PARAMETERS = {
     "direction": "inbound or outbound",
     "limit": "end after so many events",
     "max_rps": "at most so many events a second (default 100)",
+    "replay": "begin with the last so many requests of each proxy (0, none, to 256)",
 }
 
 
@@ -43,7 +44,7 @@ def _known(*names: str) -> dict[str, str]:
 
 
 _ONE = {"namespace": "where it is", "kind": PARAMETERS["kind"], "name": "which one"}
-_VIEW = {"view": "any path above that answers with JSON, but for history"}
+_VIEW = {"view": "any path above that answers with JSON"}
 OPERATIONS = (
     Operation("version", "Web's version, and where Grafana is.", model.Version, {}),
     Operation("namespaces", "Every namespace with its traffic.", model.Stat, _known("window", "selector")),

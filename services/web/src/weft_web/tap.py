@@ -23,7 +23,10 @@ def tap_path(query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     except ValueError as error:
         raise bad_parameter("kind", str(error)) from None
     filters = {key: value for key, value in query.items() if key not in ("namespace", "kind", "name")}
-    name = namespace if kind.name == "namespace" else name
+    if kind.name == "namespace":
+        if name not in ("", namespace):
+            raise bad_parameter("name", f"{name!r} is not the namespace that is tapped", f"namespace={name}")
+        name = namespace
     if not name:
         raise bad_parameter("name", f"is not given: which {kind.name}?")
     return f"{GROUP}/watch/namespaces/{namespace}/{kind.plural}/{name}/tap", filters
