@@ -131,7 +131,7 @@ def test_options_take_effect(space: str) -> None:
     def callers() -> list[tuple[str, str]]:
         lines = kubectl("-n", SPACE, "logs", "page", "-c", "weft-proxy").splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{")]
-        return [(one["path"], one["peer_identity"]) for one in found]
+        return [(one["path"], one.get("peer_identity", "")) for one in found]
 
     eventually(lambda: ("/", "") in callers())
 
