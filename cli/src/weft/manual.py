@@ -55,7 +55,7 @@ class Manual:
         if not isinstance(spec, yaml.MappingNode):
             raise EditError("its pod template has no spec")
         others = {name: setting for name, setting in found.items() if setting.place != POD}
-        metadata = {"labels": labels(sidecar, workload), "annotations": written(others)}
+        metadata = {"labels": labels(self.template, found, workload), "annotations": written(others)}
         edits = [
             *yamlpatch.merge(text, pod, {"metadata": metadata}),
             *(_redirected(spec, probe) for probe in probes),

@@ -44,7 +44,7 @@ def patch(
     metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
     sidecar, probed = sidecar_of_pod(pod, template, found, workload)
     return [
-        *_merge("/metadata/labels", metadata.get("labels"), labels(sidecar, workload)),
+        *_merge("/metadata/labels", metadata.get("labels"), labels(template, found, workload)),
         *_merge("/metadata/annotations", metadata.get("annotations"), annotations(found)),
         # Before containers are added: paths of probes are by position.
         *(operation for probe in probed for operation in probe.patch()),
@@ -73,14 +73,15 @@ def declared_ports(spec: Mapping[str, Any]) -> list[int]:
     return sorted({port["containerPort"] for port in ports if port.get("protocol", "TCP") == "TCP"})
 
 
-def labels(sidecar: Sidecar, workload: Workload) -> dict[str, str]:
+def labels(template: Template, found: Mapping[str, Setting], workload: Workload) -> dict[str, str]:
     """Of an injected pod."""
-    return {PROXY_VERSION: version(sidecar), WORKLOAD_KIND: workload.kind, WORKLOAD: workload.label}
+    return {PROXY_VERSION: version(template, found), WORKLOAD_KIND: workload.kind, WORKLOAD: workload.label}
 
 
-def version(sidecar: Sidecar) -> str:
+def version(template: Template, found: Mapping[str, Setting]) -> str:
     """The tag of the proxy's image, which a pod may choose itself, as a label's value; "unknown" without one."""
-    name = str(sidecar.proxy.get("image", "")).partition("@")[0].rpartition("/")[2]
+    image = found["proxy-image"].value if "proxy-image" in found else str(template.proxy.get("image", ""))
+    name = image.partition("@")[0].rpartition("/")[2]
     return label_value(name.partition(":")[2].strip("-_.")) or "unknown"
 
 

@@ -8,7 +8,7 @@ import structlog
 from weft_kube.names import CONFIG_PREFIX
 from weft_kube.objects import Meta
 from weft_sidecar.options import Layer, OptionError, settings
-from weft_sidecar.patch import POD, patch, sidecar_of, version
+from weft_sidecar.patch import POD, patch, version
 from weft_sidecar.template import Template
 from weft_sidecar.verdict import RefusedError, Skip, check_conflicts, skip_reason, warnings
 from weft_webhook.review import Request, Response
@@ -76,7 +76,7 @@ class Reviewer:
         workload = await self._owners.workload(request.namespace, pod["metadata"])
         operations = patch(pod, self._template, found, workload)
         self._count(request, "injected", workload=str(workload))
-        told = f"weft added its proxy, version {version(sidecar_of(self._template, found))}, to the pods"
+        told = f"weft added its proxy, version {version(self._template, found)}, to the pods"
         self._tell(request, pod, "Injected", told)
         return Response(allowed=True, patch=operations, warnings=warnings(pod, found))
 
