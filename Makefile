@@ -197,7 +197,8 @@ bench-policy: ## What a decision costs by the number of rules: bench/results/pol
 	cd proxy && cargo bench -q --locked --profile quick -p weft-proxy --bench policy | tee ../bench/results/policy.json
 
 scale: ## The control plane at size: bench/results/scale.json, docs/scale.md (15 min; SCALE="fanout replicas"; some cells need a cluster)
-	@tests/cluster/tools/need.sh go
+	@tests/cluster/tools/need.sh go npm
+	@$(npm) ci --no-audit --no-fund --silent && npm run -s build
 	@eval "$$($(cluster) env 2>/dev/null)"; tests/scale/run $(SCALE)
 
 .PHONY: demo demo-down test own-cluster help tools lint types gen gen-check breaking test-unit test-dashboard test-proxy chart-test manifests \

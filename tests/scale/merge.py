@@ -19,6 +19,7 @@ FIGURES = {
     "certs_per_s_core": "identity",
     "reviews_per_s_core": "webhook",
     "api_slowest_s": "web",
+    "first_paint_s": "dashboard",
     "idle_rss_mb": "idle",
 }
 
