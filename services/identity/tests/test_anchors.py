@@ -18,6 +18,7 @@ from weft_identity.rotation import MARGIN_SECONDS
 from weft_identity.secrets import Secrets
 from weft_kube.api import ApiError, KubeApi
 from weft_pki.bundle import bundle_pem, parse_certificates
+from weft_pki.issue import CLOCK_SKEW
 from weft_pki.keys import load_key
 from weft_testkit.fake_kube import FakeKube
 
@@ -130,6 +131,18 @@ async def test_an_issuer_is_renewed_past_two_thirds_of_its_life(keeper: Keeper, 
     assert (found != ISSUER["tls.crt"]) is renewed
     assert keeper.anchors.trust
     assert keeper.anchors.trust.issuer_expiry == (keeper.now if renewed else BORN) + timedelta(days=30)
+
+
+async def test_metrics_tell_what_remains_of_which_life(keeper: Keeper) -> None:
+    """Of the issuer, and of the anchor that ends first: the alert goes by the part, as `weft check` does."""
+    short = make_anchor("cluster.local", BORN, timedelta(days=100))
+    keeper.kube.put(secret("weft-trust-anchor", {"ca.crt": ANCHOR["ca.crt"] + short["ca.crt"]}))
+    await keeper.after(1)
+    names = ("issuer_expiry_timestamp", "issuer_lifetime", "anchor_expiry_timestamp", "anchor_lifetime")
+    told = [keeper.registry.get_sample_value(f"weft_identity_{name}_seconds") for name in names]
+
+    born, skew, day = BORN.timestamp(), CLOCK_SKEW.total_seconds(), 86_400
+    assert told == [born + 30 * day, 30 * day + skew, born + 100 * day, 100 * day + skew]
 
 
 async def test_a_renewal_keeps_what_the_secret_is_otherwise(keeper: Keeper) -> None:

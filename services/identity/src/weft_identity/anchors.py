@@ -214,8 +214,7 @@ class Anchors:
         self._joined = {each: self._joined.get(each, joins) for each in roots(trust.anchors)}
         self.trust = trust
         self.ready.set()
-        self._metrics.issuer_expiry.set(trust.issuer_expiry.timestamp())
-        self._metrics.anchor_expiry.set(trust.anchor_expiry.timestamp())
+        self._metrics.in_use(trust)
         self._log.info(
             "issuer loaded",
             serial=f"{trust.authority.certificate.serial_number:x}",

@@ -64,9 +64,9 @@ class Trust:
         return self.authority.ends
 
     @property
-    def anchor_expiry(self) -> datetime:
-        """When the first of the anchors ends."""
-        return min(anchor.not_valid_after_utc for anchor in self.anchors)
+    def first_to_end(self) -> x509.Certificate:
+        """Of the anchors."""
+        return min(self.anchors, key=lambda anchor: anchor.not_valid_after_utc)
 
     def knows(self, bundle_sha256: bytes) -> str:
         """Which bundle a proxy says it rests on: "current", "old" or "none"."""

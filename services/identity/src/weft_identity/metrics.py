@@ -1,7 +1,9 @@
 """Identity's metrics, each name once."""
 
+from cryptography import x509
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from weft_identity.issuer import Trust
 from weft_identity.rotation import Phase
 
 
@@ -42,6 +44,14 @@ class Metrics:
             "When the first of the trust anchors in use ends.",
             registry=registry,
         )
+        self.issuer_lifetime = Gauge(
+            "weft_identity_issuer_lifetime_seconds", "How long the issuer in use lives in all.", registry=registry
+        )
+        self.anchor_lifetime = Gauge(
+            "weft_identity_anchor_lifetime_seconds",
+            "How long the trust anchor that ends first lives in all.",
+            registry=registry,
+        )
         self.issuer_refused = Counter(
             "weft_identity_issuer_refused_total",
             "Secrets that were unsound, so that the old issuer, if there is one, was kept.",
@@ -70,7 +80,18 @@ class Metrics:
         )
         self.leader = Gauge("weft_identity_leader", "1 while this replica holds the Lease.", registry=registry)
 
+    def in_use(self, trust: Trust) -> None:
+        """Tells until when the trust holds, and of how long."""
+        _tell(trust.authority.certificate, self.issuer_expiry, self.issuer_lifetime)
+        _tell(trust.first_to_end, self.anchor_expiry, self.anchor_lifetime)
+
     def rotation_phase(self, phase: Phase) -> None:
         """Tells the phase."""
         for each in Phase:
             self._rotation.labels(each).set(each is phase)
+
+
+def _tell(certificate: x509.Certificate, expiry: Gauge, lifetime: Gauge) -> None:
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    expiry.set(end.timestamp())
+    lifetime.set((end - start).total_seconds())
