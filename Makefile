@@ -196,8 +196,7 @@ bench-policy: ## What a decision costs by the number of rules: bench/results/pol
 	@tests/cluster/tools/need.sh cargo
 	cd proxy && cargo bench -q --locked --profile quick -p weft-proxy --bench policy | tee ../bench/results/policy.json
 
-scale: ## The control plane at size: bench/results/scale.json, docs/scale.md (15 min; SCALE="fanout replicas"; some cells need a cluster)
-	@tests/cluster/tools/need.sh go npm
+scale: tools ## The control plane at size: bench/results/scale.json, docs/scale.md (15 min; SCALE="fanout replicas"; some cells need a cluster)
 	@$(npm) ci --no-audit --no-fund --silent && npm run -s build
 	@eval "$$($(cluster) env 2>/dev/null)"; tests/scale/run $(SCALE)
 

@@ -19,8 +19,8 @@ from weft_web.prometheus import SCRAPE_SECONDS
 
 sys.path.append(str(Path(__file__).parents[1] / "dashboard"))
 
-from chromium import launched  # noqa: E402
-from fake_mesh import FakeMesh  # noqa: E402
+from chromium import launched
+from fake_mesh import FakeMesh
 
 LIMIT_SECONDS = 1.0
 """Until something is to be seen, with 2,000 pods."""
