@@ -421,6 +421,20 @@ def test_identity_of_two_hierarchies(scene: Scene, kube: FakeKube) -> None:
     assert expected == wrong(identity.CATEGORY, scene)
 
 
+def test_secrets_that_identity_refuses(scene: Scene, kube: FakeKube, pods: Any) -> None:
+    """Whichever replica says so; the newest Event has the cause, for an hour, then only its log."""
+    put_trust(kube)
+    kube.put(ready_pod("identity"))
+    admin = pods["weft/identity-1:9990"] = {"/metrics": (200, b"# HELP x\nweft_identity_issuer_unsound 0.0\n")}
+    assert wrong(identity.CATEGORY, scene) == {}
+    admin["/metrics"] = (200, b"# HELP x\nweft_identity_issuer_unsound 1.0\n")
+    assert wrong(identity.CATEGORY, scene) == {"identity-secrets": "refused by identity-1: see its log"}
+    for second, cause in enumerate(("the key is not the certificate's", "holds no PEM certificate")):
+        event = {"metadata": {"name": f"e{second}", "namespace": "weft"}, "reason": "SecretRefused", "message": cause}
+        kube.put({"apiVersion": "v1", "kind": "Event", "lastTimestamp": f"2026-05-01T00:00:0{second}Z"} | event)
+    assert wrong(identity.CATEGORY, scene) == {"identity-secrets": "refused by identity-1: holds no PEM certificate"}
+
+
 def test_bundle_differs(scene: Scene, kube: FakeKube) -> None:
     """Every namespace has the same; the one without is named."""
     put_trust(kube)

@@ -1,15 +1,18 @@
 """weft-identity: trust anchor, issuer, and the bundle that proxies mount."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from weft.checks import certificates
 from weft.checks.model import Category, Check, Scene, require
-from weft.names import NAMESPACE, TRUST_BUNDLE, TRUST_BUNDLE_KEY
+from weft.forward import get, ready_pods
+from weft.names import NAMESPACE, PORT_SERVICE_ADMIN, TRUST_BUNDLE, TRUST_BUNDLE_KEY
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 ANCHOR, ISSUER = "weft-trust-anchor", "weft-issuer"
+UNSOUND = b"weft_identity_issuer_unsound 1.0"
 ROTATE = "Replace the Secret (SECURITY.md says how anchor and issuer are rotated); identity takes the new one at once."
 OVERDUE = (
     f"Identity renews what it has the key for: see `kubectl -n {NAMESPACE} logs deploy/identity -c identity` and "
@@ -59,6 +62,23 @@ def _issuer_trusted(scene: Scene) -> None:
     certificates.require_issued(_chain(scene)[-1], bundle, "no certificate of the trust bundle issued the issuer")
 
 
+def _taken_over(scene: Scene) -> None:
+    refusing = [pod for pod in ready_pods(scene.kube, "identity") if UNSOUND in _metrics(scene, pod)]
+    require(not refusing, f"refused by {', '.join(refusing)}: {_refusal(scene)}")
+
+
+def _metrics(scene: Scene, pod: str) -> list[bytes]:
+    _, text = get(partial(scene.kube.forward, NAMESPACE, pod, PORT_SERVICE_ADMIN), "/metrics", pod)
+    return text.splitlines()
+
+
+def _refusal(scene: Scene) -> str:
+    """Why, by the newest Event: Kubernetes forgets them after an hour."""
+    events = scene.kube.list(f"/api/v1/namespaces/{NAMESPACE}/events", fieldSelector="reason=SecretRefused")
+    newest = max(events, key=lambda event: event.get("lastTimestamp") or "", default={"message": "see its log"})
+    return str(newest["message"])
+
+
 def _bundle_everywhere(scene: Scene) -> None:
     bundles = _bundles(scene)
     require(bundles.get(NAMESPACE), f"there is no ConfigMap {TRUST_BUNDLE} in namespace {NAMESPACE}")
@@ -101,6 +121,15 @@ CATEGORY = Category(
             _issuer_age,
             OVERDUE,
             warning=True,
+        ),
+        Check(
+            "identity-secrets",
+            "identity has taken over what its Secrets hold",
+            _taken_over,
+            "What it had before stays in use until it ends: repair what was changed last in Secret weft-trust-anchor "
+            "or weft-issuer. "
+            f"`kubectl -n {NAMESPACE} logs deploy/identity -c identity` says when it is taken over.",
+            retry=True,
         ),
         Check(
             "identity-bundle",
