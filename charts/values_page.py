@@ -14,8 +14,9 @@ PAGE = Path(__file__).parents[1] / "docs/values.md"
 DEFAULTS = "files/defaults.yaml"
 INTRODUCTION = """# Values of the chart
 
-Made from `charts/mesh/values.yaml` and its schema by `make gen`. Unknown keys and wrong types are refused. They are set
-by `helm … --set KEY=VALUE` or `--values FILE`, and `weft install` takes the same options.
+Made from `charts/mesh/values.yaml` and its schema by `make gen`. Unknown keys and wrong types are refused, and keys
+that are left empty, but for defaults below `resources` and `nodeSelector`, which `null` takes away. Values are set by
+`helm … --set KEY=VALUE` or `--values FILE`, and `weft install` takes the same options.
 """
 
 Json = Mapping[str, Any]
@@ -51,11 +52,11 @@ def defaults(chart: Path, read: Read = Path.read_text) -> str:
 
 def values(chart: Path, read: Read = Path.read_text) -> list[Value]:
     """Every value of one chart, in the file's order."""
-    text, schema = read(chart / "values.yaml"), json.loads(read(chart / "values.schema.json"))
-    told = comments(text)
+    text, schema = read(chart / "values.yaml"), json.loads(read(CHART / "values.schema.json"))
+    told, top = comments(text), schema if chart == CHART else schema["properties"][chart.name]
     return [
         Value(key, default, _allowed(node), told.get(key) or node.get("description", ""))
-        for key, default, node in _leaves(yaml.safe_load(text), schema, schema["$defs"])
+        for key, default, node in _leaves(yaml.safe_load(text), top, schema["$defs"])
     ]
 
 

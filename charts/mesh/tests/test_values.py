@@ -28,25 +28,69 @@ def maps(values: dict[str, Any], place: str = "") -> Iterator[str]:
             yield from maps(value, f"{place}{key}.")
 
 
+@pytest.mark.parametrize("enabled", ["true", "false"], ids=["with viz", "viz off"])
 @pytest.mark.parametrize(("chart", "prefix"), [(CHART, ""), (VIZ, "viz.")], ids=["mesh", "viz"])
-def test_unknown_keys_are_refused(helm: Any, chart: Path, prefix: str) -> None:
+def test_unknown_keys_are_refused(helm: Any, chart: Path, prefix: str, enabled: str) -> None:
     """A typo in a value's name is an error, not a default: at every level, and each is named."""
-    places = list(maps(yaml.safe_load((chart / "values.yaml").read_text())))
+    places = [f"{prefix}{place}" for place in maps(yaml.safe_load((chart / "values.yaml").read_text()))]
     with pytest.raises(Exception, match="typo") as refused:
-        helm.render("viz.enabled=true", *(f"{prefix}{place}typo=1" for place in places))
+        helm.render(f"viz.enabled={enabled}", *(f"{place}typo=1" for place in places))
 
     named = re.findall("at '(.*)': additional properties 'typo' not allowed", str(refused.value))
     assert {f"/{place}".replace(".", "/").removesuffix("/") for place in places} - set(named) == set()
 
 
 @pytest.mark.parametrize(
-    ("setting", "place"),
-    [("viz.enable=true", "/viz"), ("global.pods.tolerations[0].typo=1", "/global/pods/tolerations/0")],
+    ("setting", "error"),
+    [
+        ("viz.enable=true", "at '/viz': additional properties 'enable' not allowed"),
+        ("viz.global.image.prefix=x/", "at '/viz/global': false schema"),
+        ("viz.enabled=true,viz.global.typo=1", "at '/viz/global': additional properties 'typo' not allowed"),
+        (
+            "global.pods.tolerations[0].typo=1",
+            "at '/global/pods/tolerations/0': additional properties 'typo' not allowed",
+        ),
+    ],
 )
-def test_unknown_keys_are_refused_in_what_is_off_and_in_lists(helm: Any, setting: str, place: str) -> None:
-    """Whoever mistypes the switch of viz would else be without it, and nobody would say so."""
-    with pytest.raises(Exception, match=f"at '{place}': additional properties '(enable|typo)' not allowed"):
+def test_unknown_keys_are_refused_everywhere(helm: Any, setting: str, error: str) -> None:
+    """In what is off, in lists, in `global` below viz. Who mistypes the switch of viz would else be without it."""
+    with pytest.raises(Exception, match=error):
         helm.render(setting)
+
+
+@pytest.mark.parametrize(
+    ("empty", "error"),
+    [
+        ("viz", "at '/viz': missing property 'enabled'"),
+        ("viz.enabled", "at '/viz/enabled': got null"),
+        ("global", "at '': missing property 'global'"),
+        ("global.clusterNetworks", "at '/global': missing property 'clusterNetworks'"),
+        ("global.image.prefix", "at '/global/image': missing property 'prefix'"),
+        ("global.pods.nodeSelector", "at '/global/pods': missing property 'nodeSelector'"),
+        ("global.proxy.tag", "at '/global/proxy': missing property 'tag'"),
+        ("inject.opaquePorts", "at '/inject': missing property 'opaquePorts'"),
+        ("proxyInit.tag", "at '/proxyInit': missing property 'tag'"),
+        ("destination", "at '': missing property 'destination'"),
+        ("destination.replicas", "at '/destination': missing property 'replicas'"),
+        ("identity.issuanceLifetime", "at '/identity': missing property 'issuanceLifetime'"),
+        ("injector.failurePolicy", "at '/injector': missing property 'failurePolicy'"),
+    ],
+)
+@pytest.mark.parametrize("enabled", ["true", "false"], ids=["with viz", "viz off"])
+def test_keys_that_are_left_empty_are_refused(helm: Any, enabled: str, empty: str, error: str) -> None:
+    """Helm drops them with their defaults: an empty failure policy is Kubernetes' own, and all of viz would come."""
+    with pytest.raises(Exception, match=error):
+        helm.render(f"viz.enabled={enabled}", f"{empty}=null")
+
+
+@pytest.mark.parametrize(
+    "empty", ["viz.tap", "viz.tap.replicas", "viz.web.url", "viz.prometheus.enabled", "viz.grafana.image"]
+)
+def test_empty_keys_of_viz_are_refused_where_it_is_on(helm: Any, empty: str) -> None:
+    """A subchart's defaults are dropped just so."""
+    place, _, key = empty.replace(".", "/").rpartition("/")
+    with pytest.raises(Exception, match=f"at '/{place}': missing property '{key}'|at '/{place}/{key}': got null"):
+        helm.render("viz.enabled=true", f"{empty}=null")
 
 
 @pytest.mark.parametrize(
@@ -81,21 +125,23 @@ def test_every_value_is_documented(chart: Path) -> None:
     assert [value.key for value in PAGE["values"](chart) if not value.meaning] == []
 
 
-@pytest.mark.parametrize("chart", [CHART, VIZ], ids=["mesh", "viz"])
-def test_the_schema_knows_just_the_values_there_are(chart: Path) -> None:
-    """A key that only the schema has would be set in vain."""
-    schema = json.loads((chart / "values.schema.json").read_text())
-    values, of_viz = (yaml.safe_load((one / "values.yaml").read_text()) for one in (chart, VIZ))
-    from_parent = {"global", "enabled"} if chart is VIZ else set()
-    if chart is CHART:
-        values["viz"] |= {"global": {}, **of_viz}
+def test_the_schema_knows_just_the_values_there_are() -> None:
+    """A key that only the schema has would be set in vain, and one that it does not require could be left empty."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values, of_viz = (yaml.safe_load((one / "values.yaml").read_text()) for one in (CHART, VIZ))
+    values["viz"] |= {"global": {}, **of_viz}
+    viz = schema["$defs"]["wholeViz"]
+    demanded = {f"viz.{name}": node["required"] for name, node in viz["properties"].items() if "required" in node}
+    demanded["viz"] = ["enabled", "global", *viz["required"]]
 
-    def compare(given: dict[str, Any], node: dict[str, Any]) -> None:
+    def compare(given: dict[str, Any], node: dict[str, Any], place: str = "") -> None:
         node = schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
         if "properties" in node and "description" not in node:
-            assert node["properties"].keys() - (from_parent if node is schema else set()) == given.keys()
+            assert node["properties"].keys() == given.keys()
+            assert {*demanded.get(place, node.get("required", [])), "resources"} == {*given, "resources"}
             for name, value in given.items():
-                compare(value, node["properties"][name])
+                if name != "global" or not place:
+                    compare(value, node["properties"][name], f"{place}.{name}".removeprefix("."))
 
     compare(values, schema)
 
