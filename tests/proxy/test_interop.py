@@ -11,9 +11,15 @@ CASES = (
     *("empty_unary", "large_unary", "client_streaming", "server_streaming", "ping_pong", "empty_stream"),
     *("timeout_on_sleeping_server", "cancel_after_begin", "cancel_after_first_response", "status_code_and_message"),
     *("special_status_message", "custom_metadata", "unimplemented_method", "unimplemented_service"),
+    *("orca_per_rpc", "orca_oob"),
 )
 """All that need no credentials and that grpc-go's own server passes without a proxy: it knows no server IDs
-(pick_first_unary), and of ORCA its client sees nothing (orca_per_rpc, orca_oob)."""
+(pick_first_unary)."""
+OPTIONS = dict.fromkeys(
+    ("orca_per_rpc", "orca_oob"),
+    '--service_config_json={"loadBalancingConfig": [{"test_backend_metrics_load_balancer": {}}]}',
+)
+"""What a case wants of its client: ORCA's reports are what this balancer hears."""
 ITERATIONS = int(os.environ.get("WEFT_SOAK_ITERATIONS", "50"))
 
 
@@ -36,7 +42,8 @@ def interop(namespace: Namespace, host: str, case: str, *options: str) -> str:
 def test_case(mesh: Mesh, case: str) -> None:
     """From sidecar to sidecar, from a sidecar to a server without, from a client without to a sidecar: it passes."""
     ways = ((mesh.client.namespace, MESHED), (mesh.client.namespace, UNMESHED), (mesh.node, SERVER_POD))
-    assert [interop(namespace, host, case) for namespace, host in ways] == ["", "", ""]
+    options = [OPTIONS[case]] if case in OPTIONS else []
+    assert [interop(namespace, host, case, *options) for namespace, host in ways] == ["", "", ""]
 
 
 @pytest.mark.parametrize("case", ["rpc_soak", "channel_soak"])
