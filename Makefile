@@ -115,7 +115,8 @@ skew: own-cluster manifests ## Proxies a release behind and ahead of the control
 ##@ The proxy, never wrong (docs/testing.md; all need root)
 proxy_tools := $(cache)/proxy-tools
 
-proxy-tools: ## The programs that these suites run: proxies, applications, h2spec, gRPC's interop
+proxy-tools: ## The programs that these suites run: proxies, applications, servers of Debian's, h2spec, gRPC's interop
+	@tests/cluster/tools/debs.sh mariadb-server-core nats-server opensmtpd postgresql rabbitmq-server redis-server
 	cd tests/proxy/go && go build -o $(proxy_tools)/ ./app ./load github.com/summerwind/h2spec/cmd/h2spec \
 	  google.golang.org/grpc/interop/client google.golang.org/grpc/interop/server
 	cd proxy && cargo build -q --locked --all-targets
