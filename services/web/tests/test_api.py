@@ -14,6 +14,8 @@ from weft_pki.bundle import bundle_pem
 from weft_pki.issue import new_anchor
 from weft_testkit.objects import namespace, pod
 from weft_web import model
+from weft_web.diagnosis import LIFETIME
+from weft_web.identities import ISSUER
 from weft_web.openapi import OPERATIONS
 
 WEB = {"namespace": "shop", "workload_kind": "deployment", "workload": "web"}
@@ -665,11 +667,29 @@ async def test_identities_show_the_chain(lab: Any) -> None:
 
 
 async def test_an_endless_answer_of_prometheus_is_cut_short(lab: Any) -> None:
-    """100,000 series: no memory is spent on them, and the note says what to do."""
+    """100,000 series: no memory is spent on them, and the note says what to do; not what the caller has done."""
     lab.prometheus.series_of_all = 100_000
     await lab.has(deployment("web"), web_pod())
-    answer = await lab.get("stat", namespace="shop")
-    assert "has more than 16 MiB: ask for one namespace" in answer["rows"][0]["note"]
+    asked: list[dict[str, str]] = [{}, {"namespace": "shop"}, {"namespace": "shop", "name": "web"}]
+    notes = [(await lab.get("stat", **query))["rows"][0]["note"].partition("has more than ")[2] for query in asked]
+    assert notes == [
+        "16 MiB: ask for one namespace, or one name",
+        "16 MiB: ask for one name",
+        "16 MiB: ask Prometheus itself for a part of it",
+    ]
+
+
+WHOLE = {ISSUER, LIFETIME}
+"""Expressions of one number about the mesh as a whole."""
+
+
+@pytest.mark.parametrize("view", ["edges", "topology", "problems", "identities", "stat", "routes", "policies"])
+async def test_a_namespaces_view_asks_for_that_namespace(lab: Any, view: str) -> None:
+    """Every expression that has series of pods names it: all of the mesh's may be more than one answer holds."""
+    await lab.has(deployment("web"), web_pod())
+    await lab.get(view, namespace="shop")
+    asked = [one for one in lab.prometheus.asked if one not in WHOLE and "weft-control-plane" not in one]
+    assert [one for one in asked if 'namespace="shop"' not in one] == []
 
 
 def test_every_path_is_documented() -> None:

@@ -1,6 +1,7 @@
 """PromQL from questions."""
 
 import re
+from typing import Any
 
 import pytest
 from weft_kube.workloads import KINDS, label_value
@@ -11,6 +12,8 @@ from weft_web.promql import (
     age,
     client_key,
     edge_series,
+    narrower,
+    plain_series,
     route_series,
     server_key,
     stat_key,
@@ -181,7 +184,66 @@ def test_routes_are_told_apart_by_route_and_service() -> None:
 
 def test_edges_of_pods_start_at_pods() -> None:
     """The source of an edge is the kind asked for."""
-    assert edge_series(parse({"kind": "pod"})).by[:2] == ("namespace", "pod")
+    assert [series.by[:2] for series in edge_series(parse({"kind": "pod"}))] == [("namespace", "pod")]
+
+
+OUT, IN = 'direction="outbound"', 'direction="inbound"'
+PLAIN = 'tls!~"true|loopback"'
+SOURCE = ('namespace="shop"', 'workload_kind="deployment"', 'workload="web"')
+
+
+@pytest.mark.parametrize(
+    ("query", "sent", "received"),
+    [
+        ({}, [(OUT,)], [(IN, PLAIN)]),
+        (
+            {"namespace": "shop"},
+            [(OUT, 'namespace="shop"'), (OUT, 'dst_namespace="shop"')],
+            [(IN, PLAIN, 'namespace="shop"')],
+        ),
+        (
+            {"namespace": "shop", "name": "web"},
+            [(OUT, *SOURCE), (OUT, *(f"dst_{one}" for one in SOURCE))],
+            [(IN, PLAIN, *SOURCE)],
+        ),
+        (
+            {"kind": "pod", "namespace": "shop", "name": "web-1"},
+            [
+                (OUT, 'namespace="shop"', 'pod="web-1"'),
+                (OUT, 'dst_namespace="shop"', 'dst_workload_kind="pod"', 'dst_workload="web-1"'),
+            ],
+            [(IN, PLAIN, 'namespace="shop"', 'pod="web-1"')],
+        ),
+        ({"kind": "svc", "namespace": "shop", "name": "web"}, [(OUT, 'dst_namespace="shop"', 'dst_service="web"')], []),
+        (
+            {"kind": "ns", "name": "shop"},
+            [(OUT, 'namespace="shop"'), (OUT, 'dst_namespace="shop"')],
+            [(IN, PLAIN, 'namespace="shop"')],
+        ),
+    ],
+)
+def test_edges_of_some_are_asked_for_alone(query: dict[str, str], sent: Any, received: Any) -> None:
+    """What leaves the objects, and what reaches them: the rest of a large mesh is more than one answer holds."""
+    question = parse(query)
+    assert [series.matchers for series in edge_series(question)] == sent
+    assert [series.matchers for series in plain_series(question)] == received
+
+
+@pytest.mark.parametrize(
+    ("query", "hint"),
+    [
+        ({}, "ask for one namespace, or one name"),
+        ({"namespace": "shop"}, "ask for one name"),
+        ({"name": "web"}, "ask for one namespace"),
+        ({"kind": "job", "namespace": "shop", "name": "web"}, "ask Prometheus itself for a part of it"),
+        ({"kind": "svc", "namespace": "shop"}, "ask for one name"),
+        ({"namespace": "shop", "name": "web"}, "ask Prometheus itself for a part of it"),
+        ({"kind": "svc", "namespace": "shop", "name": "web"}, "ask Prometheus itself for a part of it"),
+    ],
+)
+def test_who_asked_for_one_is_not_told_to(query: dict[str, str], hint: str) -> None:
+    """What is advised where an answer is too long is less than what was asked for."""
+    assert narrower(now(**query)) == hint
 
 
 def test_every_label_that_questions_group_by_is_read_from_answers() -> None:

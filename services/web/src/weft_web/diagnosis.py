@@ -11,7 +11,7 @@ from weft_web.check import checks
 from weft_web.denials import Denied
 from weft_web.edges import edges
 from weft_web.mesh import Mesh
-from weft_web.model import Problems, Ref, Row
+from weft_web.model import Checks, Problems, Ref, Row
 from weft_web.problems import RECENT_SECONDS, WARNING, Evidence, Failures, ranked
 from weft_web.prometheus import Prometheus, known
 from weft_web.question import Question, of_kinds
@@ -27,10 +27,11 @@ _OWN = ("namespace", "workload_kind", "workload")
 
 async def problems(question: Question, catalog: Catalog, prometheus: Prometheus, mesh: Mesh) -> Problems:
     """What is wrong in one namespace or all; the mesh's own troubles with all, or with its own namespace."""
+    of_mesh = question.namespace in ("", mesh.namespace)
     found, links, looked, (signals, unknown) = await asyncio.gather(
         stats(of_kinds(question, promql.WORKLOADS), catalog, prometheus, with_latency=False),
         edges(question, catalog, prometheus, mesh.trust_domain, promql.WORKLOADS),
-        checks(catalog, prometheus, mesh.namespace, mesh.version),
+        checks(catalog, prometheus, mesh.namespace, mesh.version) if of_mesh else _nothing(),
         known(_signals(question, prometheus), defaultdict(list)),
     )
     rows = found.rows
@@ -44,13 +45,17 @@ async def problems(question: Question, catalog: Catalog, prometheus: Prometheus,
         disconnected=_disconnected(signals["disconnected"], mesh),
         pods=[pod for pod in catalog.pod_store.objects.values() if question.namespace in ("", pod.metadata.namespace)],
         namespaces=catalog.of("namespace", question.namespace),
-        checks=looked.checks if question.namespace in ("", mesh.namespace) else (),
+        checks=looked.checks,
         now=time.time(),
     )
     evidence.lifetime = next((sample.value for sample in signals["lifetime"]), evidence.lifetime)
     evidence.rollouts = _recent(rows, catalog, evidence.now)
     warnings = dict.fromkeys((*found.warnings, *links.warnings, *unknown))
     return Problems(question.window, ranked(evidence), sum(row.rps is not None for row in rows), list(warnings))
+
+
+async def _nothing() -> Checks:
+    return Checks(ok=True, checks=[])
 
 
 async def _signals(question: Question, prometheus: Prometheus) -> Mapping[str, list[Sample]]:

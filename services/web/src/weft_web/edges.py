@@ -17,7 +17,7 @@ from weft_web.prometheus import Prometheus, PrometheusError
 from weft_web.promql import Series, edge_series, plain_series
 from weft_web.question import Question
 from weft_web.stat import ask_all
-from weft_web.table import Group, Outcomes, group, outcomes
+from weft_web.table import Group, Outcomes, Sample, group, outcomes
 
 OUTSIDE = Ref("", "", "")
 
@@ -52,28 +52,36 @@ _Ends = Callable[[Question, Group], _Key]
 
 
 async def _flows(
-    question: Question, series: Series, ends: _Ends, prometheus: Prometheus
+    question: Question, series: list[Series], ends: _Ends, prometheus: Prometheus
 ) -> dict[_Key, tuple[Outcomes, float]]:
     """Requests and open connections by edge; what sent nothing in the window and holds no connection is no edge."""
-    expressions = {
-        "grown": series.grown(promql.REQUESTS, question.window, "result"),
-        "tcp_open": series.now(promql.TCP_OPEN),
-    }
-    if ends is _sent:  # what only comes in and goes, without a request that counts, are the kubelet's probes
-        expressions["tcp_opened"] = series.grown(promql.TCP_OPENED, question.window)
-    answers = await ask_all(prometheus, expressions)
-    opened = group(answers.get("tcp_opened", []), series.by)
-    lately = {ends(question, key) for key, number in opened.items() if number}
+    if not series:
+        return {}
+    by = series[0].by
+    answers = await asyncio.gather(*(_asked(one, question.window, ends, prometheus) for one in series))
+    # What several of them tell has the same labels in each, and so counts once.
+    told = {name: [sample for answer in answers for sample in answer[name]] for name in answers[0]}
+    lately = {ends(question, key) for key, number in group(told.get("tcp_opened", []), by).items() if number}
     counts: dict[_Key, Outcomes] = defaultdict(Outcomes)
-    for group_key, found in outcomes(answers["grown"], series.by).items():
+    for group_key, found in outcomes(told["grown"], by).items():
         counted = counts[ends(question, group_key)].counts
         for result, value in found.counts.items():
             counted[result] = counted.get(result, 0.0) + value
     tcp: dict[_Key, float] = defaultdict(float)
-    for group_key, open_now in group(answers["tcp_open"], series.by).items():
+    for group_key, open_now in group(told["tcp_open"], by).items():
         tcp[ends(question, group_key)] += open_now
     both = {key: (counts.get(key, Outcomes()), tcp.get(key, 0.0)) for key in dict.fromkeys((*counts, *tcp))}
     return {key: flow for key, flow in both.items() if sum(flow[0].counts.values()) or flow[1] or key in lately}
+
+
+async def _asked(series: Series, window: int, ends: _Ends, prometheus: Prometheus) -> dict[str, list[Sample]]:
+    expressions = {
+        "grown": series.grown(promql.REQUESTS, window, "result"),
+        "tcp_open": series.now(promql.TCP_OPEN),
+    }
+    if ends is _sent:  # what only comes in and goes, without a request that counts, are the kubelet's probes
+        expressions["tcp_opened"] = series.grown(promql.TCP_OPENED, window)
+    return await ask_all(prometheus, expressions)
 
 
 def _sent(question: Question, key: Group) -> _Key:

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from weft_http.client import Client
 
+from weft_web.promql import narrower
 from weft_web.shared import Shared
 from weft_web.table import Labels, Sample, Span
 
@@ -134,7 +135,6 @@ class Prometheus:
             async for part in answer.parts():
                 body += part
                 if len(body) > ANSWER_BYTES:
-                    raise PrometheusError(
-                        f"the answer has more than {ANSWER_BYTES // 2**20} MiB: ask for one namespace, or one name"
-                    )
+                    instead = narrower(parameters["query"])
+                    raise PrometheusError(f"the answer has more than {ANSWER_BYTES // 2**20} MiB: {instead}")
             return bytes(body)

@@ -5,6 +5,7 @@ failure of a kind: a series born in the window counts with its whole value, if i
 began in the window too.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -226,8 +227,7 @@ def leavers_series(question: Question) -> Series:
 def _clients(question: Question, *more: str) -> Matchers:
     """The proxies of an object, or those of a Service's clients where they call it."""
     key = client_key("service") if question.kind.name == "service" else server_key(question.kind.name)
-    matchers = _series(question, key, more).matchers
-    return (*matchers, _pods_of(question.name, key.owned)) if key.owned and question.name else matchers
+    return _series(question, key, more).matchers
 
 
 def received_series(question: Question) -> Series:
@@ -252,16 +252,39 @@ _BACKEND_LABELS = ("dst_namespace", "dst_service", "route", "dst_workload_kind",
 EDGE_LABELS = ("dst_namespace", "dst_workload_kind", "dst_workload", "dst_service", "peer_identity", "tls")
 
 
-def edge_series(question: Question) -> Series:
-    """All that clients send, by both ends and what protects it."""
-    source = ("namespace", "pod") if question.kind.name == "pod" else ("namespace", "workload_kind", "workload")
-    return Series((equals("direction", "outbound"),), (*source, *EDGE_LABELS))
+def edge_series(question: Question) -> list[Series]:
+    """What clients send, by both ends and what protects it: what leaves the objects asked for, then what reaches them.
+
+    They share what one of the objects sends to another. Of a whole mesh they are one.
+    """
+    kind, labels = question.kind.name, (*_scraped_labels(question), *EDGE_LABELS)
+    keys = (client_key(kind),) if kind == "service" else (_scraped_key(kind), client_key(kind))
+    ends = dict.fromkeys(_one_of(question, key) for key in keys)
+    return [Series((equals("direction", "outbound"), *end), labels) for end in ends]
 
 
-def plain_series(question: Question) -> Series:
-    """All that comes in without a client's identity, by the server and what protects it."""
-    server = ("namespace", "pod") if question.kind.name == "pod" else ("namespace", "workload_kind", "workload")
-    return Series((equals("direction", "inbound"), 'tls!~"true|loopback"'), (*server, "tls"))
+def plain_series(question: Question) -> list[Series]:
+    """What comes in without a client's identity, by the server and what protects it; Services have no proxy to tell."""
+    if question.kind.name == "service":
+        return []
+    own = _one_of(question, _scraped_key(question.kind.name))
+    matchers = (equals("direction", "inbound"), 'tls!~"true|loopback"', *own)
+    return [Series(matchers, (*_scraped_labels(question), "tls"))]
+
+
+def _scraped_labels(question: Question) -> tuple[str, ...]:
+    return ("namespace", "pod") if question.kind.name == "pod" else _OWN
+
+
+def _scraped_key(kind: str) -> Key:
+    """An edge's end whose proxy was scraped: metrics know the workload, whichever ReplicaSet or Job it has now."""
+    return server_key(kind if kind in ("namespace", "pod") else WORKLOADS[0])
+
+
+def _one_of(question: Question, key: Key) -> Matchers:
+    """Of the namespace and the name asked for, whatever else is in them."""
+    space = (equals(key.namespace, question.namespace),) if question.namespace else ()
+    return (*space, *key.of_kind(question.kind.name), key.named(question.name)) if question.name else space
 
 
 _OWN = ("namespace", "workload_kind", "workload")
@@ -329,7 +352,8 @@ def _series(question: Question, key: Key, matchers: Matchers) -> Series:
     by = tuple(dict.fromkeys(key.labels))
     matchers = (*matchers, *space, *_owner_matchers(question))
     if key.owned:
-        return Series((*matchers, *key.matchers), by, key.owned)
+        named = (_pods_of(question.name, key.owned),) if question.name else ()
+        return Series((*matchers, *key.matchers, *named), by, key.owned)
     if question.name:
         return Series((*matchers, *key.of_kind(question.kind.name), key.named(question.name)), by)
     known = f'{key.kind}=~"{_ANY_WORKLOAD}"' if key.kind else f'{key.name}!=""'
@@ -340,6 +364,18 @@ def _selected(metric: str, matchers: Matchers) -> str:
     if metric in {REQUESTS, LATENCY}:
         matchers = (*matchers, NO_PROBES)
     return f"{metric}{{{','.join(matchers)}}}"
+
+
+_NARROWED = {
+    "namespace": r'[{,](dst_)?namespace="',
+    "name": r"[{,]((dst_)?workload|pod|dst_service|owner|service_account)=",
+}
+
+
+def narrower(expression: str) -> str:
+    """What to ask instead of an expression that too many series answer: what it does not ask for yet."""
+    open_ends = [f"one {what}" for what, matcher in _NARROWED.items() if not re.search(matcher, expression)]
+    return f"ask for {', or '.join(open_ends)}" if open_ends else "ask Prometheus itself for a part of it"
 
 
 STEPS = 60
