@@ -52,13 +52,14 @@ def page(
 def minors(version: str) -> str:
     """The minor versions that a peer may have: 1.3 to 1.5."""
     major, minor, _ = parsed(version)
-    return f"{major}.{max(minor - 1, 0)} to {major}.{minor + 1}"
+    first = 0 if major else 1  # there was no 0.0
+    return f"{major}.{max(minor - 1, first)} to {major}.{minor + 1}"
 
 
 def _row(one: Pinned, versions: Mapping[str, str]) -> str:
     spoken = ", ".join(f"{contract}/v1" for contract in one.contracts) or "-"
     peers = [PEERS[contract] if one.name == "proxy" else "proxy" for contract in one.contracts]
-    others = ", ".join(f"{peer} {minors(versions[peer])}" for peer in peers) or "any"
+    others = ", ".join(f"{peer} {minors(versions[peer])}" for peer in peers) or "what its chart pins"
     return f"| {one.name} | {one.version} | {spoken} | {others} |"
 
 

@@ -95,12 +95,13 @@ def test_a_release_without_a_change_is_refused() -> None:
 
 
 def test_a_proxy_works_with_each_service_by_its_own_version() -> None:
-    """One minor apart, either way, from whoever speaks the contract at the other end; without one, any."""
+    """One minor apart, either way, from whoever speaks the contract at the other end; else as the chart has it."""
     units = [
         Pinned("destination", "1.7.2", ("discovery",)),
         Pinned("identity", "1.2.0", ("identity",)),
         Pinned("injector", "1.9.0", ()),
         Pinned("proxy", "1.5.1", ("discovery", "identity")),
+        Pinned("tap", "0.1.3", ("tap",)),
     ]
 
     rows = [line for line in page("1.0.0", "1.29", "1.35", units, {}).splitlines() if line.startswith("| ")]
@@ -108,6 +109,7 @@ def test_a_proxy_works_with_each_service_by_its_own_version() -> None:
     assert rows[1:] == [
         "| destination | 1.7.2 | discovery/v1 | proxy 1.4 to 1.6 |",
         "| identity | 1.2.0 | identity/v1 | proxy 1.4 to 1.6 |",
-        "| injector | 1.9.0 | - | any |",
+        "| injector | 1.9.0 | - | what its chart pins |",
         "| proxy | 1.5.1 | discovery/v1, identity/v1 | destination 1.6 to 1.8, identity 1.1 to 1.3 |",
+        "| tap | 0.1.3 | tap/v1 | proxy 1.4 to 1.6 |",
     ]

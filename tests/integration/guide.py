@@ -18,6 +18,12 @@ def blocks(page: Path, name: str = "") -> list[str]:
     return [block for found, block in FENCE.findall(page.read_text()) if found == name]
 
 
+def shown(page: str, name: str) -> str:
+    """The file of this name that a page shows: ```yaml NAME."""
+    (text,) = re.findall(rf"^```yaml {re.escape(name)}\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.M | re.S)
+    return str(text)
+
+
 def follow(page: str, name: str, folder: Path = ROOT, timeout: float = 400) -> str:
     """Runs the page's block of this name, in a folder; what it printed. Grafana's image cannot be pulled everywhere."""
     (block,) = blocks(ROOT / "docs" / page, name)

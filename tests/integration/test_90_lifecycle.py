@@ -7,22 +7,17 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import traffic
 import yaml
-from guide import follow
+from guide import follow, shown
 from inventory import everything, keys, left, pods, remembered, settings
 from lab import ROOT, eventually, get, kubectl, one_line_error, rolled_out, run, weft
 
 PRODUCTION, AVAILABILITY = "operations/production.md", "operations/availability.md"
-LITTLE = {"resources": {"requests": {"cpu": "10m"}}}
-VALUES = {
-    "global": {"logLevel": "debug"},
-    **dict.fromkeys(("destination", "identity", "injector", "spValidator"), LITTLE),
-    "viz": {"enabled": True, "grafana": {"enabled": False}},
-}
-"""What the guide calls weft.yaml: the replicas of values-ha.yaml shall fit on the two cores of a test's node."""
+SERVICES = ("destination", "identity", "injector", "spValidator")
 REPLICAS = {"destination": 3, "identity": 3, "injector": 3, "sp-validator": 2}
 
 
@@ -39,8 +34,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the operator is: the chart, and a file of values."""
     path = tmp_path_factory.mktemp("operator")
     (path / "charts").symlink_to(ROOT / "charts")
-    (path / "weft.yaml").write_text(yaml.safe_dump(VALUES))
+    (path / "weft.yaml").write_text(yaml.safe_dump(values()))
     return path
+
+
+def values() -> dict[str, Any]:
+    """The guide's weft.yaml, but for Grafana, and with replicas that fit on a node of two cores."""
+    given: dict[str, Any] = yaml.safe_load(shown(PRODUCTION, "weft.yaml"))
+    given["viz"]["grafana"] = {"enabled": False}
+    return given | {name: {"resources": {"requests": {"cpu": "10m"}}} for name in SERVICES}
 
 
 @pytest.fixture(scope="module")

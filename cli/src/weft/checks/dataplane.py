@@ -229,7 +229,7 @@ CATEGORY = Category(
             "proxy-certificate-age",
             "the proxies' certificates are renewed in time",
             _renewals,
-            "Proxies renew after 70 % of a life. See `weft identity POD`, and `kubectl logs POD -c weft-proxy`.",
+            "Proxies renew after 65 to 70 % of a life. See `weft identity POD`, and `kubectl logs POD -c weft-proxy`.",
             warning=True,
         ),
         Check(
