@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from weft_kube.api import KubeApi
 from weft_kube.metrics import WatchCollector
 from weft_kube.objects import Pod
@@ -260,18 +260,63 @@ async def test_a_kind_that_is_installed_later() -> None:
         assert (cluster.errors, cluster.reflector.state.failures) == ([], 0)
 
 
-async def test_too_deep_json_is_a_failure() -> None:
-    """An answer nested beyond all measure is told and asked for again; the process stays."""
-    deep = msgspec.Raw(b'{"a":' * 10_000 + b"1" + b"}" * 10_000)
+DEEP = msgspec.Raw(b'{"a":' * 10_000 + b"1" + b"}" * 10_000)
+
+
+def too_deep(name: str) -> dict[str, Any]:
+    """A pod that the API server stores as it does any other, for ever."""
+    obj = pod("ns", name)
+    return {**obj, "metadata": {**obj["metadata"], "managedFields": [{"fieldsV1": DEEP}]}}
+
+
+async def test_an_object_that_nests_too_deep_does_not_hide_others_of_its_page() -> None:
+    """It stays on the server: every list is taken, without it, and it is counted; later objects come by the watch."""
     async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
-        answers: list[dict[str, Any]] = [{"metadata": {}, "items": [deep]}]
-        kube.on_request("GET", "/api/v1/pods", lambda _: answers.pop() if answers else None)
+        for obj in (pod("ns", "a", node="1"), too_deep("bad"), pod("ns", "b", node="1")):
+            kube.put(obj)
         follow = Followed(kube, api, 30)
         task = tasks.create_task(follow.reflector.run())
-        follow.put("a")
-        await follow.settled()
+        await until(lambda: follow.index.nodes == {"a": "1", "b": "1"})
+        kube.compact()
+        follow.put("c")
+        await until(lambda: follow.index.nodes == {"a": "1", "b": "1", "c": "1"})
         task.cancel()
-        assert follow.reflector.state.failures == 1
+        state = follow.reflector.state
+        assert (state.relists, state.malformed, state.objects, state.failures) == (2, 2, 4, 0)
+        assert "one of /api/v1/pods nests more than 500 deep" in str(follow.errors[0])
+
+
+async def test_an_event_of_an_object_that_nests_too_deep_is_told_once() -> None:
+    """The watch goes on behind it, without a list; that the object is deleted is seen."""
+    async with followed() as follow:
+        await follow.settled()
+        follow.kube.put(too_deep("bad"))
+        follow.put("a")
+        await until(lambda: follow.index.nodes == {"a": "1"})
+        follow.kube.put(pod("ns", "bad", node="1"))
+        follow.put("bad")
+        await until(lambda: follow.index.nodes == {"a": "1", "bad": "1"})
+        follow.kube.put(too_deep("bad"))
+        follow.kube.delete(pod("ns", "bad"))
+        await until(lambda: follow.index.nodes == {"a": "1"})
+        state = follow.reflector.state
+        assert (state.relists, state.malformed, state.objects, state.failures) == (1, 2, 1, 0)
+
+
+async def test_a_watch_that_cannot_be_read_is_listed_anew() -> None:
+    """What stands in the way of the watch for ever, a list passes."""
+    async with followed() as follow:
+        await follow.settled()
+        garbage = [msgspec.Raw(b'{"type":"ADDED","object":{"metadata":7}}\n')] * 3
+        follow.kube.on_request(
+            "GET", "/api/v1/pods", lambda asked: garbage.pop() if garbage and "watch" in asked.query else None
+        )
+        follow.kube.drop_watches()
+        await until(lambda: not garbage)
+        follow.put("a")
+        await until(lambda: follow.index.nodes == {"a": "1"})
+        state = follow.reflector.state
+        assert (state.relists, state.failures) == (4, 4)
 
 
 async def test_what_is_no_utf_8_is_left_out() -> None:
@@ -307,13 +352,30 @@ async def test_selectors_reach_the_server() -> None:
 
 
 async def test_metrics_of_a_watch() -> None:
-    """Each kind tells its objects, relists and age."""
+    """Each kind tells its objects, relists, age and what befell it."""
     async with followed() as follow:
         follow.put("a")
         await follow.settled()
+        follow.kube.compact()
+        await until(lambda: follow.reflector.state.relists == 2)
         registry = CollectorRegistry()
         registry.register(WatchCollector("weft_x", {"pods": follow.reflector.state}))
-        assert b'weft_x_watch_objects{kind="pods"} 1.0' in generate_latest(registry)
+        told = {
+            sample.name.removeprefix("weft_x_watch_"): sample.value
+            for family in registry.collect()
+            for sample in family.samples
+            if sample.labels == {"kind": "pods"}
+        }
+        assert 0 < told.pop("last_event_age_seconds") < 5
+        assert told == {
+            "events_total": 0,
+            "relists_total": 2,
+            "failures_total": 0,
+            "silences_total": 0,
+            "malformed_total": 0,
+            "objects": 1,
+            "synced": 1,
+        }
 
 
 Step = Callable[[Followed], object]

@@ -193,6 +193,35 @@ async def test_an_event_that_is_refused_is_tried_with_the_next_pod(injector: Inj
     await until(lambda: injector.told("written") == 1)
 
 
+@pytest.mark.parametrize(
+    "answer", ["<html>", "[]", "{}", '{"metadata":{"ownerReferences":[{"controller":true}]}}', '{"metadata":7}']
+)
+async def test_an_odd_answer_of_the_api_server_stops_nothing(
+    injector: Injector, deployment_pod: Json, bare_pod: Json, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """A ReplicaSet that cannot be read has no Event, which is counted; the next pod has its own."""
+    monkeypatch.setattr(events, "PAUSES_SECONDS", (0.0,))
+    injector.kube.on_request("GET", "/apis/apps/v1/.*", lambda _: msgspec.Raw(answer.encode()))  # type: ignore[arg-type, return-value]
+
+    await injector.review(deployment_pod)
+    await until(lambda: injector.told("failed") == 1)
+    await injector.review(bare_pod)
+
+    await until(lambda: injector.told("written") == 1)
+
+
+@pytest.mark.parametrize("answer", ["<html>", '{"metadata":{"ownerReferences":[{"controller":true}]}}'])
+async def test_an_odd_answer_about_a_job_leaves_its_name(injector: Injector, bare_pod: Json, answer: str) -> None:
+    """The pod is let in with its proxy."""
+    job = {"apiVersion": "batch/v1", "kind": "Job", "name": "audit-29000000", "uid": "j", "controller": True}
+    bare_pod["metadata"]["ownerReferences"] = [job]
+    injector.kube.on_request("GET", "/apis/batch/v1/.*", lambda _: msgspec.Raw(answer.encode()))  # type: ignore[arg-type, return-value]
+
+    response = await injector.review(bare_pod)
+
+    assert '"cronjob/audit"' in base64.b64decode(response["patch"]).decode()
+
+
 async def test_what_the_api_server_will_have_forgotten_is_told_again(injector: Injector, deployment_pod: Json) -> None:
     """With the next pod, an hour after the Event; not before."""
     injector.kube.put(replica_set("web-5d4f8c7b9", "web"))

@@ -85,6 +85,13 @@ async def test_without_the_right_the_answer_says_what_would_grant_it(lab: Any) -
     assert "kubectl create rolebinding weft-tap -n shop --clusterrole=weft-tap-viewer --user=jane" in status["message"]
 
 
+async def test_a_review_that_cannot_be_read_lets_nobody_in(lab: Any) -> None:
+    """503 and a Status object, as when the API server cannot be asked."""
+    lab.kube.on_request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", lambda _: {"status": 7})
+    async with lab.session() as session, session.get(TAP) as response:
+        assert (response.status, (await response.json())["code"]) == (503, 503)
+
+
 @pytest.mark.parametrize("name", [None, "somebody-else"])
 async def test_callers_are_believed_only_over_the_api_servers_certificate(lab: Any, name: str | None) -> None:
     """401 without a client certificate, and with one of another name; RBAC is not even asked."""

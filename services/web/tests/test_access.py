@@ -53,6 +53,15 @@ async def test_a_namespace_is_for_who_may_list_its_pods(lab: Any) -> None:
     assert refused["error"]["message"] == "ann may not list pods in namespace bank"
 
 
+async def test_a_review_that_cannot_be_read_is_503(lab: Any) -> None:
+    """As if Kubernetes could not be asked; nobody is let in by it."""
+    knows(lab, "t0ken", "shop")
+    for path in (ACCESS_REVIEWS, TOKEN_REVIEWS):
+        lab.kube.on_request("POST", path, lambda _: {"status": 7})
+        status, answer = await ask(lab, "stat?namespace=shop", "t0ken")
+        assert (status, answer["error"]["code"]) == (503, "kubernetes_unreachable")
+
+
 async def test_kubernetes_is_asked_once_a_minute(lab: Any) -> None:
     """With the user's groups, as it told them."""
     asked = knows(lab, "t0ken", "shop")

@@ -27,6 +27,22 @@ class ApiError(Exception):
         self.message = message
 
 
+class UnreadableError(OSError):
+    """The API server's answer is not what was asked for, or nests too deep."""
+
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises, whatever came."""
+
+FAILURES = (ApiError, OSError)
+"""All that a request raises. It may be tried again."""
+
+
+class _Status(msgspec.Struct):
+    reason: str | None = None
+    message: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """How to reach an API server. `token_file` is read again for every request: kubelet rotates it."""
@@ -83,7 +99,7 @@ class KubeApi:
         headers = self._headers(content_type if data else None)
         async with self._client.request(method, target, headers, data) as response:
             if response.status >= 400:
-                raise _error(response.status, await response.read())
+                raise refusal(response.status, await response.read())
             yield response
 
     async def request(
@@ -100,11 +116,15 @@ class KubeApi:
 
     async def get(self, path: str, kind: type[T], **params: str) -> T:
         """One object, decoded to the fields of `kind`."""
-        return msgspec.json.decode(await self.request("GET", path, params), type=kind)
+        return decoded(await self.request("GET", path, params), kind)
 
     async def create(self, path: str, body: Any) -> bytes:
-        """POST of an object, a review or a token request."""
+        """POST of an object or a token request."""
         return await self.request("POST", path, body=body)
+
+    async def ask(self, path: str, body: Any, kind: type[T]) -> T:
+        """POST of a review: what the API server has added, decoded to the fields of `kind`."""
+        return decoded(await self.create(path, body), kind)
 
     async def apply(self, path: str, body: Any, manager: str) -> bytes:
         """Server-side apply, forced: `manager` owns the fields it names (KEP-555)."""
@@ -116,9 +136,18 @@ class KubeApi:
         return await self.request("PATCH", path, None, body, "application/merge-patch+json")
 
 
-def _error(status: int, body: bytes) -> ApiError:
+def decoded(answer: bytes, kind: type[T]) -> T:
+    """The fields of `kind`; UnreadableError when the answer has not got them."""
     try:
-        answer = msgspec.json.decode(body)
-        return ApiError(status, answer.get("reason") or "Unknown", answer.get("message") or "no message")
-    except (msgspec.DecodeError, AttributeError):
+        return msgspec.json.decode(answer, type=kind)
+    except UNREADABLE as error:
+        raise UnreadableError(f"the API server's answer cannot be read: {error}") from error
+
+
+def refusal(status: int, body: bytes) -> ApiError:
+    """What a refusal's body says, a Status object if all is well."""
+    try:
+        answer = msgspec.json.decode(body, type=_Status)
+        return ApiError(status, answer.reason or "Unknown", answer.message or "no message")
+    except UNREADABLE:
         return ApiError(status, "Unknown", body[:200].decode(errors="replace"))

@@ -12,15 +12,13 @@ from typing import Any
 
 import msgspec
 
-from weft_kube.api import ApiError, KubeApi
+from weft_kube.api import FAILURES, ApiError, KubeApi
 
 DURATION = 15.0
 RENEW = 5.0
 REQUEST_SECONDS = 4.0
 DEADLINE = 2 / 3
 """A holder that could not renew for this part of the duration stops, well before another one may start."""
-
-_FAILURES = (ApiError, OSError, TimeoutError, msgspec.DecodeError)
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -93,7 +91,7 @@ class Lease:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 self._renewed_at = self._clock() if await self._take() else None
-        except _FAILURES as error:
+        except FAILURES as error:
             self._on_error(error)
         return self.held
 
@@ -146,5 +144,5 @@ class Lease:
                 if record.spec.holder_identity == self._holder:
                     record.spec.holder_identity = ""
                     await self._write("PUT", path, record.spec, record.metadata.resource_version)
-        except _FAILURES as error:
+        except FAILURES as error:
             self._on_error(error)

@@ -15,7 +15,10 @@ _COUNTERS: dict[str, tuple[str, Read]] = {
     "relists": ("Complete lists, the first included.", lambda s: s.relists),
     "failures": ("Lists and watches that failed and were tried again.", lambda s: s.failures),
     "silences": ("Watches given up because they said nothing for too long.", lambda s: s.silences),
-    "malformed": ("Objects left out because a field had an impossible type.", lambda s: s.malformed),
+    "malformed": (
+        "Objects left out because a field had an impossible type, or nested too deep.",
+        lambda s: s.malformed,
+    ),
 }
 
 _GAUGES: dict[str, tuple[str, Read]] = {

@@ -15,7 +15,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from weft_kube.api import ApiError, KubeApi
+from weft_kube.api import FAILURES, UNREADABLE, ApiError, KubeApi, UnreadableError, decoded, refusal
+from weft_kube.nesting import DEEPEST, shallow
 from weft_kube.objects import Object
 
 
@@ -90,7 +91,7 @@ class WatchState:
     silences: int = 0
     """Watches given up because they said nothing for too long."""
     malformed: int = 0
-    """Objects left out because a field has a type that it cannot have."""
+    """Objects left out because a field has a type that it cannot have, or nests too deep."""
     last_event: float = 0.0
     """Loop time of the last sign of life: event, bookmark or list."""
 
@@ -126,14 +127,18 @@ class _Versioned(msgspec.Struct):
 class _Event(msgspec.Struct):
     type: str
     object: msgspec.Raw
+    too_deep: bool = False
+
+
+class _Code(msgspec.Struct):
+    code: int = 500
 
 
 _LIST = msgspec.json.Decoder(_List)
 _EVENT = msgspec.json.Decoder(_Event)
 _VERSIONED = msgspec.json.Decoder(_Versioned)
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_FAILURES = (ApiError, OSError, TimeoutError, *_UNREADABLE)
+_TOO_DEEP = msgspec.Raw(b"null")
 
 
 def pause(attempt: int) -> float:
@@ -197,7 +202,9 @@ class Reflector(Generic[T]):
             await self._watch()
         except _GoneError:
             self._version = ""
-        except _FAILURES as error:
+        except (*FAILURES, *UNREADABLE) as error:
+            if isinstance(error, UNREADABLE):  # a watch from here would say the same again
+                self._version = ""
             if self._optional and isinstance(error, ApiError) and error.status == 404:
                 await self._wait_for_kind()
                 return
@@ -223,7 +230,7 @@ class Reflector(Generic[T]):
         listed = 0
         params = self._resource.params() | {"limit": str(PAGE)}
         while True:
-            page = _LIST.decode(await self._api.request("GET", self._resource.path, params))
+            page = _page(await self._api.request("GET", self._resource.path, params))
             listed += len(page.items or [])
             objects += [obj for item in page.items or [] if (obj := self._decode(item)) is not None]
             if not page.metadata.continue_:
@@ -244,10 +251,14 @@ class Reflector(Generic[T]):
         """One broken object must not hide the others."""
         try:
             return self._translate(self._decoder.decode(raw))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             self.state.malformed += 1
-            self._on_error(error)
+            self._on_error(self._too_deep() if raw == _TOO_DEEP else error)
             return None
+
+    def _too_deep(self) -> Exception:
+        where = f"one of {self._resource.path}"
+        return UnreadableError(f"{where} nests more than {DEEPEST} deep, in managedFields perhaps: it is left out")
 
     async def _watch(self) -> None:
         params = self._resource.params() | {
@@ -276,10 +287,10 @@ class Reflector(Generic[T]):
                 self._handle(line)
 
     def _handle(self, line: bytes) -> None:
-        event = _EVENT.decode(line)
+        event = _event(line)
         self._alive()
         if event.type == "ERROR":
-            raise _refusal(event.object)
+            raise _refused(event.object)
         meta = _VERSIONED.decode(event.object).metadata
         if event.type != "BOOKMARK":
             self.state.events += 1
@@ -293,10 +304,27 @@ class Reflector(Generic[T]):
             self._index.delete(key)
             return
         self.state.objects += event.type == "ADDED"
-        if (obj := self._decode(event.object)) is not None:
+        if (obj := self._decode(_TOO_DEEP if event.too_deep else event.object)) is not None:
             self._index.apply(obj)
 
 
-def _refusal(raw: msgspec.Raw) -> Exception:
-    status = msgspec.json.decode(raw)
-    return ApiError(status.get("code", 500), status.get("reason", "Unknown"), status.get("message", ""))
+def _page(body: bytes) -> _List:
+    """A page of a list; objects that nest too deep stand as `_TOO_DEEP`."""
+    try:
+        return _LIST.decode(body)
+    except RecursionError:
+        return _LIST.decode(shallow(body, 2))
+
+
+def _event(line: bytes) -> _Event:
+    """An event; of an object that nests too deep it has the metadata."""
+    try:
+        return _EVENT.decode(line)
+    except RecursionError:
+        event = _EVENT.decode(shallow(line, 3))
+        return _Event(event.type, event.object, too_deep=True)
+
+
+def _refused(status: msgspec.Raw) -> ApiError:
+    found = decoded(bytes(status), _Code)
+    return refusal(found.code, bytes(status))

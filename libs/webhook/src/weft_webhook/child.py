@@ -32,4 +32,7 @@ async def settle(question: Question) -> Settled:
             await process.wait()
     if process.returncode:
         raise IssueError(f"the process that makes certificates ended with {process.returncode}")
-    return msgspec.json.decode(said, type=Settled)
+    try:
+        return msgspec.json.decode(said, type=Settled)
+    except msgspec.DecodeError as error:
+        raise IssueError(f"the process that makes certificates said what cannot be read: {error}") from error

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from weft_kube.api import ApiError, KubeApi
+from weft_kube.api import FAILURES, ApiError, KubeApi
 
 from weft_webhook.ca_bundle import CaBundle
 from weft_webhook.child import settle
@@ -80,7 +80,7 @@ class ServingCertificate:
         while True:
             try:
                 await self.check()
-            except (ApiError, OSError, TimeoutError, msgspec.DecodeError) as error:
+            except FAILURES as error:
                 self._log.warning("serving certificate not checked", reason=str(error) or type(error).__name__)
             await self._sleep(CHECK_SECONDS if self.ready.is_set() and self._complete else RETRY_SECONDS)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from weft_kube.api import ApiError, KubeApi
+from weft_kube.api import FAILURES, ApiError, KubeApi
 
 from weft_destination.conditions import Json
 from weft_destination.model import Service
@@ -35,7 +35,6 @@ MESSAGE = 1024
 PATIENCE_SECONDS = 300.0
 """The longest pause between writing the same status again, which somebody else writes over each time."""
 
-FAILURES = (ApiError, OSError, TimeoutError)
 REFUSED = (404, 409, 422)
 """Answers that are about one object: others can be written all the same."""
 

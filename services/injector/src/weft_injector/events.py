@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from weft_kube.api import ApiError, KubeApi
+from weft_kube.api import FAILURES, ApiError, KubeApi
 
 from weft_injector.metrics import Metrics
 from weft_injector.owners import Owners
@@ -41,7 +41,7 @@ class Note:
     def about(cls, namespace: str, metadata: dict[str, Any], reason: str, message: str) -> "Note":
         """A note about the pod with this metadata."""
         pod = Reference("v1", "Pod", pod_name(metadata), metadata.get("uid", ""))
-        return cls(namespace, Reference.controller_of(metadata) or pod, reason, message)
+        return cls(namespace, Reference.controller_of_pod(metadata) or pod, reason, message)
 
 
 class Recorder:
@@ -86,7 +86,7 @@ class Recorder:
             try:
                 await self._insist(note)
                 self._metrics.events.labels("written").inc()
-            except (ApiError, OSError, TimeoutError) as error:
+            except FAILURES as error:
                 self._told.pop(note, None)
                 self._metrics.events.labels("failed").inc()
                 structlog.get_logger().warning("event not written", reason=note.reason, error=str(error))
@@ -97,7 +97,7 @@ class Recorder:
         for pause in PAUSES_SECONDS:
             try:
                 return await self._write(note, identity)
-            except (ApiError, OSError, TimeoutError) as error:
+            except FAILURES as error:
                 if isinstance(error, ApiError) and error.status < 429:  # it will not do it
                     raise
             await asyncio.sleep(pause)

@@ -9,6 +9,20 @@ from weft_kube.workloads import owners
 from weft_sidecar.patch import Workload
 
 
+class _Owner(msgspec.Struct, rename="camel"):
+    kind: str
+    name: str
+    api_version: str = ""
+    uid: str = ""
+    controller: bool = False
+
+
+class Owned(msgspec.Struct, rename="camel"):
+    """Metadata of an object, as far as it tells what made it."""
+
+    owner_references: list[_Owner] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """An object as owner references and events name it."""
@@ -19,12 +33,15 @@ class Reference:
     uid: str = ""
 
     @classmethod
-    def controller_of(cls, metadata: dict[str, Any]) -> Self | None:
+    def controller_of(cls, metadata: Owned) -> Self | None:
         """The owner that is the object's controller, if it has one."""
-        for owner in metadata.get("ownerReferences") or []:
-            if owner.get("controller"):
-                return cls(owner.get("apiVersion", ""), owner["kind"], owner["name"], owner.get("uid", ""))
-        return None
+        owners = metadata.owner_references or []
+        return next((cls(one.api_version, one.kind, one.name, one.uid) for one in owners if one.controller), None)
+
+    @classmethod
+    def controller_of_pod(cls, metadata: dict[str, Any]) -> Self | None:
+        """The same, by a pod's metadata as a review has it."""
+        return cls.controller_of(msgspec.convert(metadata, Owned))
 
 
 def workload_of(metadata: dict[str, Any]) -> Workload:

@@ -36,7 +36,7 @@ async def authorize(api: KubeApi, caller: Caller, subject: Subject) -> None:
         },
     }
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
-    status = msgspec.json.decode(await api.create(REVIEWS, body), type=_Review).status
+    status = (await api.ask(REVIEWS, body, _Review)).status
     if not status.allowed:
         raise Fault(403, refusal(caller, subject, status.reason))
 

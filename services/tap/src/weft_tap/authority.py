@@ -5,7 +5,7 @@ import ssl
 
 import msgspec
 import structlog
-from weft_kube.api import ApiError, KubeApi
+from weft_kube.api import FAILURES, KubeApi
 
 from weft_tap.callers import RequestHeader, read_config
 
@@ -35,7 +35,7 @@ class Authority:
         while True:
             try:
                 await self.check()
-            except (ApiError, OSError, TimeoutError, ValueError) as error:
+            except (*FAILURES, ValueError) as error:
                 log.warning("request header CA not read", reason=str(error))
             await asyncio.sleep(CHECK_SECONDS if self.ready.is_set() else RETRY_SECONDS)
 

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from weft_http.message import Refused, Request, Response, Send
 from weft_http.routes import Handler, Routes
-from weft_kube.api import ApiError, KubeApi
+from weft_kube.api import FAILURES, KubeApi
 from weft_kube.workloads import Kind, parse_kind
 
 from weft_tap.access import authorize
@@ -101,7 +101,7 @@ def _faults(handler: Handler, metrics: Metrics) -> Handler:
             return _json(fault.code, fault.status())
         except Refused as error:
             return _json(error.status, Fault(error.status, f"{error.text.strip()}: {request.path}").status())
-        except ApiError as error:
+        except FAILURES as error:
             log.warning("access not reviewed", reason=str(error))
             return _json(503, Fault(503, f"the API server could not say whether you may: {error}").status())
 

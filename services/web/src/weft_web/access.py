@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from weft_http.message import Request
-from weft_kube.api import ApiError, KubeApi
+from weft_kube.api import FAILURES, KubeApi
 from weft_kube.workloads import parse_kind
 
 from weft_web.faults import Fault
@@ -148,8 +148,8 @@ class Access:
         if (held := self._held.get(key)) and held[0] > now:
             return held[1]
         try:
-            answer = msgspec.json.decode(await self._api.create(path, body), type=kind)
-        except (ApiError, OSError, TimeoutError) as error:
+            answer = await self._api.ask(path, body, kind)
+        except FAILURES as error:
             raise Fault(503, "kubernetes_unreachable", f"Kubernetes cannot be asked: {error}", "try again") from error
         if len(self._held) >= KEPT:
             self._held.clear()

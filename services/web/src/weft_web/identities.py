@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from weft_kube.api import ApiError, KubeApi
+from weft_kube.api import FAILURES, KubeApi
 from weft_kube.names import TRUST_BUNDLE, TRUST_BUNDLE_KEY, spiffe_id
 from weft_kube.workloads import in_mesh, running
 
@@ -73,7 +73,7 @@ async def _anchors(api: KubeApi, mesh: str) -> tuple[list[Anchor], list[str]]:
     try:
         bundle = await api.get(f"/api/v1/namespaces/{mesh}/configmaps/{TRUST_BUNDLE}", _Bundle)
         return anchors(bundle.data.get(TRUST_BUNDLE_KEY, "")), []
-    except (ApiError, OSError, ssl.SSLError) as error:
+    except FAILURES as error:
         return [], [f"the trust bundle cannot be read: {str(error) or type(error).__name__}"]
 
 
