@@ -91,6 +91,18 @@ def test_a_registry_gets_the_unit_and_nothing_else(tmp_path: Path) -> None:
     ]
 
 
+def test_images_are_built_on_what_the_suites_run_on() -> None:
+    """One Python in public images, in local ones (Debian bookworm's) and in CI; the demo's bases are the services'."""
+    services, demo = (
+        dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", (ROOT / folder / "Dockerfile").read_text(), re.MULTILINE))
+        for folder in ("services", "demo")
+    )
+    (python,) = re.findall(r'python-version: "(.*)"', (ROOT / ".github/workflows/ci.yml").read_text())
+
+    assert services["PYTHON_IMAGE"] == f"docker.io/library/python:{python}-slim-bookworm"
+    assert services.items() >= demo.items()
+
+
 def test_suites_name_images_that_are_built(tmp_path: Path) -> None:
     """A pod with another would wait for an image that nobody has; demo and suites name one by its version."""
     build(tmp_path, SIZE="1")  # all are made before the first is looked at
