@@ -9,13 +9,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from prometheus_client import CollectorRegistry
-from weft_identity.anchors import OVERLAP_SECONDS, Anchors
+from weft_identity.anchors import Anchors
 from weft_identity.events import Events
 from weft_identity.issuer import Terms, make_anchor, make_issuer
 from weft_identity.ledger import Ledger
 from weft_identity.metrics import Metrics
-from weft_identity.rotation import MARGIN_SECONDS
+from weft_identity.rotation import FRESH_SECONDS, MARGIN_SECONDS
 from weft_identity.secrets import Secrets
+from weft_identity.takeover import OVERLAP
 from weft_kube.api import ApiError, KubeApi
 from weft_pki.bundle import bundle_pem, parse_certificates
 from weft_pki.issue import CLOCK_SKEW
@@ -23,6 +24,7 @@ from weft_pki.keys import load_key
 from weft_testkit.fake_kube import FakeKube
 
 BORN = datetime(2026, 5, 1, tzinfo=UTC)
+OVERLAP_SECONDS = OVERLAP.total_seconds()
 ANCHOR = make_anchor("cluster.local", BORN)
 ISSUER = make_issuer(ANCHOR, "cluster.local", BORN)
 PATH = "/api/v1/namespaces/weft/secrets/weft-issuer"
@@ -35,9 +37,10 @@ def secret(name: str, data: dict[str, bytes]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": encoded}
 
 
-def published(bundle: bytes) -> dict[str, Any]:
-    """The bundle that proxies of namespace weft mount."""
-    meta = {"name": "weft-trust-bundle", "namespace": "weft"}
+def published(bundle: bytes, since: datetime) -> dict[str, Any]:
+    """The bundle that proxies of namespace weft mount, and since when the API server knows it."""
+    written = [{"manager": "weft-identity", "time": since.strftime("%Y-%m-%dT%H:%M:%SZ")}]
+    meta = {"name": "weft-trust-bundle", "namespace": "weft", "managedFields": written}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"ca.crt": bundle.decode()}}
 
 
@@ -48,6 +51,7 @@ class Keeper:
         self.kube = kube
         self.api = api
         self.now = BORN
+        self.published = b""
         self.restart()
         kube.put(secret("weft-trust-anchor", ANCHOR))
         kube.put(secret("weft-issuer", ISSUER))
@@ -87,7 +91,9 @@ class Keeper:
         self.now += timedelta(seconds=seconds)
         await self.anchors.refresh()
         assert self.anchors.trust
-        self.kube.put(published(self.anchors.trust.bundle))
+        if self.anchors.trust.bundle != self.published:
+            self.published = self.anchors.trust.bundle
+            self.kube.put(published(self.published, self.now))
         if notes:
             await self.anchors.note()
         return parse_certificates(self.anchors.trust.bundle)
@@ -230,15 +236,55 @@ async def test_an_anchor_that_replaces_the_one_in_use_is_refused(keeper: Keeper)
 
 
 async def test_a_restart_does_not_make_it_right(keeper: Keeper) -> None:
-    """What proxies believe is what was published."""
-    keeper.kube.put(published(ANCHOR["ca.crt"]))
+    """What proxies believe is what was published: the anchor beside it is, and signs when it has reached them."""
+    keeper.kube.put(published(ANCHOR["ca.crt"], BORN))
     keeper.replaced(beside=False)
     await keeper.anchors.refresh()
     assert keeper.anchors.trust is None
 
     both = keeper.replaced(beside=True)["ca.crt"]
-    await keeper.anchors.refresh()
-    assert keeper.used() == (both, 1)
+    await keeper.looks()
+    assert (keeper.used(), keeper.anchors.signing) == ((both, 1), None)
+    keeper.restart()
+    await keeper.looks(OVERLAP_SECONDS - 1)
+    assert (keeper.used(), keeper.anchors.signing) == ((both, 1), None)
+    await keeper.looks(1)
+    assert keeper.anchors.signing == keeper.anchors.trust
+
+
+async def test_a_restart_waits_for_no_anchor_that_has_signed(keeper: Keeper) -> None:
+    """Even if the bundle was published a moment ago: it is written down as in use."""
+    await keeper.looks()
+    keeper.kube.put(published(ANCHOR["ca.crt"], BORN + timedelta(days=1)))
+    keeper.restart()
+    await keeper.looks(DAY)
+
+    assert keeper.anchors.signing
+
+
+async def test_a_replica_that_was_cut_off_waits_as_one_that_was_restarted(keeper: Keeper) -> None:
+    """What it signed under before may be over: it has missed steps."""
+    await keeper.looks()
+    both = keeper.replaced(beside=True)["ca.crt"]
+    await keeper.looks(FRESH_SECONDS)
+    assert (keeper.used(), keeper.anchors.signing) == ((both, 1), None)
+    await keeper.looks(FRESH_SECONDS - 1)
+    await keeper.looks(OVERLAP_SECONDS)
+    assert keeper.anchors.signing
+
+
+async def test_an_issuer_that_late_clocks_do_not_believe_yet_waits(keeper: Keeper) -> None:
+    """Some authorities date nothing back; until clocks that are 40 s late take it for valid, the former one signs."""
+    await keeper.looks()
+    keeper.put("weft-issuer", make_issuer(ANCHOR, "cluster.local", BORN + CLOCK_SKEW + CLOCK_SKEW))
+    signs = []
+    for _ in range(5):
+        await keeper.looks(20)
+        assert keeper.anchors.signing
+        signs.append(keeper.anchors.signing.issuer_expiry - BORN - timedelta(days=30))
+
+    assert signs == [timedelta(0)] * 3 + [2 * CLOCK_SKEW] * 2
+    assert keeper.told() == []
 
 
 async def test_an_anchor_that_comes_with_its_issuer_is_published_before_it_signs(keeper: Keeper) -> None:
@@ -364,7 +410,7 @@ async def test_what_is_written_down_is_no_change(keeper: Keeper) -> None:
 async def test_a_bundle_that_somebody_has_changed_adds_no_trust(keeper: Keeper) -> None:
     """What is published is no source of anchors, only the Secrets are."""
     await keeper.looks()
-    keeper.kube.put(published(ANCHOR["ca.crt"] + OTHERS[0]["ca.crt"]))
+    keeper.kube.put(published(ANCHOR["ca.crt"] + OTHERS[0]["ca.crt"], BORN))
     keeper.restart()
 
     assert await keeper.looks() == [FIRST]

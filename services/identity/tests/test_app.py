@@ -15,6 +15,7 @@ import grpc
 import pytest
 import weft_identity.anchors
 import weft_identity.server
+import weft_identity.takeover
 import weft_identity.tokens
 from cryptography import x509
 from grpc import StatusCode
@@ -27,7 +28,7 @@ from weft_identity.limits import BURST, CONCURRENT, NEWCOMERS, PER_SECOND
 from weft_kube.api import KubeApi
 from weft_pki.bundle import bundle_hash, parse_certificates
 from weft_pki.csr import new_request
-from weft_pki.issue import der
+from weft_pki.issue import CLOCK_SKEW, der
 from weft_pki.keys import new_key
 from weft_pki.verify import verify_workload
 from weft_runtime.config import Address
@@ -288,6 +289,20 @@ async def test_a_change_that_no_watch_told_of_is_taken_over(monkeypatch: pytest.
         async with asyncio.timeout(10):
             while list((await running.certify()).chain) != [wanted]:
                 pass
+
+
+async def test_an_issuer_that_waits_signs_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only at the next look in turn: one that is dated from now waits until late clocks believe it."""
+    monkeypatch.setattr(weft_identity.takeover, "CLOCK_SKEW", timedelta(seconds=2))
+    async with identity() as running:
+        data = running.kube.get(f"{SECRETS}/weft-trust-anchor")["data"]
+        anchor = {name: base64.b64decode(text) for name, text in data.items()}
+        fresh = make_issuer(anchor, "cluster.local", datetime.now(UTC) + CLOCK_SKEW, timedelta(days=9))
+        running.kube.put(secret("weft-issuer", fresh))
+        async with asyncio.timeout(10):
+            while f"issuer_lifetime_seconds {9 * 86_400 + CLOCK_SKEW.total_seconds()}" not in await running.metrics():
+                pass
+        assert list((await running.certify()).chain) == [der(parse_certificates(fresh["tls.crt"])[0])]
 
 
 async def test_a_refused_secret_is_told_by_an_event_and_a_gauge_and_forgotten_when_it_is_sound_again() -> None:

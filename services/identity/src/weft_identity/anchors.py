@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -12,7 +13,6 @@ from weft_identity import inuse
 from weft_identity.events import Events
 from weft_identity.faults import FAILURES
 from weft_identity.issuer import (
-    ANCHOR_CERTIFICATE,
     ANCHOR_KEY,
     SecretData,
     Terms,
@@ -24,26 +24,19 @@ from weft_identity.issuer import (
 )
 from weft_identity.ledger import Ledger
 from weft_identity.metrics import Metrics
-from weft_identity.overlap import published_roots, require_overlap, root, roots
+from weft_identity.overlap import published_roots
 from weft_identity.rotation import FRESH_SECONDS
 from weft_identity.secrets import ANCHOR, ISSUER, Secret, Secrets, new_secret
+from weft_identity.takeover import LONG_AGO, Joined, Later, Refuse, Seen, Take, joined_since, judge
 
 POLL_SECONDS = 30.0
 """Secrets and phase are read this often even if no watch says a word."""
 
 RETRY_SECONDS = 3.0
 
-OVERLAP_SECONDS = 300.0
-"""An anchor that somebody else brought is in the bundle for so long before an issuer under it signs: kubelets carry the
-bundle to pods within a minute or two."""
-
-
-Read = tuple[SecretData | None, SecretData | None]
-"""Both Secrets' data: the anchor's and the issuer's."""
-
 
 class Anchors:
-    """The trust in use. `run` follows the Secrets; `ready` is set once there is one; `touch` makes it look at once."""
+    """The trust in use. `run` follows the Secrets; `ready` is set once it signs; `touch` makes it look at once."""
 
     def __init__(
         self,
@@ -68,15 +61,21 @@ class Anchors:
         self._now = now
         self._clock = clock
         self._seen_at = clock() - FRESH_SECONDS
-        self._joined: dict[bytes, float] = {}
-        """When an anchor came into the bundle."""
+        self._joined: Joined = {}
+        self._signs_at = LONG_AGO
+        """Until then the Secrets' issuer waits: `judge` says why."""
         self._touched = asyncio.Event()
         self._looking = asyncio.Lock()
         self._uses: inuse.Uses = ()
         """As the Secret said last: who replaces all of it does not mean them."""
-        self._used: tuple[Read, inuse.Uses] | None = None
-        self._refused: Read | None = None
+        self._taken: Seen | None = None
+        self._refused: tuple[SecretData | None, SecretData | None] | None = None
         self._log = structlog.get_logger()
+
+    @property
+    def signing(self) -> Trust | None:
+        """What certificates are signed under; None while its anchor is only on its way to the proxies."""
+        return self.trust if self.ready.is_set() else None
 
     @property
     def fresh(self) -> bool:
@@ -93,8 +92,13 @@ class Anchors:
             self._touched.clear()
             seen = await self._look()
             with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS if seen else RETRY_SECONDS):
+                async with asyncio.timeout(self._pause() if seen else RETRY_SECONDS):
                     await self._touched.wait()
+
+    def _pause(self) -> float:
+        """Until the next look: an issuer that waits signs in time."""
+        waits = (self._signs_at - self._now()).total_seconds()
+        return min(POLL_SECONDS, waits) if waits > 0 else POLL_SECONDS
 
     async def catch_up(self) -> None:
         """Looks now: a proxy knows a bundle that this replica does not. Those who wait together share a look."""
@@ -113,53 +117,43 @@ class Anchors:
 
     async def refresh(self) -> None:
         """Takes over what the Secrets hold, if it is new and sound; else keeps what is in use."""
-        began, following = self._clock(), self.trust if self.fresh else None
+        began, trust = self._clock(), self.trust if self.fresh else None
         # The issuer first: whoever makes both makes it last, so it is never seen without its anchor.
         issuer, anchor = await self._secrets.get(ISSUER), await self._secrets.get(ANCHOR)
         await self._ledger.refresh()
-        believed = roots(following.anchors) if following else published_roots(await self._secrets.published())
-        self._seen_at = began
         self._uses = self._said(issuer)
-        read = anchor.data if anchor else None, issuer.data if issuer else None
+        joined = self._joined if trust else await self._published()
+        self._seen_at = began
         uses = inuse.live(self._uses, self._seconds())
-        if (read, uses) == self._used:
+        seen = Seen(anchor.data if anchor else None, issuer.data if issuer else None, uses, self._ledger.state.new)
+        if seen == self._taken:
             self._sound()
         else:
-            await self._judge(read, uses, following, believed)
+            await self._take_over(seen, self.signing if trust else None, joined)
 
-    async def _judge(self, read: Read, uses: inuse.Uses, following: Trust | None, believed: set[bytes]) -> None:
-        try:
-            trust = read_trust(_bundle(*read), read[1] or {}, self._now())
-            require_overlap(trust, believed)
-        except ValueError as error:
-            # Judged at every look, as what is not valid yet will be; told once.
-            if read != self._refused:
-                self._refused = read
-                await self._refuse(str(error), missing=read[1] is None)
-        else:
-            self._sound()
-            known = self._used is not None and read == self._used[0]
-            trust = trust.keeping(inuse.kept(self._with(following, uses), trust.anchors))
-            if following and self._new_to_proxies(trust):
-                trust = trust.signing_as(following)
-            else:
-                self._used = read, uses
-            if not (known and self.trust and trust.bundle == self.trust.bundle):
-                self._use(trust)
+    async def _published(self) -> Joined:
+        """What proxies verify by, for a replica that has not followed; what has signed reached them long ago."""
+        published, signed = await self._secrets.published(), {each for use in self._uses for each in use.root}
+        since = published.since or self._now()
+        return {each: LONG_AGO if each in signed else since for each in published_roots(published.bundle)}
 
-    def _new_to_proxies(self, trust: Trust) -> bool:
-        """May proxies lack its anchor? Identity's own rotation asks every one of them before its issuer signs."""
-        now = self._clock()
-        rotated = trust.facts.issuer == self._ledger.state.new
-        return not rotated and now < self._joined.get(root(trust), now) + OVERLAP_SECONDS
+    async def _take_over(self, seen: Seen, former: Trust | None, joined: Joined) -> None:
+        verdict = judge(replace(seen, uses=self._with(former, seen.uses)), former, joined, self._now())
+        if isinstance(verdict, Refuse):
+            await self._refuse(verdict.reason, seen)
+            return
+        self._sound()
+        self._taken, self._signs_at = (None, verdict.when) if isinstance(verdict, Later) else (seen, LONG_AGO)
+        self._joined = joined_since(verdict.trust.anchors, joined, self._now())
+        self._use(verdict.trust, signs=former is not None or isinstance(verdict, Take))
 
     def _said(self, issuer: Secret | None) -> inuse.Uses:
         said = inuse.read(issuer.metadata.annotations) if issuer else None
         return self._uses if said is None else said
 
-    def _with(self, following: Trust | None, uses: inuse.Uses) -> inuse.Uses:
+    def _with(self, former: Trust | None, uses: inuse.Uses) -> inuse.Uses:
         """Also what this replica has signed under until now."""
-        return inuse.used(uses, following.anchor, self._seconds(), self._terms.longest) if following else uses
+        return inuse.used(uses, former.anchor, self._seconds(), self._terms.longest) if former else uses
 
     def _seconds(self) -> int:
         return int(self._now().timestamp())
@@ -167,9 +161,9 @@ class Anchors:
     async def note(self) -> None:
         """Writes down which anchors are in use, where that has changed. For the Lease's holder."""
         issuer = await self._secrets.get(ISSUER)
-        if issuer is None or self.trust is None:
+        if issuer is None or self.signing is None:
             return
-        uses = inuse.used(self._said(issuer), self.trust.anchor, self._seconds(), self._terms.longest)
+        uses = inuse.used(self._said(issuer), self.signing.anchor, self._seconds(), self._terms.longest)
         if uses != inuse.read(issuer.metadata.annotations):
             await self._secrets.annotate(issuer, inuse.told(uses))
 
@@ -209,22 +203,29 @@ class Anchors:
         await self._secrets.write(issuer)
         return True
 
-    def _use(self, trust: Trust) -> None:
-        joins = self._clock() if self.trust else -OVERLAP_SECONDS
-        self._joined = {each: self._joined.get(each, joins) for each in roots(trust.anchors)}
+    def _use(self, trust: Trust, *, signs: bool) -> None:
+        if signs:
+            self.ready.set()
+        else:
+            self.ready.clear()
+        if trust.same_as(self.trust):
+            return
         self.trust = trust
-        self.ready.set()
         self._metrics.in_use(trust)
         self._log.info(
-            "issuer loaded",
+            "issuer loaded" if signs else "issuer waits for its anchor to reach the proxies",
             serial=f"{trust.authority.certificate.serial_number:x}",
             not_after=trust.issuer_expiry.isoformat(),
             anchors=len(trust.anchors),
         )
         self._on_change()
 
-    async def _refuse(self, reason: str, *, missing: bool) -> None:
-        if self.trust is None and missing:
+    async def _refuse(self, reason: str, seen: Seen) -> None:
+        """Judged at every look, as what is not valid yet will be; told once."""
+        if self._refused == (seen.anchor, seen.issuer):
+            return
+        self._refused = seen.anchor, seen.issuer
+        if self.trust is None and seen.issuer is None:
             self._log.info("waiting for the issuer", reason=reason)
             return
         self._metrics.issuer_refused.inc()
@@ -232,10 +233,3 @@ class Anchors:
         kept = "what was there before stays in use" if self.trust else "nothing is signed until they are sound"
         self._log.error("Secrets refused", reason=reason, kept=kept)
         await self._events.warn(ISSUER, "SecretRefused", f"{reason}; {kept}")
-
-
-def _bundle(anchor: SecretData | None, issuer: SecretData | None) -> SecretData:
-    """The anchor's Secret; without one, the CA that cert-manager writes beside an issuer."""
-    if anchor is not None:
-        return anchor
-    return {ANCHOR_CERTIFICATE: (issuer or {}).get(ANCHOR_CERTIFICATE, b"")}

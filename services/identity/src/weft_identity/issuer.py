@@ -84,6 +84,12 @@ class Trust:
         """What a leaf comes with, as DER."""
         return tuple(der(certificate) for certificate in self.authority.chain)
 
+    def same_as(self, other: "Trust | None") -> bool:
+        """Is it the same bundle, in the same state of a rotation, and the same authority?"""
+        if other is None:
+            return False
+        return (self.bundle, self.facts, self.chain) == (other.bundle, other.facts, other.chain)
+
     def signing_as(self, other: "Trust") -> "Trust":
         """This bundle, and the other one's authority."""
         return replace(self, authority=other.authority, facts=replace(self.facts, issuer=other.facts.issuer))

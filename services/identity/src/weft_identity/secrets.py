@@ -4,6 +4,7 @@ And the copy of the bundle beside them: what proxies believe, whoever has change
 """
 
 import base64
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -11,8 +12,6 @@ import structlog
 from weft_kube.api import ApiError, KubeApi
 from weft_kube.names import TRUST_BUNDLE, TRUST_BUNDLE_KEY
 from weft_kube.objects import Meta, Object
-
-from weft_identity.bundle import ConfigMap
 
 ANCHOR = "weft-trust-anchor"
 ISSUER = "weft-issuer"
@@ -25,8 +24,28 @@ class Secret(Object):
     type: str = "Opaque"
 
 
+class Published(msgspec.Struct, frozen=True):
+    """The bundle that proxies mount, and since when it is there; empty when there is none."""
+
+    bundle: bytes = b""
+    since: datetime | None = None
+
+
+class _Written(msgspec.Struct):
+    time: datetime | None = None
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    managed_fields: list[_Written] = []
+
+
+class _ConfigMap(msgspec.Struct):
+    metadata: _Meta
+    data: dict[str, str] = {}
+
+
 class _ConfigMaps(msgspec.Struct):
-    items: list[ConfigMap] = []
+    items: list[_ConfigMap] = []
 
 
 def new_secret(name: str, kind: str) -> Secret:
@@ -52,11 +71,14 @@ class Secrets:
                 return None
             raise
 
-    async def published(self) -> bytes:
-        """The trust bundle that proxies of this namespace mount; empty when there is none."""
+    async def published(self) -> Published:
+        """The trust bundle of this namespace; each server writes down when somebody changed an object last."""
         path = f"/api/v1/namespaces/{self._namespace}/configmaps"
         found = await self._api.get(path, _ConfigMaps, fieldSelector=f"metadata.name={TRUST_BUNDLE}")
-        return "".join(item.data.get(TRUST_BUNDLE_KEY, "") for item in found.items).encode()
+        for item in found.items:
+            times = [written.time for written in item.metadata.managed_fields if written.time]
+            return Published(item.data.get(TRUST_BUNDLE_KEY, "").encode(), max(times, default=None))
+        return Published()
 
     async def write(self, secret: Secret) -> None:
         """Makes it, or replaces the version that was read; a conflict is an error: the next round reads again."""

@@ -114,12 +114,12 @@ class Identity:
 
     async def _trust(self, bundle_sha256: bytes) -> Trust:
         """What to sign under. A bundle that this replica does not know may be newer than what it knows."""
-        trust = self._anchors.trust
+        trust = self._anchors.signing
         if trust is None or trust.knows(bundle_sha256) == "old":
             await self._anchors.catch_up()
-            trust = self._anchors.trust
+            trust = self._anchors.signing
         if trust is None:
-            raise IssuerExpiredError("there is no issuer yet")
+            raise IssuerExpiredError("there is no issuer yet, or its anchor is still on its way to the proxies")
         if not self._anchors.fresh:
             raise IssuerExpiredError("identity cannot read its Secrets: see its log")
         return trust
