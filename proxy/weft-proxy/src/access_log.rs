@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::tap::{Captured, Direction, Exchange, Outcome};
+use crate::tap::{Captured, Exchange, Outcome};
 
 /// Lines that wait for a slow reader; more are left out, and counted in the next line.
 const BACKLOG: usize = 4096;
@@ -49,7 +49,7 @@ fn line(exchange: &Exchange, skipped: u64) -> String {
     let mut line = Line(String::from("{"));
     let time = exchange.started.duration_since(UNIX_EPOCH).unwrap_or_default();
     line.number("time", format_args!("{}.{:06}", time.as_secs(), time.subsec_micros()));
-    line.text("direction", direction(exchange.direction));
+    line.text("direction", exchange.direction.as_str());
     line.text("method", exchange.method.as_str());
     line.text("authority", &exchange.authority());
     line.text("path", exchange.uri.path());
@@ -81,13 +81,6 @@ fn line(exchange: &Exchange, skipped: u64) -> String {
     }
     line.0.push_str("}\n");
     line.0
-}
-
-fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Inbound => "inbound",
-        Direction::Outbound => "outbound",
-    }
 }
 
 fn result(outcome: Outcome) -> &'static str {
@@ -138,6 +131,7 @@ impl Line {
 mod tests {
     use super::*;
     use crate::discovery::DstLabels;
+    use crate::tap::Direction;
     use std::time::SystemTime;
 
     fn exchange(path: &str) -> Exchange {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
+use tokio::sync::SemaphorePermit;
 use tokio_rustls::TlsConnector;
 
 use crate::balance::node::Node;
@@ -13,9 +14,10 @@ use crate::io::Io;
 use crate::lookahead::Lookahead;
 use crate::metrics::Tls;
 use crate::socket;
+use crate::tap::Direction;
 use crate::worker::Worker;
 
-/// Connections that are made to one endpoint at once; others wait, and hear at once when one of these failed.
+/// Connections that are made to one endpoint at once; others wait, and hear at once when nobody gets through.
 pub const MAX_DIALS: usize = 64;
 /// A peer's machine that acknowledges nothing for so long is gone.
 const UNANSWERED: Duration = Duration::from_secs(2);
@@ -23,34 +25,49 @@ const HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// Connects to `node`; `tls` says in metrics why there is no mesh TLS if it is not the node's own reason.
 pub async fn open(worker: &Worker, node: &Node, alpn: &'static [u8], tls: Option<Tls>) -> Result<Io, Error> {
-    let failures = node.pool.failures();
-    let turn = node.dials.try_acquire();
-    let _turn = match turn {
-        Ok(turn) => Ok(turn),
-        Err(_) => node.dials.acquire().await,
-    };
-    if let Some(error) = node.pool.failed_since(failures) {
-        return Err(error);
-    }
-    let opened = dial(worker, node, alpn).await.inspect_err(|error| node.pool.fail(error));
+    let _turn = turn(node).await?;
+    let began = node.pool.dialled.last();
+    let opened = dial(worker, node, alpn).await;
     match &opened {
-        Ok(_) => node.reached(),
-        Err(_) => node.missed(Instant::now()),
+        Ok(_) => {
+            node.pool.dialled.connected();
+            node.reached();
+        }
+        Err(error) => {
+            node.pool.dialled.failed(began, error);
+            node.missed(Instant::now());
+        }
     }
     let io = opened?;
     let metrics = &worker.shared.metrics;
-    Ok(match tls {
+    Ok(match (node.direction, tls) {
         // Those of the application itself are counted where they were accepted.
-        _ if node.direction == "inbound" => io,
-        Some(tls) if node.identity().is_none() => io.metered(metrics.connections(&node.peer(tls)).open()),
+        (Direction::Inbound, _) => io,
+        (_, Some(tls)) if node.identity().is_none() => {
+            io.metered(metrics.connections(&node.peer(tls)).open())
+        }
         _ => io.metered(node.connections(metrics).open()),
     })
+}
+
+/// The turn to connect, or why there is no use in it.
+async fn turn(node: &Node) -> Result<Option<SemaphorePermit<'_>>, Error> {
+    if let Ok(turn) = node.dials.try_acquire() {
+        return Ok(Some(turn));
+    }
+    let waits = node.pool.dialled.last();
+    // None only if it were closed, which nobody does.
+    let turn = node.dials.acquire().await.ok();
+    node.pool.dialled.failure_since(waits).map_or(Ok(turn), Err)
 }
 
 async fn dial(worker: &Worker, node: &Node, alpn: &'static [u8]) -> Result<Io, Error> {
     let addr = node.endpoint.addr;
     let config = &worker.shared.config;
-    let limit = if node.direction == "inbound" { config.app_connect_timeout } else { config.connect_timeout };
+    let limit = match node.direction {
+        Direction::Inbound => config.app_connect_timeout,
+        Direction::Outbound => config.connect_timeout,
+    };
     let stream = socket::connect(addr, limit)
         .await
         .map_err(|e| Error::new(Code::Connect, format!("cannot connect to {addr}: {e}")))?;
@@ -71,3 +88,6 @@ async fn dial(worker: &Worker, node: &Node, alpn: &'static [u8]) -> Result<Io, E
         Err(_) => Err(failed("no answer in time".into())),
     }
 }
+
+#[cfg(test)]
+mod tests;

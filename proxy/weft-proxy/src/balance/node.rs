@@ -14,6 +14,7 @@ use crate::connect::MAX_DIALS;
 use crate::discovery::{self, DstLabels, Endpoint};
 use crate::http::pool::Pool;
 use crate::metrics::{Connections, Metrics, Peer, Requests, Service, Tls};
+use crate::tap::Direction;
 
 /// What the endpoints of one Service have in common.
 pub struct Group {
@@ -29,8 +30,8 @@ impl Group {
 
 pub struct Node {
     pub endpoint: Arc<Endpoint>,
-    /// "outbound", or "inbound" for the pod's own application.
-    pub direction: &'static str,
+    /// Inbound: the pod's own application.
+    pub direction: Direction,
     /// The `tls` label of what goes to it.
     pub tls: Tls,
     pub load: Load,
@@ -56,7 +57,7 @@ impl Node {
     ) -> Self {
         Self {
             endpoint,
-            direction: "outbound",
+            direction: Direction::Outbound,
             tls,
             load: Load::new(guess, now),
             pool: Pool::default(),
@@ -72,7 +73,7 @@ impl Node {
     /// The pod's own application.
     pub fn app(endpoint: Arc<Endpoint>) -> Self {
         Self {
-            direction: "inbound",
+            direction: Direction::Inbound,
             ..Self::new(endpoint, Tls::NoIdentity, super::ewma::UNKNOWN, None, Instant::now())
         }
     }
@@ -103,7 +104,7 @@ impl Node {
 
     /// The labels of this endpoint, with another reason for the lack of mesh TLS if need be.
     pub fn peer(&self, tls: Tls) -> Peer {
-        Peer::new(self.direction, tls, self.identity().map(|id| &**id), self.labels())
+        Peer::new(self.direction.as_str(), tls, self.identity().map(|id| &**id), self.labels())
     }
 
     /// Whether the breaker is open: requests go elsewhere if they can.

@@ -13,7 +13,7 @@ use super::received::Received;
 use crate::balance::node::{InFlight, Node};
 use crate::connect;
 use crate::error::{Code, Error};
-use crate::identity::ALPN_H2;
+use crate::identity::{ALPN_H2, ALPN_TCP};
 use crate::worker::Worker;
 
 /// What one stream may send that nobody reads yet.
@@ -119,27 +119,30 @@ async fn send2(worker: &Worker, in_flight: InFlight, request: Request<RequestBod
 
 /// A new connection of HTTP/2; of a crowd one makes it and the others wait.
 async fn connection2(worker: &Worker, node: &Rc<Node>) -> Result<Rc<Shared>, Error> {
-    let failures = node.pool.failures();
+    let waits = node.pool.dialled.last();
     let _turn = node.pool.connecting.lock().await;
     if let Some(found) = node.pool.http2() {
         return Ok(found);
     }
-    if let Some(error) = node.pool.failed_since(failures) {
+    if let Some(error) = node.pool.dialled.failure_since(waits) {
         return Err(error);
     }
-    let made = connect2(worker, node).await.inspect_err(|e| node.pool.fail(e))?;
+    let made = connect2(worker, node).await?;
     node.pool.add_http2(made.clone());
     Ok(made)
 }
 
+/// To a peer proxy HTTP/1 would be bytes like others; but between proxies all HTTP is HTTP/2, and this one never a peer.
 async fn connect1(worker: &Worker, node: &Rc<Node>) -> Result<Box<Exclusive>, Error> {
-    let io = connect::open(worker, node, ALPN_H2, None).await?;
+    let io = connect::open(worker, node, ALPN_TCP, None).await?;
     Exclusive::over(io).await.map_err(|e| unreachable(&e, node))
 }
 
 async fn connect2(worker: &Worker, node: &Rc<Node>) -> Result<Rc<Shared>, Error> {
     let io = connect::open(worker, node, ALPN_H2, None).await?;
-    Shared::over(io, node.identity().is_some()).await.map_err(|e| unreachable(&e, node))
+    let began = node.pool.dialled.last();
+    let made = Shared::over(io, node.identity().is_some()).await.map_err(|e| unreachable(&e, node));
+    made.inspect_err(|error| node.pool.dialled.failed(began, error))
 }
 
 fn unreachable(error: &dyn std::error::Error, node: &Node) -> Error {

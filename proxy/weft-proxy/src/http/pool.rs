@@ -1,6 +1,6 @@
 //! Connections to one endpoint that a worker keeps: few of HTTP/2, shared; of HTTP/1 as many as are busy at once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,51 @@ pub struct Pool {
     http2: RefCell<Vec<Rc<Shared>>>,
     /// Held while a connection of HTTP/2 is made, so that a crowd makes one.
     pub connecting: tokio::sync::Mutex<()>,
-    /// How many attempts to connect failed, and how the last one did: told to the crowd that waited for it.
-    failed: RefCell<(u64, Option<Error>)>,
+    /// Told to the crowd that waits for its turn to connect.
+    pub dialled: Outcomes,
+}
+
+/// How attempts to connect ended. A failure counts unless somebody has connected since that attempt began: it then says
+/// nothing of the endpoint.
+#[derive(Default)]
+pub struct Outcomes {
+    /// Attempts that have ended.
+    ended: Cell<u64>,
+    /// The number of the last one that connected.
+    connected: Cell<u64>,
+    /// The last one that failed, as long as it counts, with its number.
+    failed: RefCell<Option<(u64, Error)>>,
+}
+
+impl Outcomes {
+    /// The number of the last attempt that has ended: what began now is told of later ones.
+    pub fn last(&self) -> u64 {
+        self.ended.get()
+    }
+
+    pub fn connected(&self) {
+        self.connected.set(self.next());
+        self.failed.take();
+    }
+
+    /// `began`: what had been the `last` when the attempt began.
+    pub fn failed(&self, began: u64, error: &Error) {
+        let number = self.next();
+        if self.connected.get() <= began {
+            self.failed.replace(Some((number, error.clone())));
+        }
+    }
+
+    /// How connecting failed, if it did after `began` and counts.
+    pub fn failure_since(&self, began: u64) -> Option<Error> {
+        let failed = self.failed.borrow();
+        failed.as_ref().filter(|(number, _)| *number > began).map(|(_, error)| error.clone())
+    }
+
+    fn next(&self) -> u64 {
+        self.ended.set(self.ended.get() + 1);
+        self.ended.get()
+    }
 }
 
 impl Pool {
@@ -56,21 +99,6 @@ impl Pool {
         }
     }
 
-    pub fn failures(&self) -> u64 {
-        self.failed.borrow().0
-    }
-
-    pub fn fail(&self, error: &Error) {
-        let mut failed = self.failed.borrow_mut();
-        *failed = (failed.0 + 1, Some(error.clone()));
-    }
-
-    /// How connecting failed, if it did since `failures` was read.
-    pub fn failed_since(&self, failures: u64) -> Option<Error> {
-        let failed = self.failed.borrow();
-        failed.1.clone().filter(|_| failed.0 > failures)
-    }
-
     /// Closes what has been idle for long, or does not answer any more.
     pub fn sweep(&self, now: Instant) {
         let fresh = |since: &Instant| now.saturating_duration_since(*since) < IDLE_HTTP1;
@@ -83,5 +111,48 @@ impl Pool {
 
     pub fn is_empty(&self) -> bool {
         self.http1.borrow().is_empty() && self.http2.borrow().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    fn error(cause: &str) -> Error {
+        Error::new(Code::Connect, cause)
+    }
+
+    /// Who began to wait before a failure hears of it, the latest one; who came after it does not.
+    #[test]
+    fn failures_are_told_to_those_who_wait() {
+        let dialled = Outcomes::default();
+        let (first, began) = (dialled.last(), dialled.last());
+        dialled.failed(began, &error("one"));
+        let second = dialled.last();
+        dialled.failed(began, &error("two"));
+        let heard = [first, second, dialled.last()].map(|waits| dialled.failure_since(waits));
+        assert_eq!([Some(error("two")), Some(error("two")), None], heard);
+    }
+
+    /// A failure counts from the beginning of its attempt: whoever has connected since then refutes it, before its end or
+    /// after.
+    #[test]
+    fn connections_refute_failures() {
+        for (connects, told) in [("before", true), ("during", false), ("after", false)] {
+            let dialled = Outcomes::default();
+            let at = |time| {
+                if connects == time {
+                    dialled.connected()
+                }
+            };
+            let waits = dialled.last();
+            at("before");
+            let began = dialled.last();
+            at("during");
+            dialled.failed(began, &error("gone"));
+            at("after");
+            assert_eq!(told, dialled.failure_since(waits).is_some(), "{connects}");
+        }
     }
 }
