@@ -66,6 +66,13 @@ fn breaking(max_failures: u32) -> api::ServiceDestination {
     api::ServiceDestination { breaker: Some(breaker), ..Default::default() }
 }
 
+/// The status of an answer to who would leave HTTP.
+async fn upgrade(pod: &Pod) -> u16 {
+    let request = Request::get("/ws").header("host", "api").header("connection", "upgrade");
+    let request = request.header("upgrade", "websocket").body(full("")).unwrap();
+    http1(pod.connect().await).await.send_request(request).await.unwrap().status().as_u16()
+}
+
 /// What fails on a route that retries is sent again with its whole body, and the client sees only what came of it.
 #[tokio::test]
 async fn failures_are_retried() {
@@ -217,4 +224,26 @@ async fn requests_wait_for_the_next_endpoint() {
     assert!(futures_util::poll!(waiting.as_mut()).is_pending());
     mesh.endpoints(vec![api.endpoint()]);
     assert_eq!(200, waiting.await.unwrap().status().as_u16());
+}
+
+/// What would leave HTTP fails as any other request does: its breaker hears of it.
+#[tokio::test]
+async fn failing_upgrades_open_breakers() {
+    let mesh = Mesh::start();
+    let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
+    app(&api, usize::MAX).await;
+    mesh.service_of(api::Protocol::Http1, breaking(2), vec![api.endpoint()]);
+    assert_eq!([500, 500], [upgrade(&web).await, upgrade(&web).await]);
+    web.expect("weft_breaker_trips_total", &["reason=\"failures\""], 1.0).await;
+}
+
+/// What would leave HTTP and finds no endpoint is counted for its route, as any other request is.
+#[tokio::test]
+async fn unreached_upgrades_count_for_their_route() {
+    let mesh = Mesh::start();
+    let web = mesh.pod(2, "web");
+    let route = api::Route { name: "all".into(), ..Default::default() };
+    mesh.service_with(api::Protocol::Http1, vec![route], vec![]);
+    assert_eq!(503, upgrade(&web).await);
+    web.expect("weft_requests_total", &["route=\"all\"", "status=\"503\""], 1.0).await;
 }

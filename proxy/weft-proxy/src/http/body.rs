@@ -270,7 +270,7 @@ impl Stream {
 
     /// A client of HTTP/1.0 may know the end of a body by that of its connection.
     fn break_off(&self) {
-        if let Some(busy) = self.record.busy.as_ref().filter(|_| self.version == Version::HTTP_10) {
+        if let Some(busy) = self.record.busy().filter(|_| self.version == Version::HTTP_10) {
             busy.break_off();
         }
     }

@@ -26,7 +26,7 @@ pub fn copy_head(head: &Parts) -> Parts {
 
 /// The request's body from its beginning, if it can still be had.
 pub fn body(record: &Record) -> Option<RequestBody> {
-    record.source.as_ref().map_or(Some(RequestBody::Empty), |source| source.attempt())
+    record.source().map_or(Some(RequestBody::Empty), |source| source.attempt())
 }
 
 /// What went wrong: `error`, unless it came of a request that the client did not finish.
@@ -55,8 +55,8 @@ pub fn pass_on(
     version: Version,
     ending: Option<Ending>,
 ) -> Response<Body> {
-    record.head(&response);
-    if let Some(source) = &record.source {
+    record.answered(&response);
+    if let Some(source) = record.source() {
         source.settle();
     }
     let (mut head, incoming) = response.into_parts();
@@ -67,7 +67,7 @@ pub fn pass_on(
 
 /// The client gets a response that leaves HTTP, or the refusal to.
 pub fn pass_on_upgrade((mut response, lease): upgrade::Sent, mut record: Record) -> Response<Body> {
-    record.head(&response);
+    record.answered(&response);
     let Some(lease) = lease else {
         strip_hop_but_upgrade(response.headers_mut());
         record.finish(End::Complete);
@@ -81,7 +81,7 @@ pub fn pass_on_upgrade((mut response, lease): upgrade::Sent, mut record: Record)
 
 /// The client gets the proxy's own response.
 pub fn fail(error: &Error, record: Record) -> Response<Body> {
-    tracing::debug!(%error, uri = %record.head.uri, "failed");
+    tracing::debug!(%error, uri = %record.head().uri, "failed");
     let response = respond::error(error, record.is_grpc());
     refuse(response, error, record)
 }
@@ -97,14 +97,14 @@ pub fn redirect(status: StatusCode, location: HeaderValue, mut record: Record) -
     let mut response = Response::new(Body::Fixed(None));
     *response.status_mut() = status;
     response.headers_mut().insert(LOCATION, location);
-    record.head(&response);
+    record.answered(&response);
     record.finish(End::Complete);
     response
 }
 
 fn refuse(mut response: Response<Body>, error: &Error, mut record: Record) -> Response<Body> {
     record.failed(error);
-    record.head(&response);
+    record.answered(&response);
     let gone = record.fault() == Some(Fault::Gone);
     let number = record.finish(if gone { End::Cancelled } else { End::Complete });
     let own = record.own();

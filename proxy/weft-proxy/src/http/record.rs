@@ -9,6 +9,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use self::fate::{Fate, SUCCESS};
 use super::body::{Fault, Source};
 use super::classify::{End, classify, grpc_status, is_grpc};
 use super::respond;
@@ -19,6 +20,8 @@ use crate::metrics::{PROBE, Requests, Tls};
 use crate::tap::{Direction, Exchange, Outcome, compact};
 use crate::vigil::Busy;
 use crate::worker::Worker;
+
+mod fate;
 
 /// Between whom an exchange goes.
 #[derive(Clone)]
@@ -33,58 +36,68 @@ pub struct Subject {
     pub requests: Rc<Requests>,
 }
 
-pub struct Record {
-    worker: Rc<Worker>,
-    pub subject: Subject,
+/// What is known of a request when its record begins.
+pub struct Asked {
     /// The request's head as the client sent it; also what a further attempt is made from.
     pub head: Parts,
     pub source: Option<Rc<Source>>,
     /// Tells the client's connection that a request is under way.
     pub busy: Option<Busy>,
-    /// The endpoint that the outcome says something about.
-    pub node: Option<Rc<Node>>,
     /// How its route judges responses; none: by the one classifier.
     pub classes: Option<Arc<[ResponseClass]>>,
-    pub started: Instant,
-    latency: Option<Duration>,
-    status: Option<StatusCode>,
-    grpc: bool,
-    grpc_status: Option<u16>,
-    response_bytes: u64,
-    response_headers: HeaderMap,
-    error: Option<String>,
     /// What would have denied it, were drafts in audit enforced.
     pub audited: Option<Arc<str>>,
-    /// A policy denied it: the application has not seen it, so its numbers do not show it.
-    refused: bool,
-    /// A peer proxy is told that its request was not delivered: it sends it elsewhere, and counts it.
-    elsewhere: bool,
-    over: bool,
+}
+
+/// What has come of it so far.
+#[derive(Default)]
+struct Answer {
+    latency: Option<Duration>,
+    status: Option<StatusCode>,
+    grpc_status: Option<u16>,
+    bytes: u64,
+    headers: HeaderMap,
+    error: Option<String>,
+}
+
+pub struct Record {
+    worker: Rc<Worker>,
+    subject: Subject,
+    asked: Asked,
+    pub started: Instant,
+    grpc: bool,
+    /// The endpoint that the outcome says something about.
+    node: Option<Rc<Node>>,
+    answer: Answer,
+    fate: Fate,
 }
 
 impl Record {
-    pub fn begin(worker: Rc<Worker>, subject: Subject, head: Parts, source: Option<Rc<Source>>) -> Self {
+    pub fn begin(worker: Rc<Worker>, subject: Subject, asked: Asked) -> Self {
         Self {
-            grpc: is_grpc(&head.headers),
             worker,
             subject,
-            head,
-            source,
-            busy: None,
-            node: None,
-            classes: None,
+            grpc: is_grpc(&asked.head.headers),
+            asked,
             started: Instant::now(),
-            latency: None,
-            status: None,
-            grpc_status: None,
-            response_bytes: 0,
-            response_headers: HeaderMap::new(),
-            error: None,
-            audited: None,
-            refused: false,
-            elsewhere: false,
-            over: false,
+            node: None,
+            answer: Answer::default(),
+            fate: Fate::Here,
         }
+    }
+
+    /// The head of the request.
+    pub fn head(&self) -> &Parts {
+        &self.asked.head
+    }
+
+    /// The body of the request, if it has one.
+    pub fn source(&self) -> Option<&Rc<Source>> {
+        self.asked.source.as_ref()
+    }
+
+    pub fn busy(&self) -> Option<&Busy> {
+        self.asked.busy.as_ref()
     }
 
     pub fn is_grpc(&self) -> bool {
@@ -92,47 +105,64 @@ impl Record {
     }
 
     pub fn classes(&self) -> &[ResponseClass] {
-        self.classes.as_deref().unwrap_or_default()
+        self.asked.classes.as_deref().unwrap_or_default()
+    }
+
+    /// A try goes to `node`: what comes of it says something about that endpoint.
+    pub fn towards(&mut self, node: Rc<Node>, subject: Subject) {
+        self.subject = subject;
+        self.node = Some(node);
+    }
+
+    /// What would have denied the last try, were drafts in audit enforced.
+    pub fn audit(&mut self, audited: Option<Arc<str>>) {
+        self.asked.audited = audited;
+    }
+
+    /// Nothing more is tried: `requests` count what has come to no endpoint.
+    pub fn given_up(&mut self, requests: impl FnOnce() -> Rc<Requests>) {
+        if self.node.is_none() {
+            self.subject.requests = requests();
+        }
     }
 
     /// The head of the response is there.
-    pub fn head<B>(&mut self, response: &http::Response<B>) {
+    pub fn answered<B>(&mut self, response: &http::Response<B>) {
         let latency = self.started.elapsed();
-        self.latency = Some(latency);
-        if !self.elsewhere && !self.refused {
+        self.answer.latency = Some(latency);
+        if self.fate == Fate::Here {
             self.subject.requests.observe(latency);
         }
-        self.status = Some(response.status());
+        self.answer.status = Some(response.status());
         if self.grpc {
-            self.grpc_status = grpc_status(response.headers());
+            self.answer.grpc_status = grpc_status(response.headers());
         }
         if self.worker.shared.ring.wanted() {
-            self.response_headers = response.headers().clone();
+            self.answer.headers = response.headers().clone();
         }
     }
 
     /// Why the request's body broke off, if it did.
     pub fn fault(&self) -> Option<Fault> {
-        self.source.as_ref().and_then(|source| source.fault())
+        self.source().and_then(|source| source.fault())
     }
 
     pub fn response_bytes(&mut self, n: usize) {
-        self.response_bytes += n as u64;
+        self.answer.bytes += n as u64;
     }
 
     pub fn trailers(&mut self, trailers: &HeaderMap) {
         if self.grpc {
-            self.grpc_status = grpc_status(trailers).or(self.grpc_status);
+            self.answer.grpc_status = grpc_status(trailers).or(self.answer.grpc_status);
         }
     }
 
     /// The proxy itself makes the response.
     pub fn failed(&mut self, error: &Error) {
         self.worker.shared.metrics.error(error.code);
-        self.error = Some(error.to_string());
+        self.answer.error = Some(error.to_string());
         let from_peer = self.subject.direction == Direction::Inbound && self.subject.tls == Tls::True;
-        self.refused = matches!(error.code, Code::Denied | Code::Limited | Code::Egress);
-        self.elsewhere = from_peer && error.code.is_undelivered();
+        self.fate = self.fate.failed(error.code, from_peer);
         // Of the other errors the endpoint's breaker has heard where they came about, or they are the client's.
         self.node = self.node.take().filter(|_| matches!(error.code, Code::Timeout | Code::Lost));
     }
@@ -141,7 +171,7 @@ impl Record {
     pub fn failed_late(&mut self, error: &Error) -> Option<HeaderMap> {
         self.failed(error);
         self.grpc.then(|| {
-            self.grpc_status = Some(error.code.grpc_status());
+            self.answer.grpc_status = Some(error.code.grpc_status());
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", HeaderValue::from(error.code.grpc_status()));
             if let Some(message) = respond::grpc_message(error) {
@@ -153,23 +183,24 @@ impl Record {
 
     /// Writes the exchange down, once; its number, if tap keeps it.
     pub fn finish(&mut self, end: End) -> Option<u64> {
-        if std::mem::replace(&mut self.over, true) {
+        let fate = std::mem::replace(&mut self.fate, Fate::Over);
+        if fate == Fate::Over {
             return None;
         }
-        let status = self.status.map_or(0, |s| s.as_u16());
-        let outcome = classify(status, self.grpc.then_some(self.grpc_status), end, self.classes());
-        let grpc_status = self.grpc_status.filter(|_| self.grpc);
+        let status = self.answer.status.map_or(0, |s| s.as_u16());
+        let grpc_status = self.answer.grpc_status;
+        let outcome = classify(status, self.grpc.then_some(grpc_status), end, self.classes());
         if let Some(node) = self.node.take().filter(|_| outcome != Outcome::Cancelled) {
             let success = outcome == Outcome::Success;
             // A success opens nothing: when it began is exact enough.
             node.judge(success, if success { self.started } else { Instant::now() });
         }
-        if !self.elsewhere {
-            let result = if self.refused { "denied" } else { label(outcome) };
+        let result = fate.result(outcome);
+        if let Some(result) = result {
             self.subject.requests.count((result, status, grpc_status));
         }
         // A probe that went well says nothing, and there are many.
-        if outcome == Outcome::Success && !self.refused && self.subject.route.as_deref() == Some(PROBE) {
+        if result == Some(SUCCESS) && self.subject.route.as_deref() == Some(PROBE) {
             return None;
         }
         let exchange = self.exchange(outcome);
@@ -184,9 +215,10 @@ impl Record {
     fn exchange(&mut self, outcome: Outcome) -> Exchange {
         let duration = self.started.elapsed();
         let wanted = self.worker.shared.ring.wanted();
-        let headers = std::mem::take(&mut self.head.headers);
+        let Asked { head, source, audited, .. } = &mut self.asked;
+        let headers = std::mem::take(&mut head.headers);
         // Copies: what the connection was read into is free for what comes next.
-        let host = headers.get(HOST).filter(|_| self.head.uri.authority().is_none());
+        let host = headers.get(HOST).filter(|_| head.uri.authority().is_none());
         let host = host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
         Exchange {
             started: SystemTime::now() - duration,
@@ -195,23 +227,23 @@ impl Record {
             destination: self.subject.destination,
             tls: self.subject.tls.as_str(),
             peer_identity: self.subject.identity.clone(),
-            method: self.head.method.clone(),
-            uri: compact(&self.head.uri),
+            method: head.method.clone(),
+            uri: compact(&head.uri),
             host,
-            version: self.head.version,
-            status: self.status,
-            grpc_status: self.grpc_status,
+            version: head.version,
+            status: self.answer.status,
+            grpc_status: self.answer.grpc_status,
             outcome,
-            latency: self.latency.unwrap_or(duration),
+            latency: self.answer.latency.unwrap_or(duration),
             duration,
-            request_bytes: self.source.as_ref().map_or(0, |s| s.bytes()),
-            response_bytes: self.response_bytes,
+            request_bytes: source.as_ref().map_or(0, |s| s.bytes()),
+            response_bytes: self.answer.bytes,
             route: self.subject.route.clone(),
             dst: self.subject.dst.clone(),
             request_headers: if wanted { headers } else { HeaderMap::new() },
-            response_headers: std::mem::take(&mut self.response_headers),
-            error: self.error.take(),
-            audited: self.audited.take(),
+            response_headers: std::mem::take(&mut self.answer.headers),
+            error: self.answer.error.take(),
+            audited: audited.take(),
         }
     }
 }
@@ -220,13 +252,5 @@ impl Drop for Record {
     /// Dropped in the middle: the client did not wait for the response.
     fn drop(&mut self) {
         self.finish(End::Cancelled);
-    }
-}
-
-fn label(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Success => "success",
-        Outcome::Failure => "failure",
-        Outcome::Cancelled => "cancelled",
     }
 }

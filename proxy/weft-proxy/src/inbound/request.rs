@@ -17,7 +17,7 @@ use crate::error::{Code, Error};
 use crate::http::body::{Body, BoxError, Source};
 use crate::http::client::{self, Lease, Sent, Wire};
 use crate::http::received::Received;
-use crate::http::record::{Record, Subject};
+use crate::http::record::{Asked, Record, Subject};
 use crate::http::{forward, headers, upgrade};
 use crate::identity::ALPN_TCP;
 use crate::metrics::{PROBE, Tls};
@@ -75,11 +75,18 @@ impl Client {
         subject
     }
 
+    /// Its own application judges by no route.
+    fn asked(&self, head: &Parts, source: Option<Rc<Source>>, audited: Option<Arc<str>>) -> Asked {
+        let (head, busy) = (forward::copy_head(head), Some(Busy::new(&self.vigil)));
+        Asked { head, source, busy, classes: None, audited }
+    }
+
     /// What a policy does not let pass.
     #[cold]
     fn refuse(&self, head: Parts, error: &Error) -> Response<Body> {
         let subject = self.subject(&head);
-        forward::fail(error, Record::begin(self.worker.clone(), subject, head, None))
+        let asked = Asked { head, source: None, busy: None, classes: None, audited: None };
+        forward::fail(error, Record::begin(self.worker.clone(), subject, asked))
     }
 }
 
@@ -108,11 +115,9 @@ pub async fn answer(client: Rc<Client>, request: Request<Received>) -> Result<Re
     // Only what may be repeated is ever sent to the application twice.
     let keep = forward::is_idempotent(&head.method);
     let source = (!incoming.is_end_stream()).then(|| Source::new(incoming, keep));
-    let copy = forward::copy_head(&head);
-    let mut record = Record::begin(client.worker.clone(), client.subject(&head), copy, source);
-    record.audited = audited;
-    record.busy = Some(Busy::new(&client.vigil));
-    let mut ending = client.guard.ending(&record.head);
+    let record =
+        Record::begin(client.worker.clone(), client.subject(&head), client.asked(&head, source, audited));
+    let mut ending = client.guard.ending(record.head());
     let sent = {
         let sent = pin!(attempts(&client, &record, head, once));
         tokio::select! {
@@ -146,10 +151,10 @@ async fn attempts(client: &Client, record: &Record, head: Parts, once: bool) -> 
     }
     headers::check_host(&head)?;
     let error = match attempt(client, record, head).await {
-        Err(error) if !once && forward::may_have_raced(&error, &record.head.method) => error,
+        Err(error) if !once && forward::may_have_raced(&error, &record.head().method) => error,
         done => return done,
     };
-    match Box::pin(attempt(client, record, forward::copy_head(&record.head))).await {
+    match Box::pin(attempt(client, record, forward::copy_head(record.head()))).await {
         // The first one may have been seen: nobody may take the request for undelivered, and ask one pod after the other.
         Err(second) if second.code.is_undelivered() => Err(error),
         Err(second) => Err(Error { reused: false, ..second }),
@@ -182,11 +187,8 @@ async fn answer_upgrade(
 ) -> Response<Body> {
     let (head, incoming) = request.into_parts();
     let worker = &client.worker;
-    let copy = forward::copy_head(&head);
     let (guard, method, uri) = (client.guard.clone(), head.method.clone(), head.uri.clone());
-    let mut record = Record::begin(worker.clone(), client.subject.clone(), copy, None);
-    record.audited = audited;
-    record.busy = Some(Busy::new(&client.vigil));
+    let record = Record::begin(worker.clone(), client.subject.clone(), client.asked(&head, None, audited));
     let revoked = async move {
         guard.revoked(Call::Request { method: method.as_str(), path: uri.path() }).await;
     };

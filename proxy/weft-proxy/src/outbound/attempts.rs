@@ -41,12 +41,10 @@ pub async fn attempts(
         let node = next(&conn.worker, upstream, &mut tried, retries.pause(attempt)).await?;
         let mut left = None;
         if node.endpoint.is_outside() {
-            left = Box::pin(by_service(&conn.worker.shared, &node, conn.source, Some(&record.head))).await?;
-            record.audited = left.as_ref().and_then(|left| left.audited.clone());
+            left = Box::pin(by_service(&conn.worker.shared, &node, conn.source, Some(record.head()))).await?;
         }
-        record.subject = towards(conn, &chosen, &node);
-        record.node = Some(node.clone());
-        let head = head.take().unwrap_or_else(|| forward::copy_head(&record.head));
+        towards(conn, &chosen, &node, left.as_deref(), record);
+        let head = head.take().unwrap_or_else(|| forward::copy_head(record.head()));
         let Some(body) = forward::body(record) else { break };
         let mut deadline = chosen.rule.and_then(|rule| rule.try_timeout).map(|limit| Box::pin(sleep(limit)));
         let sent = {
@@ -145,9 +143,12 @@ fn prepare(head: &mut Parts, conn: &Conn, node: &Node) -> Result<Wire, Error> {
     Ok(Wire::Http2)
 }
 
-/// The subject of a request that goes to `node`.
-pub fn towards(conn: &Conn, chosen: &Chosen<'_>, node: &Node) -> Subject {
-    Subject {
+/// The next try goes to `node`, which may be outside the mesh.
+pub fn towards(conn: &Conn, chosen: &Chosen<'_>, node: &Rc<Node>, left: Option<&Left>, record: &mut Record) {
+    if let Some(left) = left {
+        record.audit(left.audited.clone());
+    }
+    let subject = Subject {
         direction: Direction::Outbound,
         source: conn.source,
         destination: node.endpoint.addr,
@@ -156,5 +157,6 @@ pub fn towards(conn: &Conn, chosen: &Chosen<'_>, node: &Node) -> Subject {
         dst: node.labels().clone(),
         route: chosen.route().cloned(),
         requests: node.requests(chosen.route(), &conn.worker.shared.metrics),
-    }
+    };
+    record.towards(node.clone(), subject);
 }

@@ -20,7 +20,7 @@ use crate::error::{Code, Error};
 use crate::http::body::{Body, BoxError, Ending, Source};
 use crate::http::client::Lease;
 use crate::http::received::Received;
-use crate::http::record::{Record, Subject};
+use crate::http::record::{Asked, Record, Subject};
 use crate::http::{forward, headers, upgrade};
 use crate::identity::ALPN_TCP;
 use crate::metrics::Tls;
@@ -47,6 +47,22 @@ impl Conn {
         Exit { rules: rules.as_ref(), shared, source, dst: self.target.dst }.request(head)
     }
 
+    fn asked(
+        &self,
+        chosen: &Chosen<'_>,
+        head: &Parts,
+        source: Option<Rc<Source>>,
+        audited: Option<Arc<str>>,
+    ) -> Asked {
+        Asked {
+            head: forward::copy_head(head),
+            source,
+            busy: Some(Busy::new(&self.vigil)),
+            classes: chosen.rule.and_then(|rule| rule.classes.clone()),
+            audited,
+        }
+    }
+
     /// What leaves the mesh.
     fn left(&self, head: &Parts) -> Box<Left> {
         let (source, dst, updates) = (self.source, self.target.dst, self.target.updates());
@@ -62,8 +78,8 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Received>) -> Result<Respon
     let audited = match conn.leave(&plan, &head) {
         Ok(audited) => audited,
         Err(error) => {
-            let subject = nowhere(&conn, &plan, &chosen);
-            return Ok(forward::fail(&error, Record::begin(conn.worker.clone(), subject, head, None)));
+            let asked = Asked { head, source: None, busy: None, classes: None, audited: None };
+            return Ok(forward::fail(&error, begin(&conn, &plan, &chosen, asked)));
         }
     };
     let upgrade = headers::strip_request(&mut head);
@@ -74,11 +90,8 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Received>) -> Result<Respon
     }
     let version = head.version;
     let source = (!incoming.is_end_stream()).then(|| Source::new(incoming, true));
-    let subject = nowhere(&conn, &plan, &chosen);
-    let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), source);
-    record.audited = audited;
-    record.busy = Some(Busy::new(&conn.vigil));
-    record.classes = chosen.rule.and_then(|rule| rule.classes.clone());
+    let asked = conn.asked(&chosen, &head, source, audited);
+    let mut record = begin(&conn, &plan, &chosen, asked);
     let upstream = match chosen.backend {
         Backend::Service(upstream) => upstream,
         Backend::Instead(reply) => return Ok(answer_instead(&conn, &plan, chosen, reply, record)),
@@ -92,20 +105,26 @@ pub async fn answer(conn: Rc<Conn>, request: Request<Received>) -> Result<Respon
     Ok(match sent {
         Ok((sent, of_try, by_service)) => {
             conn.target.heard(&sent.0);
-            let left = plan.exit.as_ref().map(|_| conn.left(&record.head)).or(by_service);
-            let left = left.map(|left| left.of(&record.head));
+            let left = plan.exit.as_ref().map(|_| conn.left(record.head())).or(by_service);
+            let left = left.map(|left| left.of(record.head()));
             let ending = ending(&conn.worker, sooner(deadline, of_try), left);
             let mut response = forward::pass_on(sent, record, version, ending);
             chosen.change_response(Some(upstream), response.headers_mut());
             response
         }
-        Err(error) => {
-            if record.node.is_none() {
-                record.subject.requests = plan.unreached(chosen.rule, &conn.worker.shared.metrics);
-            }
-            forward::fail(&error, record)
-        }
+        Err(error) => give_up(&conn, &plan, &chosen, &error, record),
     })
+}
+
+fn give_up(
+    conn: &Conn,
+    plan: &Plan,
+    chosen: &Chosen<'_>,
+    error: &Error,
+    mut record: Record,
+) -> Response<Body> {
+    record.given_up(|| plan.unreached(chosen.rule, &conn.worker.shared.metrics));
+    forward::fail(error, record)
 }
 
 /// Ends a response that is not whole in time, or comes from where the pod may call no longer.
@@ -137,11 +156,11 @@ fn answer_instead(
     reply: &Reply,
     mut record: Record,
 ) -> Response<Body> {
-    record.subject.requests = plan.unreached(chosen.rule, &conn.worker.shared.metrics);
+    record.given_up(|| plan.unreached(chosen.rule, &conn.worker.shared.metrics));
     match reply {
         Reply::Error(status, error) => forward::answer(*status, error, record),
         Reply::Redirect(redirect) => {
-            match route::location(redirect, &record.head, chosen.prefix, conn.target.dst) {
+            match route::location(redirect, record.head(), chosen.prefix, conn.target.dst) {
                 Ok(location) => {
                     let mut response = forward::redirect(redirect.status, location, record);
                     chosen.change_response(None, response.headers_mut());
@@ -162,12 +181,9 @@ async fn answer_upgrade(
     audited: Option<Arc<str>>,
 ) -> Response<Body> {
     let (mut head, incoming) = request.into_parts();
-    let subject = nowhere(conn, plan, &chosen);
     let left = plan.exit.as_ref().map(|_| conn.left(&head));
-    let mut record = Record::begin(conn.worker.clone(), subject, forward::copy_head(&head), None);
-    record.audited = audited;
-    record.busy = Some(Busy::new(&conn.vigil));
-    record.classes = chosen.rule.and_then(|rule| rule.classes.clone());
+    let asked = conn.asked(&chosen, &head, None, audited);
+    let mut record = begin(conn, plan, &chosen, asked);
     let upstream = match chosen.backend {
         Backend::Service(upstream) => upstream,
         Backend::Instead(reply) => return answer_instead(conn, plan, chosen, reply, record),
@@ -188,7 +204,7 @@ async fn answer_upgrade(
             chosen.change_response(Some(upstream), response.headers_mut());
             response
         }
-        Err(error) => forward::fail(&error, record),
+        Err(error) => give_up(conn, plan, &chosen, &error, record),
     }
 }
 
@@ -210,11 +226,8 @@ async fn connect_upgrade(
     let mut last = no_endpoints(&upstream.name);
     for attempt in 1..=MAX_ATTEMPTS {
         let node = next(&conn.worker, upstream, &mut tried, pause(attempt)).await?;
-        let left = by_service(&conn.worker.shared, &node, conn.source, Some(&record.head)).await?;
-        if let Some(left) = &left {
-            record.audited.clone_from(&left.audited);
-        }
-        record.subject = towards(conn, chosen, &node);
+        let left = by_service(&conn.worker.shared, &node, conn.source, Some(record.head())).await?;
+        towards(conn, chosen, &node, left.as_deref(), record);
         match connect::open(&conn.worker, &node, ALPN_TCP, None).await {
             Ok(io) => return Ok(Opened { node, io, left }),
             Err(error) => last = error,
@@ -224,9 +237,9 @@ async fn connect_upgrade(
     Err(last)
 }
 
-/// The subject of a request that has no endpoint yet.
-fn nowhere(conn: &Conn, plan: &Plan, chosen: &Chosen<'_>) -> Subject {
-    Subject {
+/// The record of a request that has no endpoint yet.
+fn begin(conn: &Conn, plan: &Plan, chosen: &Chosen<'_>, asked: Asked) -> Record {
+    let subject = Subject {
         direction: Direction::Outbound,
         source: conn.source,
         destination: conn.target.dst,
@@ -235,7 +248,8 @@ fn nowhere(conn: &Conn, plan: &Plan, chosen: &Chosen<'_>) -> Subject {
         dst: plan.dst.clone(),
         route: chosen.route().cloned(),
         requests: plan.unreached(None, &conn.worker.shared.metrics),
-    }
+    };
+    Record::begin(conn.worker.clone(), subject, asked)
 }
 
 #[cfg(test)]

@@ -128,8 +128,8 @@ fn outcome(sent: &Result<Sent, Error>, told: Option<&Error>, record: &Record, la
         may_retry,
         answered: sent.is_ok(),
         undelivered: error.is_some_and(|error| error.code.is_undelivered()),
-        raced: error.is_some_and(|error| forward::may_have_raced(error, &record.head.method)),
-        whole: record.source.as_ref().is_none_or(|source| source.is_whole()),
+        raced: error.is_some_and(|error| forward::may_have_raced(error, &record.head().method)),
+        whole: record.source().is_none_or(|source| source.is_whole()),
         last,
     }
 }
