@@ -42,6 +42,10 @@ class Tap:
         self.status = 200
         self.lines: list[dict[str, Any]] = []
         self.paths: list[str] = []
+        self.whole = True
+        """Or the connection ends in the middle of the stream."""
+        self.before: list[Callable[[], None]] = []
+        """What happens before each answer but the first."""
         self.open = threading.Event()
         self.open.set()
 
@@ -64,11 +68,16 @@ def tap(point_at: Callable[[str], None]) -> Iterator[Tap]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if state.paths and state.before:
+                state.before.pop(0)()
             state.paths.append(self.path)
             self.send_response(state.status)
+            self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             for line in state.lines:
-                self.wfile.write(json.dumps(line).encode() + b"\n")
+                data = json.dumps(line).encode() + b"\n"
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self.wfile.write(b"0\r\n\r\n" if state.whole else b"")
             self.wfile.flush()
             state.open.wait(10)
 
@@ -127,6 +136,34 @@ def test_a_profile_learned_from_requests(weft: Any, tap: Tap, same: Callable[[st
     assert weft(*command).stderr == f"\n2 routes from 4 requests, {left}\n"
     tap.lines = [EVENT | {"method": "OPTIONS", "path": "*"}]
     assert "1 requests came, and none has a method and a path that a route can have" in weft(*command).stderr
+
+
+def test_tap_goes_on_when_its_stream_broke(weft: Any, tap: Tap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tap or the API server restarts: each thing that fails is told once, and nothing is replayed twice."""
+
+    def restarting() -> None:
+        tap.refuse(503, "service unavailable")
+        tap.whole = True
+
+    def back() -> None:
+        tap.status, tap.lines = 200, [EVENT | {"id": 2}]
+
+    monkeypatch.setattr("weft.taps.AGAIN_SECONDS", 0)
+    tap.before = [restarting, lambda: None, back]
+    tap.lines, tap.whole = [EVENT], False
+    result = weft("viz", "tap", "deploy/counter", "--replay", "5", "-o", "json")
+    assert (result.exit_code, [json.loads(line)["id"] for line in result.stdout.splitlines()]) == (0, [1, 2])
+    (broke, away) = result.stderr.splitlines()
+    assert broke.endswith(f" broke: it ended in the middle. {taps.AGAIN}")
+    assert away == f"the tap API is not available: service unavailable. {taps.AGAIN}"
+    assert [path.partition("?")[2] for path in tap.paths] == ["replay=5", "", "", ""]
+
+
+def test_a_tap_that_broke_ends_when_its_time_is_over(weft: Any, tap: Tap) -> None:
+    """Also while nobody answers."""
+    tap.lines, tap.whole = [EVENT], False
+    result = weft("viz", "tap", "deploy/counter", "--duration", "1s")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
 
 
 def test_tap_ends_after_its_limit(weft: Any, tap: Tap) -> None:

@@ -1,6 +1,5 @@
 """Tables, lines and JSON from answers, and the commands that print them."""
 
-import json
 from typing import Any
 
 import pytest
@@ -426,19 +425,3 @@ def test_an_empty_view_of_one_workload_says_what_it_lacks(weft: Any, kube: FakeK
         1,
         f"weft: {why}. `weft viz stat deployment -A` shows what there is.\n",
     )
-
-
-@pytest.mark.usefixtures("forwarded")
-def test_watch_asks_again_until_interrupted(weft: Any, answers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Piped, one answer follows the other."""
-    answers[f"/api/v1/routes?{QUERY}"] = (200, {"window_seconds": 60, "rows": ROUTES, "warnings": []})
-    pauses = iter([None, None])
-
-    def sleep(_: float) -> None:
-        if next(pauses, "end") == "end":
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("weft.watching.time.sleep", sleep)
-    result = weft("viz", "routes", "deploy", "--watch", "-o", "json")
-    assert (result.exit_code, result.stdout.count('"window_seconds"')) == (0, 3)
-    assert json.loads(result.stdout[: len(result.stdout) // 3])["rows"] == ROUTES

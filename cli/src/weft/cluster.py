@@ -82,7 +82,7 @@ class Kube:
         try:
             yield from _split_lines(iter(lambda: response.read1(CHUNK), b""))
         except (OSError, http.client.HTTPException) as error:
-            raise Failure(f"the stream of {self.host} broke: {error}", "Run the command again.") from error
+            raise Failure(f"the stream of {self.host} broke: {_reason(error)}", "Run the command again.") from error
         finally:
             connection.close()
 
@@ -215,6 +215,8 @@ def _split_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, http.client.IncompleteRead):
+        return "it ended in the middle"
     return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 

@@ -5,7 +5,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from weft.errors import ApiError, Failure
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from weft.resources import Resource
 
 TICK_SECONDS = 0.25
+AGAIN_SECONDS = 2.0
+AGAIN = "Asking again; requests meanwhile are not seen."
 NO_API = ("could not find the requested resource", "404 page not found")
 VIEWER = "weft-tap-viewer"
 """The ClusterRole that allows to tap."""
@@ -32,35 +34,76 @@ def path(namespace: str, resource: "Resource") -> str:
     return f"{TAP_PATH}/namespaces/{namespace}/{resource.plural}/{resource.name}/tap"
 
 
-def events(kube: "Kube", where: str, query: dict[str, str], seconds: float | None) -> Iterator[Event | None]:
-    """Events as they happen, and None whenever nothing came for a moment; ends with the stream or after `seconds`."""
+def events(
+    kube: "Kube", where: str, query: dict[str, str], seconds: float | None, tell: Callable[[str], None] | None = None
+) -> Iterator[Event | None]:
+    """Events as they happen, and None whenever nothing came for a moment; ends with the stream or after `seconds`.
+
+    A stream that breaks is a Failure; with `tell` it is told, and opened again.
+    """
     arrived: queue.Queue[Event | Exception | None] = queue.Queue()
-    threading.Thread(target=_read, args=(kube, where, query, arrived), daemon=True).start()
+    ended = threading.Event()
+    stream = _endless(kube, where, query, tell, ended) if tell else _stream(kube, where, query)
+    threading.Thread(target=_read, args=(stream, arrived), daemon=True).start()
     deadline = time.monotonic() + seconds if seconds else float("inf")
-    while (left := deadline - time.monotonic()) > 0:
-        try:
-            event = arrived.get(timeout=min(TICK_SECONDS, left))
-        except queue.Empty:
-            yield None
-            continue
-        if event is None:
-            return
-        if isinstance(event, Exception):
-            raise event
-        yield event
-
-
-def _read(kube: "Kube", where: str, query: dict[str, str], arrived: "queue.Queue[Event | Exception | None]") -> None:
     try:
-        for line in kube.lines(where, **query):
-            arrived.put(json.loads(line))
-    except ApiError as error:
-        arrived.put(explained(error, where))
-    except ValueError as error:
-        arrived.put(Failure(f"tap sent what is not JSON: {error}", "See `weft check`."))
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                event = arrived.get(timeout=min(TICK_SECONDS, left))
+            except queue.Empty:
+                yield None
+                continue
+            if event is None:
+                return
+            if isinstance(event, Exception):
+                raise event
+            yield event
+    finally:
+        ended.set()
+
+
+def _read(stream: Iterator[Event], arrived: "queue.Queue[Event | Exception | None]") -> None:
+    try:
+        for event in stream:
+            arrived.put(event)
     except Exception as error:  # noqa: BLE001 - raised again where the events are taken
         arrived.put(error)
     arrived.put(None)
+
+
+def _endless(
+    kube: "Kube", where: str, query: dict[str, str], tell: Callable[[str], None], ended: threading.Event
+) -> Iterator[Event]:
+    """Events of one stream after another, until one ends as it should; before the first event a failure is one.
+
+    Later ones are told, each once until events come again.
+    """
+    told: str | None = None
+    while not ended.is_set():
+        try:
+            for event in _stream(kube, where, query):
+                told = ""
+                yield event
+        except Failure as failure:
+            if told is None:
+                raise
+            if failure.message != told:
+                told = failure.message
+                tell(f"{told}. {AGAIN}")
+        else:
+            return
+        query = {name: value for name, value in query.items() if name != "replay"}
+        ended.wait(AGAIN_SECONDS)
+
+
+def _stream(kube: "Kube", where: str, query: dict[str, str]) -> Iterator[Event]:
+    try:
+        for line in kube.lines(where, **query):
+            yield json.loads(line)
+    except ApiError as error:
+        raise explained(error, where) from error
+    except ValueError as error:
+        raise Failure(f"tap sent what is not JSON: {error}", "See `weft check`.") from error
 
 
 def explained(error: ApiError, where: str) -> Failure:

@@ -154,7 +154,7 @@ def _events(
     if "to" in query:
         query["to"] = str(resources.named([query["to"]]))
     told: set[str] = set()
-    for event in taps.events(kube, taps.path(namespace, resource), query, seconds):
+    for event in taps.events(kube, taps.path(namespace, resource), query, seconds, tell):
         if event is None or not isinstance(event.get("status"), dict):
             yield event
             continue

@@ -1,5 +1,6 @@
 """`weft profile` and `weft viz profile`: ServiceProfiles to apply."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -60,8 +61,9 @@ def learned_profile(target: Target, service: str, tap: str, duration: float, lim
     namespace = target.namespace_or_default(kube)
     learner = Learner()
     query = {"direction": "inbound", "max_rps": "10000"}
+    where = taps.path(namespace, resources.named([tap]))
     try:
-        for event in taps.events(kube, taps.path(namespace, resources.named([tap])), query, duration):
+        for event in taps.events(kube, where, query, duration, partial(click.echo, err=True)):
             if event and event.get("method"):
                 learner.add(event["method"], event["path"])
     except KeyboardInterrupt:
