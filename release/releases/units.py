@@ -39,7 +39,7 @@ def _service(name: str, key: str, values: str = VALUES) -> Unit:
         package=f"weft-{name}",
         lock="uv.lock",
         pin=(values, f"{key}.tag"),
-        also=("services/Dockerfile", "services/slim.py", ".dockerignore"),
+        also=("services/Dockerfile", "services/slim.py", ".dockerignore", "pyproject.toml"),
     )
 
 
@@ -73,7 +73,12 @@ _ALL = (
         changelog="cli/CHANGELOG.md",
         package="weft",
         lock="uv.lock",
-        also=(CHART, "libs/sidecar", "libs/kube"),  # what its wheel holds: cli/hatch_build.py
+        also=(
+            CHART,
+            "libs/sidecar",
+            "libs/kube",
+            "pyproject.toml",
+        ),  # what its wheel holds: cli/hatch_build.py; what builds it
     ),
 )
 UNITS = {unit.name: unit for unit in _ALL}

@@ -42,7 +42,7 @@ def test_what_the_cli_holds_is_what_it_is_built_from() -> None:
     """cli/hatch_build.py puts libraries and chart into the wheel."""
     held = set(re.findall(r'"weft_\w+": "(\w+)/', HERE.text("cli/hatch_build.py")))
 
-    assert {f"libs/{name}" for name in held} | {"charts/mesh"} == set(UNITS["cli"].also)
+    assert {f"libs/{name}" for name in held} | {"charts/mesh", "pyproject.toml"} == set(UNITS["cli"].also)
 
 
 def test_fragments_are_about_units() -> None:
@@ -203,6 +203,25 @@ def told_already(root: Path) -> None:
     here.git("commit", "-q", "-a", "-m", "All told")
 
 
+def breaks_a_contract(root: Path) -> None:
+    """A field of a released message has another number."""
+    here, path = Repository(root), root / "proto/identity/v1/identity.proto"
+    found = re.search(r"^  string \w+ = (\d+);", text := path.read_text(), re.MULTILINE)
+    assert found
+    path.write_text(text[: found.start(1)] + "999" + text[found.end(1) :])
+    here.git("commit", "-q", "-a", "-m", "Another number")
+
+
+def fails_a_test(root: Path) -> None:
+    """Of all that web is built from one test is left, which fails."""
+    here = Repository(root)
+    here.git("rm", "-rq", "libs/http/tests", "libs/kube/tests", "libs/runtime/tests", "services/web/tests")
+    (root / "services/web/tests").mkdir(parents=True)
+    (root / "services/web/tests/test_it.py").write_text("def test_it() -> None:\n    raise AssertionError\n")
+    here.git("add", "--all")
+    here.git("commit", "-q", "-m", "A fault")
+
+
 @pytest.mark.parametrize(
     ("spoil", "variables", "said"),
     [
@@ -211,6 +230,8 @@ def told_already(root: Path) -> None:
         (lambda _: None, ["VERSION=0.0.1", "CHECK=true"], "choose a newer version"),
         (lambda _: None, ["VERSION=9.4.0", "CHECK=false"], "`false` failed"),
         (told_already, ["VERSION=9.4.0", "CHECK=true"], "no fragment"),
+        (breaks_a_contract, ["VERSION=9.4.0", "CHECK=true"], "released contracts are broken"),
+        (fails_a_test, ["VERSION=9.4.0"], "services/web` failed: correct that first"),
     ],
 )
 def test_what_must_not_be_released_is_refused(clone: Repository, spoil: Any, variables: list[str], said: str) -> None:
