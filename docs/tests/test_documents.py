@@ -136,12 +136,30 @@ def test_targets_of_make_exist(page: Path) -> None:
     assert {target for target in named - TARGETS if not target.startswith("image-")} == set()
 
 
-def test_workflows_run_targets_of_make() -> None:
-    """What a hosted CI runs can be run by hand."""
-    workflows = "".join(path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml"))
-    named = set(re.findall(r"\bmake (?:-s )?([a-z][a-z0-9-]+)", workflows))
+WORKFLOWS = {path.name: yaml.safe_load(path.read_text()) for path in (ROOT / ".github/workflows").glob("*.yml")}
 
-    assert {"test", "publish", "changed-units"} <= named <= TARGETS
+
+def test_workflows_run_targets_of_make() -> None:
+    """What a hosted CI runs can be run by hand, and every step of it is a target."""
+    jobs = [job for workflow in WORKFLOWS.values() for job in workflow["jobs"].values()]
+    scripts = [step["run"] for job in jobs for step in job.get("steps", []) if "run" in step]
+    named = [re.findall(r"\bmake (?:-s )?([a-z][a-z0-9-]+)", script) for script in scripts]
+
+    assert [script for script, targets in zip(scripts, named, strict=True) if not targets] == []
+    assert (
+        {"test", "publish", "changed-units", "release-notes"} <= {target for one in named for target in one} <= TARGETS
+    )
+    assert [job["uses"] for job in jobs if "uses" in job] == ["./.github/workflows/ci.yml"]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflows_fail_loudly_and_may_little(name: str) -> None:
+    """A part of a pipe that fails ends the step; nobody writes to the repository but who announces a release."""
+    workflow = WORKFLOWS[name]
+    writers = {job for job, it in workflow["jobs"].items() if it.get("permissions", {}).get("contents") == "write"}
+
+    assert (workflow["defaults"], workflow["permissions"]) == ({"run": {"shell": "bash"}}, {"contents": "read"})
+    assert writers <= {"announce"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

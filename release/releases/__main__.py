@@ -50,12 +50,20 @@ def _run(repository: Repository, options: argparse.Namespace) -> None:
         case "tagged":
             require_tagged(repository, UNITS[options.unit])
         case "notes":
-            name, _, version = options.tag.partition("/v")
-            print(section(repository.text(UNITS[name].changelog), version))
+            print(_told(repository, options.tag))
         case "contracts":
             sys.stdout.buffer.write(repository.contracts().SerializeToString(deterministic=True))
         case "gen":
             (ROOT / COMPATIBILITY).write_text(compatibility(repository))
+
+
+def _told(repository: Repository, tag: str) -> str:
+    name, _, version = tag.partition("/v")
+    if name not in UNITS:
+        raise ReleaseError(f"{tag!r} is no unit's tag: write destination/v1.4.0, say")
+    if not (told := section(repository.text(UNITS[name].changelog), version)):
+        raise ReleaseError(f"{UNITS[name].changelog} has no section {version}: is this the checkout of {tag}?")
+    return told
 
 
 def _changed(repository: Repository, since: str) -> list[str]:

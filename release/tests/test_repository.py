@@ -99,6 +99,7 @@ def test_one_unit_is_released_alone(clone: Repository) -> None:
     assert generated(clone) == ""
     assert clone.git("tag", "--points-at", "HEAD") == "sp-validator/v9.4.0"
     assert make(clone, "release-notes", "TAG=sp-validator/v9.4.0").stdout.rstrip().endswith("Says it more kindly.")
+    assert "has no section 9.4.1" in make(clone, "release-notes", "TAG=sp-validator/v9.4.1").stderr
     touched = [line.split()[0] for line in make(clone, "changed-units").stdout.splitlines()[1:]]
     assert touched == ["chart", "cli"]
 
