@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,25 @@ case "$*" in
   "load "*) echo "Loaded image: $LOADED" ;;
   *Config.User*) echo "$FACTS" ;;
   *.Size*) echo "$SIZE" ;;
-  *" save "* | "save "*) touch "$3" ;;
+  "save -o "*) touch "$3" ;;
+  "save "*) cat "$SAVED" ;;
 esac
 """
 """Says of any image what the test wants to hear."""
+
+
+def saved(folder: Path, *names: str) -> Path:
+    """An image as docker saves it: a layer with files of these names, among what is no layer."""
+    for name in names:
+        (folder / "layer" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "layer" / name).touch()
+    with tarfile.open(folder / "layer.tar", "w") as layer:
+        layer.add(folder / "layer", ".")
+    (folder / "manifest.json").write_text("[]")
+    with tarfile.open(folder / "image.tar", "w") as image:
+        for part in ("manifest.json", "layer.tar"):
+            image.add(folder / part, part)
+    return folder / "image.tar"
 
 
 def build(folder: Path, *names: str, script: Path = BUILD, **facts: str) -> subprocess.CompletedProcess[str]:
@@ -38,6 +54,7 @@ def build(folder: Path, *names: str, script: Path = BUILD, **facts: str) -> subp
         "HOME": os.environ["HOME"],
         "WEFT_CACHE": str(folder / "cache"),
         "WEFT_BASES": "public",
+        "SAVED": str(saved(folder, "app/bin/python")),
         **facts,
     }
     return subprocess.run([str(script), *names], env=environment, capture_output=True, text=True, check=False)
@@ -71,6 +88,31 @@ def test_a_released_image_is_small_and_nobodys_root(
 def test_a_released_image_tells_its_source_and_version(tmp_path: Path, labels: str) -> None:
     """Its own version, not another."""
     assert "lacks labels" in build(tmp_path, "tap", SIZE="50000000", FACTS=f"2103:2103;{labels}").stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "refused"),
+    [("bin/sh", True), ("usr/bin/bash", True), ("usr/bin/dash", True), ("bin/busybox", True), ("app/bin/wash", False)],
+)
+def test_a_released_image_has_no_shell(tmp_path: Path, path: str, refused: bool) -> None:
+    """Whoever gets into it finds nothing to start but the service; the file is named."""
+    facts = f"2103:2103;https://example.org;{Repository(ROOT).version(UNITS['tap'])}"
+
+    done = build(tmp_path, "tap", SIZE="50000000", FACTS=facts, SAVED=str(saved(tmp_path, "app/bin/python", path)))
+
+    assert ("the image tap has a shell" in done.stderr, path in done.stderr) == (refused, refused)
+    assert (done.returncode != 0) == refused
+
+
+@pytest.mark.parametrize("name", [name for name, unit in UNITS.items() if unit.pin and name != "proxy-init"])
+def test_the_table_says_what_a_unit_takes_when_idle(tmp_path: Path, name: str) -> None:
+    """And when that was measured; proxy-init ends before anybody could look."""
+    version = Repository(ROOT).version(UNITS[name])
+
+    table = build(tmp_path, name, SIZE="9000000", FACTS=f"2102:2102;https://example.org;{version}").stderr
+
+    row = rf"^{name} +{re.escape(version)} +9 MB  \d+(\.\d+)? MB, measured 20\d\d-\d\d-\d\d$"
+    assert re.search(row, table, re.MULTILINE), table
 
 
 def test_a_registry_gets_the_unit_and_nothing_else(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def test_every_control_plane_pod_fits_pod_security_restricted(viz: None) -> None
     assert {"Running"} == {pod["status"]["phase"] for pod in get("pods", "-n", "weft")["items"]}
 
 
-def test_images_of_services_hold_no_shell(installed: None) -> None:
-    """Whoever gets into a service finds nothing to start but Python."""
+def test_a_service_has_no_shell(installed: None) -> None:
+    """Whoever gets into one finds nothing to start but Python; images/build looks into the image of each unit."""
     done = run("kubectl", "-n", "weft", "exec", "deploy/injector", "--", "sh", "-c", "true", check=False)
 
     assert done.returncode != 0
