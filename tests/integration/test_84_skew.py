@@ -1,6 +1,6 @@
 """Proxies one release behind and ahead of the control plane, with the images of the release before.
 
-They are built from the tags of proxy, destination and identity. `make skew COMMIT=…` takes any commit instead.
+They are built from the tags of proxy, destination, identity and tap. `make skew COMMIT=…` takes any commit instead.
 """
 
 import json
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import traffic
-from lab import ROOT, eventually, get, kubectl, rolled_out, run
+from lab import ROOT, eventually, get, kubectl, rolled_out, run, weft
 from releases.repository import Repository
 from releases.units import UNITS
 
 PREFIX = "weft.previous/"
-SPEAK = ("proxy", "destination", "identity")
+SPEAK = ("proxy", "destination", "identity", "tap")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def built(name: str, tag: str, clone: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def _flowing(previous: object, installed: None) -> Iterator[None]:
+def _flowing(previous: object, viz: None) -> Iterator[None]:
     """A caller and a server with proxies of the tree."""
     with traffic.running(50):
         yield
@@ -59,6 +59,7 @@ def test_proxies_are_behind(previous: dict[str, str]) -> None:
     """A server's first, while callers have the new one; then the callers', too."""
     with traffic.lossless():
         proxies(traffic.SERVER, previous["proxy"])
+    eventually(tapped)
     proxies(traffic.CALLER, previous["proxy"])
     eventually(lambda: one_caller() and traffic.totals()["ok"] > 50)
     with traffic.lossless():
@@ -90,6 +91,24 @@ def test_proxies_are_ahead(previous: dict[str, str], name: str) -> None:
         finally:
             image(name, present)
             traffic.gone("new")
+
+
+@pytest.mark.usefixtures("_flowing")
+def test_proxies_are_ahead_of_tap(previous: dict[str, str]) -> None:
+    """An old tap shows what a new proxy sees."""
+    containers = get("deploy", "tap", "-n", "weft")["spec"]["template"]["spec"]["containers"]
+    (present,) = (container["image"] for container in containers if container["name"] == "tap")
+    try:
+        image("tap", previous["tap"])
+        eventually(tapped)
+    finally:
+        image("tap", present)
+
+
+def tapped() -> bool:
+    """A request to the server, live."""
+    live = weft("-n", traffic.NAMESPACE, "viz", "tap", f"deploy/{traffic.SERVER}", "--limit", "1", "--duration", "20s")
+    return "/charge" in live
 
 
 def image(name: str, reference: str) -> None:
