@@ -16,7 +16,18 @@ from typing import Any
 
 from aiohttp import web
 from weft_kube.api import KubeApi
-from weft_kube.objects import Meta, Object, OwnerReference, Pod, PodIP, PodSpec, PodStatus
+from weft_kube.objects import (
+    Condition,
+    Meta,
+    Object,
+    OwnerReference,
+    Pod,
+    PodIP,
+    PodSpec,
+    PodStatus,
+    Service,
+    ServiceSpec,
+)
 from weft_kube.workloads import KINDS
 from weft_testkit.fake_kube import FakeKube
 from weft_testkit.listen import listen, served
@@ -37,6 +48,7 @@ CALLS = (("crowd", "counter", 400, 200), ("counter", "menu", 500, 100), ("menu",
 LEFT_OUT = "10.0.0.9:8080"
 """The endpoint of kettle that its client leaves out."""
 
+READY = Condition("Ready", "True")
 BOUNDS = {"0.005": 0.5, "0.01": 0.9, "0.05": 0.99, "0.1": 1.0, "+Inf": 1.0}
 Series = tuple[str, dict[str, str], float]
 
@@ -94,7 +106,10 @@ class FakeMesh:
             catalog.stores["namespace"].apply(Object(Meta(name=space)))
         for space, name in names:
             _deployment(catalog, space, name)
-        catalog.stores["service"].apply(Object(Meta(name="kettle", namespace=SPACE)))
+        for name in ("kettle", "menu", "counter"):
+            catalog.stores["service"].apply(
+                Service(Meta(name=name, namespace=SPACE), ServiceSpec(selector={"app": name}))
+            )
         catalog.stores["replicaset"].apply(_version("menu"))
         _deployment(catalog, SPACE, "loyalty", meshed=False)
         return catalog
@@ -190,13 +205,13 @@ def _own(space: str, name: str) -> dict[str, str]:
 
 def _deployment(catalog: Catalog, space: str, name: str, *, meshed: bool = True) -> None:
     catalog.stores["deployment"].apply(Object(Meta(name=name, namespace=space)))
-    labels = {"pod-template-hash": "5d4"} | ({"weft.dev/proxy-version": "0.1.0"} if meshed else {})
+    labels = {"app": name, "pod-template-hash": "5d4"} | ({"weft.dev/proxy-version": "0.1.0"} if meshed else {})
     owner = [OwnerReference("ReplicaSet", f"{name}-5d4", controller=True)]
     for index in range(2):
         meta = Meta(name=f"{name}-5d4-{index}", namespace=space, labels=labels, owner_references=owner)
         spec = PodSpec(service_account_name=name, node_name="node-1")
         address = LEFT_OUT.partition(":")[0] if meta.name == "kettle-5d4-0" else "10.0.0.1"
-        catalog.pod_store.apply(Pod(meta, spec, PodStatus(phase="Running", pod_ips=[PodIP(address)])))
+        catalog.pod_store.apply(Pod(meta, spec, PodStatus("Running", pod_ips=[PodIP(address)], conditions=[READY])))
 
 
 def _version(name: str) -> Object:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -607,16 +607,56 @@ async def test_history_has_gaps_where_nothing_is_known(lab: Any) -> None:
 async def test_rollouts_are_markers_of_history(lab: Any, kind: str, version: str) -> None:
     """Each version of the workload, when it began; not those of a namesake of another kind."""
 
-    def versions(owner: str, name: str) -> dict[str, Any]:
-        made = datetime.now(UTC).isoformat(timespec="seconds")
-        meta: dict[str, Any] = {"namespace": "shop", "name": name, "creationTimestamp": made}
-        meta["ownerReferences"] = [{"kind": owner, "name": "web", "controller": True}]
-        meta["annotations"] = {"deployment.kubernetes.io/revision": "7"}
-        return {"apiVersion": "apps/v1", "kind": version, "metadata": meta, "revision": 7}
-
-    await lab.has(versions(kind, "web-5d4"), versions("Foreign", "web-9"))
+    await lab.has(a_version(version, kind, "web-5d4", 7), a_version(version, "Foreign", "web-9", 7))
     (marker,) = (await lab.get("history", kind=kind, namespace="shop", name="web"))["markers"]
     assert marker["text"] == "revision 7: web-5d4"
+
+
+def a_version(kind: str, owner: str, name: str, revision: int, minutes: float = 0) -> dict[str, Any]:
+    """A version of shop/web that is so old."""
+    meta: dict[str, Any] = {"namespace": "shop", "name": name, "creationTimestamp": ago(minutes)}
+    meta["ownerReferences"] = [{"kind": owner, "name": "web", "controller": True}]
+    meta["annotations"] = {"deployment.kubernetes.io/revision": str(revision)}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": meta, "revision": revision}
+
+
+def ago(minutes: float) -> str:
+    """A time as Kubernetes writes it."""
+    return (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat(timespec="seconds")
+
+
+async def test_a_rollback_is_a_marker_of_its_own(lab: Any) -> None:
+    """The old version is the one in use again: it has the highest revision, and the Deployment knows since when."""
+    progress = {"type": "Progressing", "status": "True", "lastUpdateTime": ago(2)}
+    await lab.has(
+        deployment("web") | {"status": {"conditions": [progress]}},
+        a_version("ReplicaSet", "Deployment", "web-bad", 10, minutes=5),
+        a_version("ReplicaSet", "Deployment", "web-good", 11, minutes=20),
+    )
+    markers = (await lab.get("history", kind="deploy", namespace="shop", name="web"))["markers"]
+    assert [one["text"] for one in markers] == [
+        "web-good, now revision 11",
+        "revision 10: web-bad",
+        "back to web-good, as revision 11",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("revision", "cause"),
+    [(12, "a new version began 5 min ago: web-new, revision 12"), (9, "it answers HTTP nothing itself")],
+)
+async def test_a_version_that_was_rolled_back_is_no_cause(lab: Any, revision: int, cause: str) -> None:
+    """It is gone. Revisions are numbers: 9 is before 11."""
+    busy(lab.prometheus)
+    lab.prometheus.series = {"dst_workload, dst_service": []} | lab.prometheus.series
+    await lab.has(
+        *(deployment("web"), web_pod()),
+        a_version("ReplicaSet", "Deployment", "web-new", revision, minutes=5),
+        a_version("ReplicaSet", "Deployment", "web-old", 11, minutes=10),
+    )
+    found = (await lab.get("problems", namespace="shop"))["problems"]
+    (failing,) = [one for one in found if one["id"].startswith("failing:")]
+    assert failing["cause"].startswith(cause)
 
 
 async def test_a_workload_shows_what_its_balancers_leave_out(lab: Any) -> None:
@@ -634,7 +674,35 @@ async def test_a_workload_shows_what_its_balancers_leave_out(lab: Any) -> None:
     service = {"namespace": "shop", "kind": "service", "name": "db"}
     row = {"client": client, "service": service, "in_use": 2, "left_out": 1, "trips": {"failures": 3}}
     assert answer["balancers"] == [row | {"endpoints_left_out": ["10.9.9.9:80", "web-1"]}]
-    assert answer["pods"][0]["left_out_by"] == [client]
+    assert (answer["pods"][0]["breaker"], answer["pods"][0]["left_out_by"]) == ("open", [client])
+
+
+@pytest.mark.parametrize(
+    ("selector", "conditions", "left_out", "breaker"),
+    [
+        ({"app": "web"}, [{"type": "Ready", "status": "True"}], 16, "closed"),
+        ({"app": "web"}, [{"type": "Ready", "status": "True"}], 17, None),
+        ({"app": "web"}, [{"type": "Ready", "status": "False"}], 0, None),
+        ({"app": "db"}, [{"type": "Ready", "status": "True"}], 0, None),
+        ({}, [{"type": "Ready", "status": "True"}], 0, None),
+    ],
+)
+async def test_a_breaker_is_closed_where_clients_have_one(
+    lab: Any, selector: Any, conditions: Any, left_out: int, breaker: str | None
+) -> None:
+    """Of a ready pod behind a Service that somebody calls; of more than 16 that are left out not all are named."""
+    who = WEB | {"dst_namespace": "shop", "dst_service": "web"}
+    states = {"closed": 1, "open": left_out}
+    lab.prometheus.series = {
+        "weft_balancer_endpoints": [(who | {"state": state}, count) for state, count in states.items()]
+    }
+    service = {**SERVICE, "metadata": {"namespace": "shop", "name": "web"}, "spec": {"selector": selector}}
+    made = web_pod()
+    made["metadata"]["labels"]["app"] = "web"
+    made["status"]["conditions"] = conditions
+    await lab.has(deployment("web"), service, made)
+    (one,) = (await lab.get("workload", kind="deploy", namespace="shop", name="web"))["pods"]
+    assert (one["breaker"], one["left_out_by"]) == (breaker, [])
 
 
 async def test_service_accounts_have_the_traffic_of_their_pods(lab: Any) -> None:

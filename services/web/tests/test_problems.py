@@ -131,7 +131,7 @@ def test_pods_that_are_not_well_are_a_cause() -> None:
 
 def test_a_recent_rollout_is_a_cause() -> None:
     """A new version that began before the failures."""
-    evidence = Evidence(rows=[row("web", 0.5)], rollouts={ref("web"): Rollout("web-5d4", "3", 1000.0)}, now=1180.0)
+    evidence = Evidence(rows=[row("web", 0.5)], rollouts={ref("web"): Rollout("web-5d4", 3, 1000.0)}, now=1180.0)
     assert [one.cause for one in ranked(evidence)] == ["a new version began 3 min ago: web-5d4, revision 3"]
 
 

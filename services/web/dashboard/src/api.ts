@@ -95,6 +95,8 @@ export interface PodDetail {
   created: string;
   proxy_version: string;
   expiry_timestamp_seconds: number | null;
+  /** `open` or `closed`; null: no client is known to have one. */
+  breaker: string | null;
   /** Clients whose breaker for it is open. */
   left_out_by: Ref[];
 }

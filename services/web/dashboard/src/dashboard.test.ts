@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Edge, events, type Exchange, key, merge, type Row, stream } from "./api";
-import { bytesPerSecond, health, identity, left, microseconds, percent, quantile, rate, seconds } from "./format";
+import { bytesPerSecond, health, identity, left, microseconds, percent, quantile, rate, seconds, shares } from "./format";
 import { draw, thickness } from "./layout";
 import { command, notice, resourceQuery } from "./filters";
 import { direction, matching, ordered } from "./order";
@@ -40,6 +40,13 @@ describe("format", () => {
     const latency = { p50: 0.25, p95: 10, p99: 10, at_least: ["p99"] };
     expect([quantile(latency, "p50"), quantile(latency, "p95"), quantile(latency, "p99")]).toEqual(["250 ms", "10.00 s", ">10.00 s"]);
     expect(quantile(null, "p50")).toBe("–");
+  });
+  it("knows a pod's share only while every pod in the mesh tells", () => {
+    const [idle, silent, outside] = [row({ rps: 0 }), row({ rps: null }), row({ rps: null, meshed: { pods: 0, running: 1 } })];
+    expect(shares([row({ rps: 3 }), row({ rps: 1 }), idle])).toEqual(["75 %", "25 %", "0 %"]);
+    expect(shares([row({ rps: 3 }), outside])).toEqual(["100 %", "–"]);
+    expect(shares([row({ rps: 3 }), silent])).toEqual(["–", "–"]);
+    expect(shares([idle])).toEqual(["–"]);
   });
   it("shortens an identity to namespace and service account", () => {
     expect(identity("spiffe://cluster.local/ns/shop/sa/web")).toBe("shop/web");

@@ -1,5 +1,5 @@
 // Numbers as people read them. null means: not known.
-import type { Latency } from "./api";
+import type { Latency, Row } from "./api";
 
 export const unknown = "–";
 
@@ -13,6 +13,13 @@ export function percent(value: number | null): string {
 export function rate(value: number | null): string {
   if (value === null) return unknown;
   return value > 0 && value < 0.05 ? "<0.1/s" : `${value.toFixed(1)}/s`;
+}
+
+/** What each row has of the requests of all; of none it is known while one in the mesh does not tell. */
+export function shares(rows: Row[]): string[] {
+  const total = rows.reduce((sum, row) => sum + (row.rps ?? 0), 0);
+  const silent = rows.some((row) => row.rps === null && row.meshed?.pods);
+  return rows.map((row) => (silent || !total || row.rps === null ? unknown : `${Math.round((100 * row.rps) / total)} %`));
 }
 
 /** Seconds as milliseconds below 1 s. */

@@ -15,7 +15,7 @@ from weft_runtime.run import until
 from weft_runtime.version import version
 
 from weft_web.access import Access
-from weft_web.catalog import Catalog, Revision
+from weft_web.catalog import DECODED, Catalog, Revision
 from weft_web.config import Config
 from weft_web.mesh import Mesh
 from weft_web.metrics import Metrics
@@ -67,7 +67,9 @@ def watches(api: KubeApi, catalog: Catalog) -> dict[str, Reflector[Pod] | Reflec
         log.warning("watch failed", reason=str(error))
 
     found: dict[str, Reflector[Pod] | Reflector[Object] | Reflector[Revision]] = {
-        kind.plural: Reflector(api, Resource(kind.path, Object), catalog.stores[kind.name], on_error=failed)
+        kind.plural: Reflector(
+            api, Resource(kind.path, DECODED.get(kind.name, Object)), catalog.stores[kind.name], on_error=failed
+        )
         for kind in KINDS
         if kind.name != "pod"
     }

@@ -2,17 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from weft_kube.objects import Pod
 
 from weft_web import promql
-from weft_web.catalog import Catalog
+from weft_web.catalog import Catalog, ready, serving
 from weft_web.model import Balancer, Ref
 from weft_web.prometheus import Prometheus
 from weft_web.promql import BALANCED, balancing_series, leavers_series
 from weft_web.question import Question
 from weft_web.stat import ask_all
 from weft_web.table import Group, Sample, group
+
+NAMED = 16
+"""So many endpoints that it leaves out a proxy names, of each Service."""
 
 
 async def balancers(question: Question, catalog: Catalog, prometheus: Prometheus) -> list[Balancer]:
@@ -53,14 +57,43 @@ def _client(key: Group, catalog: Catalog) -> Ref:
     return Ref(namespace, kind, catalog.full_name(kind, namespace, name))
 
 
-async def leavers(question: Question, catalog: Catalog, prometheus: Prometheus) -> dict[tuple[str, str], list[Ref]]:
-    """Clients that leave pods of an object's namespace out, by pod."""
-    samples = await prometheus.query(leavers_series(question).most(promql.LEFT_OUT, "endpoint"))
+@dataclass(frozen=True, slots=True)
+class Leavers:
+    """What all clients know of the pods of a namespace."""
+
+    by_pod: Mapping[tuple[str, str], list[Ref]] = field(default_factory=dict)
+    """Clients that leave a pod out."""
+    told: frozenset[tuple[str, str]] = frozenset()
+    """Services whose clients name every endpoint that they leave out."""
+
+    def breaker(self, pod: Pod, catalog: Catalog) -> str | None:
+        """Of a pod; None where no client has one, as far as is known."""
+        if self.by_pod.get(pod.key):
+            return "open"
+        used = ready(pod) and not self.told.isdisjoint(serving(catalog, pod))
+        return "closed" if used else None
+
+
+async def leavers(question: Question, catalog: Catalog, prometheus: Prometheus) -> Leavers:
+    """Clients that leave pods of an object's namespace out."""
+    series = leavers_series(question)
+    expressions = {
+        "endpoints": series.most(promql.ENDPOINTS, "state"),
+        "left_out": series.most(promql.LEFT_OUT, "endpoint"),
+    }
+    answers = await ask_all(prometheus, expressions)
     found: dict[tuple[str, str], dict[Ref, None]] = defaultdict(dict)
-    for row, _, pod in _left_out(samples, catalog):
+    for row, _, pod in _left_out(answers["left_out"], catalog):
         if pod:
             found[pod.key][_client(row, catalog)] = None
-    return {key: list(clients) for key, clients in found.items()}
+    return Leavers({key: list(clients) for key, clients in found.items()}, _told(answers["endpoints"]))
+
+
+def _told(samples: list[Sample]) -> frozenset[tuple[str, str]]:
+    services: dict[tuple[str, str], float] = defaultdict(float)
+    for (_, _, _, namespace, name), states in _by(group(samples, (*BALANCED, "state"))).items():
+        services[namespace, name] = max(services[namespace, name], states.get("open", 0))
+    return frozenset(service for service, most in services.items() if most <= NAMED)
 
 
 def _left_out(samples: list[Sample], catalog: Catalog) -> Iterator[tuple[Group, str, Pod | None]]:

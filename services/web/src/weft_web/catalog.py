@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from weft_kube.objects import Meta, Object, Pod
+from msgspec import Struct, field
+from weft_kube.objects import Condition, Meta, Object, Pod, Service
 from weft_kube.workloads import LABEL_MAX, in_mesh, label_value, owners, running
 
 from weft_web.model import Meshed
@@ -20,6 +21,28 @@ class Revision(Object):
     """A ControllerRevision: a version of a StatefulSet or DaemonSet."""
 
     revision: int = 0
+
+
+class Progress(Condition):
+    """A condition, and when it was last told."""
+
+    last_update_time: str = ""
+
+
+class DeploymentStatus(Struct):
+    """status of a Deployment."""
+
+    conditions: list[Progress] = []
+
+
+class Deployment(Object):
+    """A Deployment, and how far its rollout is."""
+
+    status: DeploymentStatus = field(default_factory=DeploymentStatus)
+
+
+DECODED: Mapping[str, type[Object]] = {"deployment": Deployment, "service": Service}
+"""Kinds of which more is read than their metadata."""
 
 
 class Store(Generic[T]):
@@ -120,12 +143,13 @@ class Rollout:
     """A version of a workload: the name of its ReplicaSet or ControllerRevision, revision, birth (epoch seconds)."""
 
     name: str
-    revision: str
+    revision: int
     began: float
 
 
 def rollouts(catalog: Catalog, kind: str, namespace: str, name: str) -> list[Rollout]:
-    """The versions of a Deployment, StatefulSet or DaemonSet, oldest first."""
+    """The versions of a Deployment, StatefulSet or DaemonSet by revision: the last is in use, and may be an old one
+    that a rollback made the newest."""
     holders: Iterable[Object] = catalog.revision_store.objects.values()
     if kind == "deployment":
         holders = catalog.stores["replicaset"].objects.values()
@@ -137,17 +161,44 @@ def rollouts(catalog: Catalog, kind: str, namespace: str, name: str) -> list[Rol
             ref.controller and (ref.kind.lower(), ref.name) == (kind, name) for ref in one.metadata.owner_references
         )
     ]
-    return sorted(found, key=lambda rollout: rollout.began)
+    return sorted(found, key=lambda rollout: (rollout.revision, rollout.began))
 
 
-def _revision(holder: Object) -> str:
-    return str(holder.revision) if isinstance(holder, Revision) else holder.metadata.annotations.get(REVISION, "")
+def rolled_back(versions: Sequence[Rollout]) -> bool:
+    """Is the version in use older than another?"""
+    return any(one.began > versions[-1].began for one in versions)
+
+
+def rolled_out(catalog: Catalog, namespace: str, name: str) -> float | None:
+    """When a Deployment's last rollout came to its end, or as far as it is; StatefulSets and DaemonSets do not say."""
+    found = catalog.stores["deployment"].objects.get((namespace, name))
+    conditions = found.status.conditions if isinstance(found, Deployment) else []
+    told = (one.last_update_time for one in conditions if one.type == "Progressing" and one.last_update_time)
+    return next(map(_seconds, told), None)
+
+
+def _revision(holder: Object) -> int:
+    if isinstance(holder, Revision):
+        return holder.revision
+    text = holder.metadata.annotations.get(REVISION, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def born(obj: Object) -> float:
     """When it was made, in seconds since the epoch; 0 when it does not say."""
     text = obj.metadata.creation_timestamp
-    return datetime.fromisoformat(text).timestamp() if text else 0.0
+    return _seconds(text) if text else 0.0
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def serving(catalog: Catalog, pod: Pod) -> list[tuple[str, str]]:
+    """Namespace and name of the Services that select a pod."""
+    namespace, labels = pod.metadata.namespace, pod.metadata.labels.items()
+    selecting = (one for one in catalog.of("service", namespace) if isinstance(one, Service))
+    return [one.key for one in selecting if one.spec.selector and one.spec.selector.items() <= labels]
 
 
 def status(pod: Pod) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from weft_web import promql
-from weft_web.catalog import Catalog, Rollout, rollouts
+from weft_web.catalog import Catalog, Rollout, rolled_back, rollouts
 from weft_web.check import checks
 from weft_web.denials import Denied
 from weft_web.edges import edges
@@ -100,7 +100,12 @@ def _recent(rows: list[Row], catalog: Catalog, now: float) -> dict[Ref, Rollout]
     failing = [row for row in rows if row.success is not None and row.success < WARNING]
     keys = [(row.kind, row.namespace, row.name) for row in failing]
     found = {Ref(space, kind, name): rollouts(catalog, kind, space, name) for kind, space, name in keys}
-    return {ref: all_of[-1] for ref, all_of in found.items() if all_of[1:] and all_of[-1].began > now - RECENT_SECONDS}
+    return {ref: versions[-1] for ref, versions in found.items() if _new(versions, now)}
+
+
+def _new(versions: list[Rollout], now: float) -> bool:
+    """Is the version in use one that was not there before, and others were?"""
+    return len(versions) > 1 and versions[-1].began > now - RECENT_SECONDS and not rolled_back(versions)
 
 
 def _disconnected(samples: list[Sample], mesh: Mesh) -> dict[Ref, int]:

@@ -5,7 +5,7 @@ import math
 import time
 
 from weft_web import promql
-from weft_web.catalog import Catalog, rollouts
+from weft_web.catalog import Catalog, Rollout, rolled_back, rolled_out, rollouts
 from weft_web.faults import bad_parameter
 from weft_web.model import History, Marker
 from weft_web.prometheus import SCRAPE_SECONDS, Prometheus, PrometheusError
@@ -64,4 +64,13 @@ def _values(spans: list[Span], times: list[int]) -> _Line:
 
 def _markers(question: Question, catalog: Catalog, start: int) -> list[Marker]:
     found = rollouts(catalog, question.kind.name, question.namespace, question.name)
-    return [Marker(one.began, f"revision {one.revision}: {one.name}") for one in found if one.began >= start]
+    marks = [Marker(one.began, f"revision {one.revision}: {one.name}") for one in found]
+    if found and rolled_back(found):
+        marks[-1:] = _returned(found[-1], rolled_out(catalog, question.namespace, question.name))
+    return sorted((one for one in marks if one.timestamp_seconds >= start), key=lambda one: one.timestamp_seconds)
+
+
+def _returned(current: Rollout, at: float | None) -> list[Marker]:
+    """Of a version that came back: when it was made it had another revision."""
+    made = Marker(current.began, f"{current.name}, now revision {current.revision}")
+    return [made, Marker(at, f"back to {current.name}, as revision {current.revision}")] if at else [made]

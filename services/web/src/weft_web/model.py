@@ -284,6 +284,8 @@ class PodDetail(Struct):
     """Empty without a proxy."""
     expiry_timestamp_seconds: float | None
     """Of its certificate."""
+    breaker: str | None
+    """`open` if some client leaves it out, `closed` if clients use its Services and none does; null: not known."""
     left_out_by: list[Ref] = []
     """Clients whose breaker for it is open."""
 

@@ -82,7 +82,7 @@ class Evidence:
     pods: Iterable[Pod] = ()
     namespaces: Iterable[Object] = ()
     rollouts: Mapping[Ref, Rollout] = field(default_factory=dict)
-    """The newest version of a Deployment that has had others, if it began within RECENT_SECONDS."""
+    """The version in use of a workload that has had others, if it was made within RECENT_SECONDS."""
     checks: Iterable[Check] = ()
     now: float = 0.0
 

@@ -8,11 +8,11 @@ from weft_kube.objects import Pod
 from weft_kube.workloads import parse_kind
 
 from weft_web import promql
-from weft_web.balancing import balancers, leavers
+from weft_web.balancing import Leavers, balancers, leavers
 from weft_web.catalog import Catalog, ready, restarts
 from weft_web.edges import edges
 from weft_web.faults import Fault, bad_parameter
-from weft_web.model import PodDetail, Ref, Row, Workload
+from weft_web.model import PodDetail, Row, Workload
 from weft_web.prometheus import Prometheus, known
 from weft_web.question import Peer, Question
 from weft_web.routes import routes
@@ -33,7 +33,7 @@ async def workload(question: Question, catalog: Catalog, prometheus: Prometheus,
         routes(question, prometheus),
         asyncio.gather(
             known(balancers(question, catalog, prometheus), []),
-            known(leavers(question, catalog, prometheus), {}),
+            known(leavers(question, catalog, prometheus), Leavers()),
             known(_expiry(question, prometheus), {}),
         ),
     )
@@ -41,7 +41,7 @@ async def workload(question: Question, catalog: Catalog, prometheus: Prometheus,
     if not own.rows:
         raise Fault(404, "not_found", own.warnings[-1], "it may have been deleted; its namespace lists what there is")
     pods = {pod.metadata.name: pod for pod in catalog.pods(kind, namespace, name)}
-    details = [_detail(pods[row.name], row, expiry, leaving) for row in parts.rows if row.name in pods]
+    details = [_detail(pods[row.name], row, expiry, leaving, catalog) for row in parts.rows if row.name in pods]
     accounts = sorted({pod.spec.service_account_name for pod in pods.values()})
     ids = [spiffe_id(trust_domain, namespace, account) for account in accounts]
     answered = (*own.warnings, *parts.warnings, *links.warnings, *paths.warnings)
@@ -54,13 +54,18 @@ async def _expiry(question: Question, prometheus: Prometheus) -> dict[tuple[str,
     return group(await prometheus.query(expression), ("namespace", "pod"))
 
 
-def _detail(
-    pod: Pod, row: Row, expiry: dict[tuple[str, ...], float], leaving: dict[tuple[str, str], list[Ref]]
-) -> PodDetail:
+def _detail(pod: Pod, row: Row, expiry: dict[tuple[str, ...], float], leaving: Leavers, catalog: Catalog) -> PodDetail:
     meta = pod.metadata
     version = meta.labels.get(PROXY_VERSION, "")
     created = meta.creation_timestamp or ""
-    left_out_by = leaving.get(pod.key, [])
     return PodDetail(
-        row, ready(pod), restarts(pod), pod.spec.node_name, created, version, expiry.get(pod.key), left_out_by
+        row,
+        ready=ready(pod),
+        restarts=restarts(pod),
+        node=pod.spec.node_name,
+        created=created,
+        proxy_version=version,
+        expiry_timestamp_seconds=expiry.get(pod.key),
+        breaker=leaving.breaker(pod, catalog),
+        left_out_by=leaving.by_pod.get(pod.key, []),
     )
