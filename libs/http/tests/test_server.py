@@ -2,10 +2,13 @@
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from weft_http import server
 from weft_http.message import Refused, Request, Response, Send
 from weft_http.server import MAX_HEAD, serving
@@ -21,18 +24,20 @@ async def echo(request: Request) -> Response:
 
 @asynccontextmanager
 async def connected(
-    handler: Callable[[Request], Awaitable[Response]] = echo, max_body: int = 1000
+    handler: Callable[[Request], Awaitable[Response]] = echo,
+    max_body: int = 1000,
+    on_refused: Callable[[int], object] = lambda _: None,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to a server that answers by `handler`."""
-    async with serving(handler, "127.0.0.1", 0, max_body=max_body) as port:
+    async with serving(handler, "127.0.0.1", 0, max_body=max_body, on_refused=on_refused) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         yield reader, writer
         writer.close()
 
 
-async def sent(message: bytes) -> bytes:
+async def sent(message: bytes, on_refused: Callable[[int], object] = lambda _: None) -> bytes:
     """All that a server says to these bytes, and that it then closes the connection."""
-    async with connected() as (reader, writer):
+    async with connected(on_refused=on_refused) as (reader, writer):
         writer.write(message)
         return await reader.read()
 
@@ -76,8 +81,58 @@ async def test_a_client_that_waits_for_leave_gets_it() -> None:
     ids=["TLS", "no length", "two lengths", "HTTP/2", "endless target", "endless header", "endless trailer"],
 )
 async def test_garbage_is_refused_and_the_connection_closed(message: bytes, status: int) -> None:
-    """With a status; nothing of it is kept."""
-    assert (await sent(message)).startswith(b"HTTP/1.1 %d " % status)
+    """With a status, of which the owner hears once; nothing of it is kept."""
+    heard: list[int] = []
+    assert (await sent(message, heard.append)).startswith(b"HTTP/1.1 %d " % status)
+    assert heard == [status]
+
+
+TOKENS = [
+    GET,
+    b"POST / HTTP/1.1\r\n",
+    b"Content-Length: 3\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Expect: 100-continue\r\n",
+]
+TOKENS += [
+    b"Upgrade: h2c\r\nConnection: Upgrade\r\n",
+    b"CONNECT x:1 HTTP/1.1\r\n",
+    b"\r\n",
+    b"3\r\nabc\r\n",
+    b"0\r\n\r\n",
+    b": \xff",
+]
+ANY_BYTES = st.lists(st.sampled_from(TOKENS) | st.binary(max_size=40), min_size=1, max_size=8)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=ANY_BYTES)
+async def test_any_bytes_are_answered_or_the_connection_closed(
+    monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
+) -> None:
+    """However they come: an answer of HTTP/1.1 or none, no error beside, and the next client is served."""
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.02)
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.02)
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    async with serving(echo, "127.0.0.1", 0, max_body=1000, on_error=errors.append) as port:
+        said = await _said(port, parts)
+        assert re.match(rb"HTTP/1\.1 (100|200|4\d\d) |$", said)
+        assert (await _said(port, [GET])).endswith(b"\r\n\r\n/")
+    assert errors == []
+
+
+async def _said(port: int, parts: list[bytes]) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(0)
+        return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
 
 
 async def test_a_body_that_is_too_long_is_not_kept_and_the_next_request_served() -> None:

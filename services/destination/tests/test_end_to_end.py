@@ -114,6 +114,10 @@ class Mesh:
         registry = self._server.metrics.registry
         return registry.get_sample_value(f"weft_destination_watch_{name}", {"kind": "slices"}) or 0.0
 
+    def faulty(self, kind: str) -> float | None:
+        """Objects that say nonsense, as metrics tell."""
+        return self._server.metrics.registry.get_sample_value("weft_destination_faulty_objects", {"kind": kind})
+
     def figures(self) -> tuple[float, float]:
         """Streams and targets, as metrics tell."""
         registry = self._server.metrics.registry
@@ -153,6 +157,7 @@ async def mesh(*objects: Json, anonymous: bool = False, max_streams: int = MAX_S
         hub = Hub(index)
         watches = reflectors(api, index, hub.facts_changed, "cluster.local")
         metrics = Metrics({kind: reflector.state for kind, reflector in watches.items()})
+        metrics.count_faulty(index.faulty)
         server = Server(hub, metrics, "cluster.local", allow_anonymous=anonymous, max_streams=max_streams)
         running = [tasks.create_task(reflector.run()) for reflector in watches.values()]
         for reflector in watches.values():
@@ -484,6 +489,32 @@ async def test_no_room_is_made_for_a_message_that_is_far_too_long() -> None:
     """By the length that it announces: what never ends would else be held as far as it has come, in each stream."""
     async with mesh(*web(1)) as m:
         assert await refused(m, b"x" * (2**16 + 1)) == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+MEGABYTE = "1," * 2**19
+
+
+async def test_nonsense_is_counted_while_it_stays() -> None:
+    """A megabyte in annotations of a Service, a pod and a namespace: each counts, of its kind, and others are told."""
+    opaque = {"config.weft.dev/opaque-ports": MEGABYTE}
+    faulty = [
+        service("ns", "bad", "10.96.0.9", annotations={"config.weft.dev/timeout": MEGABYTE}),
+        pod("ns", "bad", "10.0.0.9", annotations=opaque),
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": "bad", "annotations": {"config.weft.dev/default-access": MEGABYTE}},
+        },
+    ]
+    kinds = ("services", "pods", "namespaces")
+    async with mesh(*web(1), *faulty, pod("ns", "worse", "10.0.0.8", annotations=opaque)) as m:
+        proxy = await m.proxy()
+        await proxy.answer(endpoints("web", 80))
+        assert [m.faulty(kind) for kind in kinds] == [1, 2, 1]
+        m.put(pod("ns", "worse", "10.0.0.8"))
+        for obj in faulty:
+            m.delete(obj)
+        await until(lambda: [m.faulty(kind) for kind in kinds] == [0, 0, 0])
 
 
 async def test_silence_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,12 +48,12 @@ def shop() -> Json:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
-def config(folder: Path, template: Template, port: int) -> Config:
+def config(folder: Path, template: Template, port: int, admin: int = 0) -> Config:
     """As the chart sets it, with this template."""
     (folder / "template.json").write_bytes(msgspec.json.encode(template))
     environ = {
         "WEFT_LISTEN": f"127.0.0.1:{port}",
-        "WEFT_ADMIN_LISTEN": "127.0.0.1:0",
+        "WEFT_ADMIN_LISTEN": f"127.0.0.1:{admin}",
         "WEFT_PROXY_TEMPLATE": str(folder),
         "KUBERNETES_SERVICE_HOST": "unused",
     }
@@ -84,6 +84,28 @@ async def test_a_review_over_https_by_the_published_ca(tmp_path: Path, template:
 
     assert response["allowed"] is True
     assert b'"weft-proxy"' in base64.b64decode(response["patch"])
+
+
+async def test_what_is_no_http_is_refused_and_counted(tmp_path: Path, template: Template, bare_pod: Json) -> None:
+    """On the webhook's port, by a caller that speaks TLS; the next review is answered."""
+    port, admin, stop = free_port(), free_port(), asyncio.Event()
+    async with FakeKube() as kube, KubeApi(kube.cluster) as api, asyncio.TaskGroup() as tasks:
+        kube.put(shop())
+        kube.put(configuration())
+        tasks.create_task(serve_with(config(tmp_path, template, port, admin), api, stop))
+        await until(lambda: "caBundle" in kube.get(WEBHOOK)["webhooks"][0]["clientConfig"])
+        authority = base64.b64decode(kube.get(WEBHOOK)["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+        trusted = ssl.create_default_context(cadata=authority)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=trusted, server_hostname="injector.weft.svc"
+        )
+        writer.write(b"\x00\xff\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+        assert (await _review(port, authority, bare_pod))["allowed"] is True
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{admin}/metrics") as answer:
+            assert "weft_injector_malformed_total 1.0" in await answer.text()
+        stop.set()
 
 
 async def _review(port: int, authority: str, pod: Json) -> Json:

@@ -24,9 +24,9 @@ SHOP = Meta("shop", labels={"weft.dev/inject": "enabled"})
 MEGABYTE = "1," * 2**19
 
 
-async def answer(template: Template, obj: Any) -> Json:
+async def answer(template: Template, obj: Any, registry: CollectorRegistry | None = None) -> Json:
     """What a review of this object is answered; owners cannot be asked."""
-    metrics = Metrics(CollectorRegistry())
+    metrics = Metrics(registry or CollectorRegistry())
 
     async def fetch(_: str) -> Meta:
         return SHOP
@@ -51,9 +51,12 @@ async def answer(template: Template, obj: Any) -> Json:
 async def test_a_megabyte_in_an_annotation_gets_an_answer(
     template: Template, bare_pod: Json, name: str, allowed: bool
 ) -> None:
-    """Somebody's own, an option, the mark: let in or refused, by a message of bounded length."""
+    """Somebody's own, an option, the mark: let in or refused, by a message of bounded length, and counted."""
     bare_pod["metadata"]["annotations"] = {name: MEGABYTE}
-    found = await answer(template, bare_pod)
+    registry = CollectorRegistry()
+    found = await answer(template, bare_pod, registry)
+    labels = {"outcome": "injected" if allowed else "refused", "reason": ""}
+    assert registry.get_sample_value("weft_injector_reviews_total", labels) == 1
     assert len(found.get("status", {}).get("message", "")) < 2_000
     assert found["allowed"] is allowed
 

@@ -42,13 +42,15 @@ async def serving(
     ssl: tls.SSLContext | None = None,
     max_body: int = MAX_BODY,
     on_error: Callable[[Exception], object] = lambda _: None,
+    on_refused: Callable[[int], object] = lambda _: None,
 ) -> AsyncIterator[int]:
     """Serves while the block runs, which gets the port; what is in flight then has 10 s to finish.
 
-    `on_error` hears what a handler stumbled over; its client gets 500.
+    `on_error` hears what a handler stumbled over; its client gets 500. `on_refused` hears the status of what was no
+    request, 400 or 431, and came to no handler.
     """
     async with asyncio.TaskGroup() as tasks:
-        server = _Server(handler, tasks, max_body, on_error)
+        server = _Server(handler, tasks, max_body, on_error, on_refused)
         patience = HANDSHAKE_SECONDS if ssl else None
         listening = await asyncio.get_running_loop().create_server(
             lambda: _Connection(server), host, port, ssl=ssl, ssl_handshake_timeout=patience
@@ -64,10 +66,16 @@ class _Server:
     """What its connections share."""
 
     def __init__(
-        self, handler: Handler, tasks: asyncio.TaskGroup, max_body: int, on_error: Callable[[Exception], object]
+        self,
+        handler: Handler,
+        tasks: asyncio.TaskGroup,
+        max_body: int,
+        on_error: Callable[[Exception], object],
+        on_refused: Callable[[int], object],
     ) -> None:
         self.max_body = max_body
         self.on_error = on_error
+        self.on_refused = on_refused
         self.stopping = False
         self._handler = handler
         self._tasks = tasks
@@ -153,7 +161,7 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._refuse(400, f"not a request of HTTP/1.1: {error}\n")
-        if self._taken > MAX_HEAD + 2 * self._length:
+        if self._taken > MAX_HEAD + 2 * self._length and not self._broken:
             self._refuse(431, f"a head of more than {MAX_HEAD} bytes\n")
         if len(self._waiting) >= PIPELINED:
             self._transport.pause_reading()
@@ -162,6 +170,7 @@ class _Connection(asyncio.Protocol):
         """The last thing that this connection is told."""
         self._keep, self._broken = False, True
         self._waiting.append(Refused(status, text))
+        self._server.on_refused(status)
         self._news.set()
 
     # What the parser calls

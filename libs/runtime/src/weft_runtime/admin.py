@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import ssl as tls
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import structlog
@@ -24,14 +24,23 @@ class Condition(Protocol):
 
 
 async def serve_http(
-    handler: Handler, listen: Address, stop: asyncio.Event, ssl: tls.SSLContext | None = None, max_body: int = MAX_BODY
+    handler: Handler,
+    listen: Address,
+    stop: asyncio.Event,
+    ssl: tls.SSLContext | None = None,
+    max_body: int = MAX_BODY,
+    *,
+    on_refused: Callable[[int], object] = lambda _: None,
 ) -> None:
-    """Serves until `stop`, then finishes what is in flight (up to 10 s)."""
+    """Serves until `stop`, then finishes what is in flight (up to 10 s). `on_refused` hears of what is no HTTP."""
 
     def failed(error: Exception) -> None:
         structlog.get_logger().error("request failed", listen=str(listen), exc_info=error)
 
-    async with serving(handler, listen.host, listen.port, ssl=ssl, max_body=max_body, on_error=failed):
+    serving_it = serving(
+        handler, listen.host, listen.port, ssl=ssl, max_body=max_body, on_error=failed, on_refused=on_refused
+    )
+    async with serving_it:
         await stop.wait()
 
 

@@ -43,6 +43,7 @@ async def serve_cluster(cluster: Cluster, config: Config, stop: asyncio.Event) -
         watches = reflectors(api, index, hub.facts_changed, config.trust_domain)
         states = {kind: reflector.state for kind, reflector in watches.items()}
         metrics = Metrics(states)
+        metrics.count_faulty(index.faulty)
         server = Server(hub, metrics, config.trust_domain, allow_anonymous=config.allow_anonymous)
         conditions = {f"the list of {kind}": state.synced for kind, state in states.items()}
         admin = admin_routes(metrics.registry, conditions | {"the server": server.started})

@@ -42,6 +42,8 @@ class Index:
         self._slices_by_service: Groups[Key, Key] = Groups()
         self._slices_by_pod: Groups[Key, Key] = Groups()
         self._changed: set[Dependency] = set()
+        self.faulty: dict[str, set[Key]] = {}
+        """Objects that say nonsense, by kind."""
 
     def take_changed(self) -> set[Dependency]:
         """What answers must be asked for again since the last call."""

@@ -1,6 +1,7 @@
 """Every metric of destination's own; those of its watches are in weft_kube.metrics."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily
@@ -35,6 +36,17 @@ class Metrics:
         self.sent = Sent()
         self.registry.register(self.sent)
         self.leader = Gauge(f"{PREFIX}_leader", "1 while this replica writes statuses.", registry=self.registry)
+        self.faulty = Gauge(
+            f"{PREFIX}_faulty_objects",
+            "Objects that say nonsense, or what has no effect, in annotations or fields.",
+            ["kind"],
+            registry=self.registry,
+        )
         self.refusals = Counter(
             f"{PREFIX}_refusals_total", "Streams ended for what the proxy sent.", ["code"], registry=self.registry
         )
+
+    def count_faulty(self, faulty: Mapping[str, Sized]) -> None:
+        """From now on as many of each kind as there are then."""
+        for kind, keys in faulty.items():
+            self.faulty.labels(kind).set_function(partial(len, keys))

@@ -38,8 +38,9 @@ OPTIONS: list[tuple[str, int]] = [
     ("grpc.enable_channelz", 0),
     # Room for four sends without a copy, which nobody has switched on, takes 650 bytes for each connection.
     ("grpc.experimental.tcp_tx_zerocopy_max_simultaneous_sends", 1),
-    # Above this gRPC itself refuses, uncounted; above MAX_REQUEST the stream does. A message that never ends is held as
-    # far as it has come, and one caller may have as many as streams.
+    # Above MAX_REQUEST the stream refuses, above this gRPC itself, which looks to the stream as if the proxy had left:
+    # the proxy before this process counts it. A message that never ends is held as far as it has come, and one caller
+    # may have as many as streams.
     ("grpc.max_receive_message_length", 8 * MAX_REQUEST),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -144,7 +145,8 @@ class Server:
         try:
             stream = Stream(await self._greet(context), self._hub, self.metrics, share)
             self.streams.add(stream)
-            # Neither a TaskGroup nor coroutines that wait: each takes up to 1 KB for as long as the stream lives.
+            # Neither a TaskGroup nor context managers nor coroutines that wait: each takes up to 1 KB for as long as
+            # the stream lives.
             reading = asyncio.create_task(stream.read(context.read), name="reading")  # noqa: TID251
             try:
                 while stream.outcome is None:

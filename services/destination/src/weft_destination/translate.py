@@ -48,6 +48,12 @@ def _annotated_ports(meta: objects.Meta, name: str) -> Ports | None:
         return None
 
 
+def nonsense(meta: objects.Meta) -> bool:
+    """Does a pod's annotation say what counts as not said?"""
+    ports = (names.OPAQUE_PORTS, names.SKIP_INBOUND_PORTS)
+    return any(name in meta.annotations and _annotated_ports(meta, name) is None for name in ports)
+
+
 def service(obj: objects.Service) -> model.Service:
     """A Service's TCP ports and addresses."""
     opaque = _annotated_ports(obj.metadata, names.OPAQUE_PORTS)

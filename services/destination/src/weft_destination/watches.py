@@ -41,8 +41,20 @@ class Feed(Generic[F]):
     """Passes the three verbs on to a table of the index, and says that something may have changed."""
 
     def __init__(self, table: Table[F], changed: Callable[[], None]) -> None:
+        self.faulty: set[model.Key] = set()
+        """Of the objects that say nonsense."""
         self._table = table
         self._changed = changed
+
+    def judging(self, translate: Callable[[O], F], faulty: Callable[[O, F], object]) -> Callable[[O], F]:
+        """What `translate` makes of an object, which is noted when it is `faulty`."""
+
+        def read(obj: O) -> F:
+            fact = translate(obj)
+            (self.faulty.add if faulty(obj, fact) else self.faulty.discard)(fact.key)
+            return fact
+
+        return read
 
     def apply(self, fact: F) -> None:
         """A fact is new or changed."""
@@ -51,11 +63,14 @@ class Feed(Generic[F]):
 
     def delete(self, key: tuple[str, str]) -> None:
         """The fact is gone."""
+        self.faulty.discard(key)
         self._table.delete(key)
         self._changed()
 
     def reset(self, facts: Sequence[F]) -> None:
         """These are all."""
+        if self.faulty:
+            self.faulty &= {fact.key for fact in facts}
         self._table.reset(facts)
         self._changed()
 
@@ -119,7 +134,7 @@ class Profiles(Reported[model.Profile]):
 def namespace(obj: objects.Namespace) -> Namespace:
     """A Namespace's default; the injector refuses its pods while it says nonsense, and until then it says nothing."""
     found = facts.namespace(obj)
-    if found.default and found.default not in CHOICES:
+    if not _chosen(found.default):
         log.warning("no default of who may call", namespace=found.name, value=found.default, known=list(CHOICES))
     return found
 
@@ -140,22 +155,53 @@ def reflectors(
     http = Reported(into.gateway.http_routes, changed, "HTTPRoute", into.reports)
     grpc = Reported(into.gateway.grpc_routes, changed, "GRPCRoute", into.reports)
     access = Reported(into.policies, changed, POLICY, into.reports)
-    pod = partial(translate.pod, trust_domain=trust_domain)
+    services, pods, namespaces = (Feed[Any](each, changed) for each in (into.services, into.pods, into.namespaces))
+    read_service = services.judging(translate.service, _has_faults)
+    read_pod = pods.judging(partial(translate.pod, trust_domain=trust_domain), _says_nonsense)
+    read_profile = profiles.judging(profiles.noting(profiles.read), _has_faults)
+    read_namespace = namespaces.judging(namespace, _no_choice)
+    read_policy = access.judging(access.noting(partial(policy, trust_domain=trust_domain)), _has_faults)
+    read_http = http.judging(http.noting(read.http_route), _has_faults)
+    read_grpc = grpc.judging(grpc.noting(read.grpc_route), _has_faults)
+    into.faulty |= {
+        "services": services.faulty,
+        "pods": pods.faulty,
+        "profiles": profiles.faulty,
+        "namespaces": namespaces.faulty,
+        "policies": access.faulty,
+        "httproutes": http.faulty,
+        "grpcroutes": grpc.faulty,
+    }
     return {
-        "services": _reflector(api, "services", SERVICES, translate.service, Feed(into.services, changed)),
+        "services": _reflector(api, "services", SERVICES, read_service, services),
         "slices": _reflector(api, "slices", SLICES, translate.endpoint_slice, Feed(into.slices, changed)),
-        "pods": _reflector(api, "pods", PODS, pod, Feed(into.pods, changed)),
-        "profiles": _reflector(api, "profiles", PROFILES, profiles.noting(profiles.read), profiles),
-        "namespaces": _reflector(api, "namespaces", NAMESPACES, namespace, Feed(into.namespaces, changed)),
-        "policies": _reflector(
-            api, "policies", POLICIES, access.noting(partial(policy, trust_domain=trust_domain)), access, optional=True
-        ),
-        "httproutes": _reflector(api, "httproutes", HTTP_ROUTES, http.noting(read.http_route), http, optional=True),
-        "grpcroutes": _reflector(api, "grpcroutes", GRPC_ROUTES, grpc.noting(read.grpc_route), grpc, optional=True),
+        "pods": _reflector(api, "pods", PODS, read_pod, pods),
+        "profiles": _reflector(api, "profiles", PROFILES, read_profile, profiles),
+        "namespaces": _reflector(api, "namespaces", NAMESPACES, read_namespace, namespaces),
+        "policies": _reflector(api, "policies", POLICIES, read_policy, access, optional=True),
+        "httproutes": _reflector(api, "httproutes", HTTP_ROUTES, read_http, http, optional=True),
+        "grpcroutes": _reflector(api, "grpcroutes", GRPC_ROUTES, read_grpc, grpc, optional=True),
         "referencegrants": _reflector(
             api, "referencegrants", GRANTS, read.grants, Feed(into.gateway.grants, changed), optional=True
         ),
     }
+
+
+def _has_faults(_: Any, fact: Any) -> bool:
+    return bool(fact.faults)
+
+
+def _says_nonsense(obj: objects.Pod, fact: model.Pod) -> bool:
+    default = fact.access.default if fact.access else ""
+    return translate.nonsense(obj.metadata) or not _chosen(default)
+
+
+def _no_choice(_: objects.Namespace, fact: Namespace) -> bool:
+    return not _chosen(fact.default)
+
+
+def _chosen(default: str) -> bool:
+    return not default or default in CHOICES
 
 
 def _reflector(

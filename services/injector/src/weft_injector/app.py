@@ -60,10 +60,14 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
     metrics.certificate_expiry.set_function(lambda: certificate.expiry)
     routes = webhook_routes(PATH, reviewer.review, fail_open=config.fail_open, on_malformed=metrics.malformed.inc)
     conditions = {"namespaces": reflector.state.synced, "certificate": certificate.ready}
+
+    def no_http(_: int) -> None:
+        metrics.malformed.inc()
+
     await until(
         stop,
         servers=[
-            serve_http(routes, config.listen, stop, certificate.context, MAX_BODY),
+            serve_http(routes, config.listen, stop, certificate.context, MAX_BODY, on_refused=no_http),
             serve_admin(registry, conditions, config.admin_listen, stop),
         ],
         watches=[reflector.run(), certificate.run(), recorder.run()],

@@ -14,7 +14,9 @@ class Metrics:
             registry=registry,
         )
         self.malformed = Counter(
-            "weft_injector_malformed_total", "Requests that were no AdmissionReview, or too large.", registry=registry
+            "weft_injector_malformed_total",
+            "Requests that were no HTTP or no AdmissionReview, or too large.",
+            registry=registry,
         )
         self.review_duration = Histogram(
             "weft_injector_review_duration_seconds",

@@ -32,10 +32,14 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
     metrics.certificate_expiry.set_function(lambda: certificate.expiry)
     # An object that could not be checked is not let in: its author sees why, and nothing else waits for it.
     routes = webhook_routes(PATH, Reviewer(metrics).review, fail_open=False, on_malformed=metrics.malformed.inc)
+
+    def no_http(_: int) -> None:
+        metrics.malformed.inc()
+
     await until(
         stop,
         servers=[
-            serve_http(routes, config.listen, stop, certificate.context, MAX_BODY),
+            serve_http(routes, config.listen, stop, certificate.context, MAX_BODY, on_refused=no_http),
             serve_admin(registry, {"certificate": certificate.ready}, config.admin_listen, stop),
         ],
         watches=[certificate.run()],

@@ -15,7 +15,7 @@ class Metrics:
         )
         self.malformed = Counter(
             "weft_sp_validator_malformed_total",
-            "Requests that were no AdmissionReview, or too large.",
+            "Requests that were no HTTP or no AdmissionReview, or too large.",
             registry=registry,
         )
         self.review_duration = Histogram(

@@ -45,7 +45,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             stop,
             servers=[
                 serve_admin(metrics.registry, conditions, config.admin_listen, stop),
-                serve_http(application(taps), config.listen, stop, certificate.context),
+                serve_http(
+                    application(taps), config.listen, stop, certificate.context, on_refused=metrics.count_refused
+                ),
             ],
             watches=[reflector.run(), certificate.run(), authority.run()],
         )

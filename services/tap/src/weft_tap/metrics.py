@@ -15,3 +15,7 @@ class Metrics:
         self.certificate_expiry = Gauge(
             "weft_tap_certificate_expiry_timestamp_seconds", "End of the serving certificate.", registry=self.registry
         )
+
+    def count_refused(self, code: int) -> None:
+        """A request was refused with this status."""
+        self.refused.labels(str(code)).inc()

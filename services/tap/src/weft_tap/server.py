@@ -97,7 +97,7 @@ def _faults(handler: Handler, metrics: Metrics) -> Handler:
         try:
             return await handler(request)
         except Fault as fault:
-            metrics.refused.labels(str(fault.code)).inc()
+            metrics.count_refused(fault.code)
             return _json(fault.code, fault.status())
         except Refused as error:
             return _json(error.status, Fault(error.status, f"{error.text.strip()}: {request.path}").status())
