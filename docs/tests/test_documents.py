@@ -57,6 +57,21 @@ def test_every_command_of_a_guide_is_run(page: Path) -> None:
     assert re.findall(r"^    (?:weft|kubectl|helm) .*", text, re.MULTILINE) == []
 
 
+def lines(*blocks: str) -> set[str]:
+    """Commands of blocks, without what is said about them."""
+    return {re.sub(r"\s+# .*", "", line) for block in blocks for line in block.splitlines() if line}
+
+
+def test_the_readme_shows_commands_of_guides() -> None:
+    """So these are run, too."""
+    (block,) = re.findall(
+        r"^```\n(weft check --pre\n.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    guide = (ROOT / "docs/getting-started.md").read_text()
+
+    assert lines(block) - lines(*re.findall(r"^```sh[^\n]*\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)) == set()
+
+
 def anchors(page: Path) -> set[str]:
     """Names by which a page's headings are linked to."""
     headings = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)
