@@ -130,8 +130,8 @@ interop: proxy-tools ## gRPC's interop cases, and soaks of 1,000 iterations, thr
 hostile: proxy-tools ## Floods, smuggling, limits: 20 times what make test-proxy sends, a million hosts and paths
 	WEFT_HOSTILE_SCALE=20 $(run) pytest tests/proxy/test_floods.py tests/proxy/test_smuggling.py tests/proxy/test_limits.py
 
-fuzz: ## Every parser that sees a stranger's bytes first, TIME=60 seconds each (TARGETS="http1 hello" for some of them)
-	proxy/fuzz/run $(or $(TIME),60) $(TARGETS)
+fuzz: ## Every parser that sees a stranger's bytes first, TIME=180 seconds each (TARGETS="http1 hello" for some of them)
+	proxy/fuzz/run $(or $(TIME),180) $(TARGETS)
 
 soak: proxy-tools ## Mixed traffic at 500 calls a second for DURATION=30m, the first third of it to warm up; writes bench/results/soak.json
 	cd proxy && cargo build -q --locked --profile quick -p weft-proxy -p weft-init

@@ -1,17 +1,23 @@
 //! HTTP/1 from a stranger, the way a request takes through two proxies: what the application gets is one message for
 //! one request, framed in one way, with the body that the first proxy read.
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use weft_proxy::drain::Drain;
+use weft_proxy::http::body::{Body, BoxError};
 use weft_proxy::http::headers::{into_mesh, restore, strip_hop, strip_request, strip_reserved};
+use weft_proxy::http::received::Received;
+use weft_proxy::http::server;
+use weft_proxy::io::Io;
 
 const ROOM: usize = 1 << 20;
 /// The clock is virtual: what hangs ends at once.
@@ -22,8 +28,11 @@ const LIMIT: Duration = Duration::from_secs(5);
 struct Seen(Mutex<Vec<(Bytes, Vec<u8>)>>);
 
 pub fn check(bytes: &[u8]) {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build_local(LocalOptions::default())
+        .unwrap();
     let seen = Arc::new(Seen::default());
     runtime.block_on(async {
         let _ = tokio::time::timeout(LIMIT, serve(bytes, seen.clone())).await;
@@ -33,21 +42,22 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
+/// The first proxy's own server, on a socket.
 async fn serve(bytes: &[u8], seen: Arc<Seen>) {
-    let (mut client, server) = duplex(ROOM);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
     client.write_all(bytes).await.unwrap();
     client.shutdown().await.unwrap();
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.auto_date_header(false).max_buf_size(128 * 1024);
-    let answer = service_fn(move |request| forward(request, seen.clone()));
     let drained = async { while client.read(&mut [0; 4096]).await.is_ok_and(|n| n > 0) {} };
-    let _ = tokio::join!(builder.serve_connection(TokioIo::new(server), answer), drained);
+    let answer = move |request| forward(request, seen.clone());
+    let _ = tokio::join!(server::serve(Io::tcp(server), false, Drain::default().live(), answer), drained);
 }
 
-async fn forward(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn forward(request: Request<Received>, seen: Arc<Seen>) -> Result<Response<Body>, BoxError> {
     let (mut head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let empty = Response::new(Full::default());
+    let empty = Response::new(Body::Fixed(None));
     if strip_request(&mut head) {
         return Ok(empty);
     }

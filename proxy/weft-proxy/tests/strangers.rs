@@ -1,5 +1,5 @@
-//! The short form of `make fuzz`: what must hold for any bytes of a stranger holds for the seeds and for much that is
-//! almost like them.
+//! The short form of `make fuzz`: what must hold for any bytes of a stranger holds for the seeds, for what earlier runs of
+//! it have found worth keeping, and for much that is almost like them.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,16 +9,16 @@ use weft_proxy::balance::Lots;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
 
-const TIME: Duration = Duration::from_millis(700);
+/// Seven parsers on two cores: ten seconds.
+const TIME: Duration = Duration::from_millis(2500);
 const LONGEST: usize = 8192;
 
 /// Tries a parser's seeds and, for a while, what becomes of them by chance.
 fn try_all(name: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(name);
-    let files = std::fs::read_dir(folder).unwrap();
-    let seeds: Vec<_> = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
-    seeds.iter().for_each(|seed| check(&Tried(seed.clone()).0));
     let (began, lots) = (Instant::now(), Lots::new(rand::random()));
+    let seeds = [files("seeds", name), files("target/corpus", name)].concat();
+    assert!(!seeds.is_empty());
+    seeds.iter().for_each(|seed| check(&Tried(seed.clone()).0));
     while began.elapsed() < TIME {
         let mut tried = Tried(seeds[lots.below(seeds.len())].clone());
         for _ in 0..=lots.below(4) {
@@ -26,6 +26,13 @@ fn try_all(name: &str, check: fn(&[u8])) {
         }
         check(&tried.0);
     }
+}
+
+/// What lies in a folder of a parser's; nothing where there is none.
+fn files(folder: &str, name: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz").join(folder).join(name);
+    let files = std::fs::read_dir(folder).into_iter().flatten();
+    files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
 }
 
 /// Shown when the check panics.
@@ -96,7 +103,7 @@ fn requests() {
     try_all("http1", fuzz::http1::check);
 }
 
-/// Any match of an observer is decided.
+/// Any match of an observer is decided as the contract says.
 #[test]
 fn matches() {
     try_all("tap", fuzz::tap::check);

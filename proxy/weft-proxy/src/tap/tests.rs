@@ -88,7 +88,8 @@ fn secrets_are_gone_before_anything_is_kept() {
 #[test]
 fn all_conditions_of_a_match_must_hold() {
     use weft_api::tap::Match;
-    let seen = exchange("/menu/tea?x=1", 503);
+    let mut seen = exchange("/menu/tea?x=1", 503);
+    seen.response_headers.insert("retry-after", HeaderValue::from_static("5"));
     let holds = |wanted: Match| super::matching::matches(&wanted, &seen);
     assert!(holds(Match::default()));
     assert!(holds(Match {
@@ -101,6 +102,16 @@ fn all_conditions_of_a_match_must_hold() {
     assert!(holds(Match { header_name: "Host".into(), header_value: "web.shop".into(), ..Match::default() }));
     let peer = "spiffe://cluster.local/ns/shop/sa/api";
     assert!(holds(Match { method: "GET".into(), peer_identity: peer.into(), ..Match::default() }));
+    assert!(holds(Match { header_name: "host".into(), ..Match::default() }));
+    assert!(holds(Match { header_name: "retry-after".into(), header_value: "5".into(), ..Match::default() }));
+    assert!(holds(Match { min_status: 503, max_status: 503, ..Match::default() }));
+    assert!(!holds(Match { min_status: 504, ..Match::default() }));
+    assert!(!holds(Match { header_name: "cookie".into(), ..Match::default() }));
+    assert!(!holds(Match {
+        header_name: "retry-after".into(),
+        header_value: "6".into(),
+        ..Match::default()
+    }));
     assert!(!holds(Match { method: "get".into(), ..Match::default() }));
     assert!(!holds(Match { authority: "web".into(), ..Match::default() }));
     assert!(!holds(Match { peer_identity: format!("{peer}x"), ..Match::default() }));
