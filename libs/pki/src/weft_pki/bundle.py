@@ -4,16 +4,23 @@ import hashlib
 from collections.abc import Iterable
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+
+UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 def parse_certificates(pem: bytes) -> list[x509.Certificate]:
     """The certificates in order; ValueError when there is none or one does not parse."""
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError:
+        certificates = x509.load_pem_x509_certificates(pem)
+        for certificate in certificates:
+            # Parsed when they are asked for: whoever does so later need not be afraid of them.
+            certificate.subject, certificate.issuer, certificate.extensions, certificate.public_key()
+    except UNREADABLE:
         raise ValueError("holds no PEM certificate, or a broken one") from None
+    return certificates
 
 
 def bundle_pem(certificates: Iterable[x509.Certificate]) -> bytes:

@@ -2,11 +2,16 @@
 
 from typing import TypeAlias
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+RSA_BITS = range(2048, 8193)
+"""What proxies verify with."""
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -27,7 +32,7 @@ def load_key(pem: bytes) -> PrivateKey:
         key = serialization.load_pem_private_key(pem, password=None)
     except TypeError:
         raise ValueError("the key is encrypted") from None
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         # The parser's message may quote what it read; a key must never reach a log.
         raise ValueError("is not a PEM private key") from None
     if isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):

@@ -9,6 +9,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from weft_pki.issue import Authority
 from weft_pki.keys import load_key, public_bytes
+from weft_pki.signing import reason_against, reason_against_anchor
 
 
 class VerifyError(ValueError):
@@ -47,11 +48,13 @@ def load_authority(
     valid = [anchor for anchor in anchors if _valid(anchor, now)]
     if not chain:
         raise VerifyError("the issuer is the trust anchor itself (it must be signed by it), or is missing")
-    for certificate, parents in zip(chain, [[parent] for parent in chain[1:]] + [valid], strict=True):
-        _check_signs(certificate, now)
+    for below, certificate in enumerate(chain):
+        _require_sound(certificate, reason_against(certificate, below), now)
+        parents = chain[below + 1 :][:1] or valid
         if not any(_issued(certificate, parent) for parent in parents):
-            subject = certificate.subject.rfc4514_string()
-            raise VerifyError(f"{subject} is signed neither by the next certificate nor by a valid anchor")
+            raise VerifyError(f"{_name(certificate)} is signed neither by the next certificate nor by a valid anchor")
+    root = next(anchor for anchor in valid if _issued(chain[-1], anchor))
+    _require_sound(root, reason_against_anchor(root), now)
     issuer_key = load_key(key)
     if public_bytes(issuer_key.public_key()) != public_bytes(chain[0].public_key()):  # type: ignore[arg-type]
         raise VerifyError("the key is not the certificate's")
@@ -66,27 +69,16 @@ def root_of(authority: Authority, anchors: Sequence[x509.Certificate]) -> x509.C
     raise VerifyError("the issuer rests on no anchor of the bundle")
 
 
-def _check_signs(certificate: x509.Certificate, now: datetime) -> None:
-    subject = certificate.subject.rfc4514_string()
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        raise VerifyError(f"{subject} is no certificate authority") from None
-    if not constraints.ca:
-        raise VerifyError(f"{subject} is no certificate authority")
-    if not _may_sign(certificate):
-        raise VerifyError(f"{subject} has no key usage keyCertSign: nobody would believe what it signs")
+def _require_sound(certificate: x509.Certificate, reason: str, now: datetime) -> None:
+    if reason:
+        raise VerifyError(f"{_name(certificate)} {reason}")
     if not _valid(certificate, now):
-        raise VerifyError(
-            f"{subject} is valid only from {certificate.not_valid_before_utc} to {certificate.not_valid_after_utc}"
-        )
+        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        raise VerifyError(f"{_name(certificate)} is valid only from {start} to {end}")
 
 
-def _may_sign(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    except x509.ExtensionNotFound:
-        return False
+def _name(certificate: x509.Certificate) -> str:
+    return certificate.subject.rfc4514_string()
 
 
 def _valid(certificate: x509.Certificate, now: datetime) -> bool:
