@@ -119,8 +119,8 @@ def fresh_pod(name: str, namespace: str = NAMESPACE, **metadata: Any) -> None:
 
 
 def gone(name: str, namespace: str = NAMESPACE) -> None:
-    """Deletes a pod, if it is there."""
-    kubectl("-n", namespace, "delete", "pod", name, "--ignore-not-found", "--wait=false")
+    """Deletes a pod, if it is there; its name is free then."""
+    kubectl("-n", namespace, "delete", "pod", name, "--ignore-not-found", "--timeout=90s")
 
 
 def scaled(replicas: int, *names: str) -> None:
