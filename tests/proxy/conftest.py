@@ -2,11 +2,11 @@
 
 import os
 import resource
-import subprocess
 from collections.abc import Iterator
 
 import pytest
-from mesh import MESHED, PROXY, TOOLS, Mesh
+from hostile import honest, recovered
+from mesh import PROXY, TOOLS, Mesh, eventually
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +23,16 @@ def mesh() -> Iterator[Mesh]:
 
 
 @pytest.fixture(scope="session")
-def seasoned(mesh: Mesh) -> Mesh:
-    """The mesh after honest work: what memory is given back is measured from here."""
-    argv = [str(TOOLS / "load"), f"-host={MESHED}", "-rate=1000", "-duration=5s"]
-    subprocess.run(mesh.client.namespace.argv(argv), check=True, stdout=subprocess.DEVNULL)
-    return mesh
+def seasoned(mesh: Mesh) -> Iterator[Mesh]:
+    """The mesh after honest work: what memory is given back is measured from here, after each test and after all."""
+    pods = (mesh.client, mesh.server)
+    before = [pod.descriptors() for pod in pods]
+    honest(mesh)
+    for pod, idle in zip(pods, before, strict=True):
+        eventually("only kept connections are left", lambda p=pod, n=idle: p.descriptors() <= n + 8)
+        pod.honest = (pod.allocated(), pod.descriptors())
+    yield mesh
+    recovered(mesh)
 
 
 @pytest.fixture(autouse=True)

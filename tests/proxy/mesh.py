@@ -6,6 +6,7 @@ to the node in plain text; from `node` it dials SERVER_POD:port and stands befor
 
 import os
 import re
+import signal
 import ssl
 import subprocess
 import sys
@@ -53,6 +54,8 @@ class Pod:
         self.namespace = namespace
         self.process = process
         self.log = log
+        self.honest = (0, 0)
+        """Bytes allocated and descriptors after honest work: no attack may leave more."""
 
     def get(self, path: str) -> str:
         """The answer of the proxy's admin port, head and body; empty when it does not answer."""
@@ -72,6 +75,14 @@ class Pod:
         """Resident bytes of its own; the program's code, read as it is needed, apart."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.findall(r"RssAnon:\s+(\d+) kB", status)[0]) * 1024
+
+    def allocated(self) -> int:
+        """Bytes of memory in use, by its allocator's own account (`memory.c`)."""
+        answers = lambda: re.findall(r"^allocated (\d+)$", self.log.read_text(errors="replace"), re.M)  # noqa: E731
+        known = len(answers())
+        self.process.send_signal(signal.SIGUSR1)
+        eventually("the allocator answers", lambda: len(answers()) > known)
+        return int(answers()[-1])
 
     def descriptors(self) -> int:
         """Open file descriptors."""
@@ -123,8 +134,9 @@ class Mesh:
         self.gateway = self._pod(self.node, "weft", "control", NODE, control)
         for namespace in (client, server):
             subprocess.run(namespace.argv([str(PROXY / "weft-proxy-init")]), check=True, stderr=subprocess.DEVNULL)
-        self.client = self._pod(client, "shop", "caller", "10.77.1.2")
-        self.server = self._pod(server, "shop", "web", SERVER_POD)
+        counted = {"LD_PRELOAD": str(self._library("memory"))}
+        self.client = self._pod(client, "shop", "caller", "10.77.1.2", counted)
+        self.server = self._pod(server, "shop", "web", SERVER_POD, counted)
         for namespace in (server, self.node):
             self.run(namespace, [str(TOOLS / "app")])
             listens(namespace, GREETER)
@@ -132,15 +144,19 @@ class Mesh:
     @contextmanager
     def guest(self, account: str, number: int, clock: int) -> Iterator[Pod]:
         """A further client, for a while, whose wall clock is so many seconds ahead."""
-        source, library = Path(__file__).with_name("clock.c"), self.folder / "clock.so"
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
         namespace = self._namespace(account)
         wire(self.node, namespace, number)
         subprocess.run(namespace.argv([str(PROXY / "weft-proxy-init")]), check=True, stderr=subprocess.DEVNULL)
-        preload = {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(clock)}
+        preload = {"LD_PRELOAD": str(self._library("clock")), "CLOCK_OFFSET": str(clock)}
         pod = self._pod(namespace, "shop", account, f"10.77.{number}.2", preload)
         yield pod
         pod.process.kill()
+
+    def _library(self, name: str) -> Path:
+        """What a proxy's process is to load first."""
+        source, library = Path(__file__).with_name(f"{name}.c"), self.folder / f"{name}.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+        return library
 
     def _namespace(self, role: str) -> Namespace:
         namespace = Namespace(f"weft-{os.getpid()}-{role}")
