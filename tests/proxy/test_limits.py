@@ -5,12 +5,14 @@ import socket
 import time
 
 import pytest
-from hostile import GET, PATIENCE, SCALE, Http2, unharmed
-from mesh import ECHO, HTTP1, HTTP2, MESHED, SERVER_POD, Mesh, eventually
+from hostile import GET, PATIENCE, SCALE, Http2, ask_http1, ask_http2, unharmed
+from mesh import ECHO, HTTP1, HTTP2, MESHED, NODE, SERVER_POD, Mesh, Pod, eventually
 from netns import Namespace
 
 HEADER_TIMEOUT = 10
 """Seconds that the proxy gives a client for the head of a request."""
+OUTSIDE = 201
+"""Hosts and addresses outside the mesh that the metrics keep apart, and `other`."""
 
 
 @pytest.fixture(params=["outbound", "inbound"])
@@ -58,24 +60,34 @@ def test_headers_http2(seasoned: Mesh, way: tuple[Namespace, str]) -> None:
             client.close()
 
 
-def test_distinct_hosts_and_paths(seasoned: Mesh, way: tuple[Namespace, str]) -> None:
-    """Every request for another host and path: neither memory nor series grow with them."""
-    namespace, host = way
-    series = lambda pod: len(pod.get("/metrics").splitlines())  # noqa: E731
+@pytest.mark.parametrize("protocol", ["http1", "http2"])
+@pytest.mark.parametrize("to", ["outbound", "inbound", "outside"])
+def test_distinct_hosts_and_paths(seasoned: Mesh, to: str, protocol: str) -> None:
+    """Every request for another host and path: neither memory nor series grow with them, but by OUTSIDE hosts."""
+    pods = (seasoned.client, seasoned.server)
+    namespace = seasoned.node if to == "inbound" else seasoned.client.namespace
+    host = {"outbound": MESHED, "inbound": SERVER_POD, "outside": NODE}[to]
+    total, batch = (2000 if SCALE == 1 else 1_000_000), 100
     with unharmed(seasoned):
-        before = [series(pod) for pod in (seasoned.client, seasoned.server)]
-        total, batch = (2000 if SCALE == 1 else 1_000_000), 100
-        with namespace.connect((host, HTTP1), PATIENCE) as sock:
+        before = [series(pod) for pod in pods]
+        with namespace.connect((host, HTTP1 if protocol == "http1" else HTTP2), PATIENCE) as sock:
+            client = Http2(sock, reads=False) if protocol == "http2" else None
             for first in range(0, total, batch):
-                requests = (f"GET /{n} HTTP/1.1\r\nHost: h{n}.shop\r\n\r\n" for n in range(first, first + batch))
-                sock.sendall("".join(requests).encode())
-                answers = b""
-                while answers.count(b"all is well") < batch and (piece := sock.recv(65536)):
-                    answers += piece
-                assert answers.count(b"HTTP/1.1 200 OK") == batch
-        after = [series(pod) for pod in (seasoned.client, seasoned.server)]
+                names = [f"h{n}" for n in range(first, first + batch)]
+                answered = ask_http2(client, names, 2 * first + 1) if client else ask_http1(sock, names)
+                assert answered == batch
+        after = [series(pod) for pod in pods]
         # The bystander and this client are one peer and one route each; some results may be new.
-        assert all(now - then < 60 for now, then in zip(after, before, strict=True))
+        assert all(now - then < 60 for (now, _), (then, _) in zip(after, before, strict=True))
+        assert all(outside <= OUTSIDE for _, outside in after)
+        assert to != "outside" or after[0][1] == OUTSIDE
+
+
+def series(pod: Pod) -> tuple[int, int]:
+    """All but those of what leaves the mesh, and those."""
+    lines = pod.get("/metrics").splitlines()
+    outside = sum(line.startswith("weft_egress_total{") for line in lines)
+    return len(lines) - outside, outside
 
 
 @pytest.mark.parametrize("first", [b"", b"G", b"PRI * HTTP/2.0\r\n", b"\x16\x03\x01\x02\x00"])

@@ -44,3 +44,27 @@ impl Egress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hosts are kept apart up to a number, each verdict for itself; later ones are `other`, and none is left uncounted.
+    #[test]
+    fn later_hosts_are_other() {
+        let mut registry = Registry::default();
+        let egress = Egress::new(&mut registry);
+        for n in 0..MAX_OUTSIDE + 5 {
+            egress.count(&format!("h{n}.example"), "allow");
+        }
+        egress.count("h0.example", "allow");
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let series: Vec<_> = text.lines().filter(|line| line.starts_with("weft_egress_total")).collect();
+        let has = |host: &str, n: u64| {
+            series.contains(&&*format!("weft_egress_total{{destination=\"{host}\",verdict=\"allow\"}} {n}"))
+        };
+        assert_eq!(MAX_OUTSIDE + 1, series.len());
+        assert!(has("other", 5) && has("h0.example", 2) && has("h199.example", 1), "{series:?}");
+    }
+}
