@@ -241,16 +241,16 @@ async def test_without_its_owner_the_bundle_is_published_all_the_same() -> None:
 
 
 async def test_what_is_in_use_is_written_down() -> None:
-    """By the Lease's holder: the anchor that signs, before anybody could take it away."""
+    """By the Lease's holder: the anchor that signs, for how long, before anybody could take it away."""
     async with identity() as running:
 
-        def noted() -> list[dict[str, str]]:
+        def noted() -> list[dict[str, Any]]:
             annotations = running.kube.get(f"{SECRETS}/weft-issuer")["metadata"].get("annotations") or {}
-            found: list[dict[str, str]] = json.loads(annotations.get("weft.dev/anchors-in-use", "[]"))
+            found: list[dict[str, Any]] = json.loads(annotations.get("weft.dev/anchors-in-use", "[]"))
             return found
 
         await until(noted)
-        assert noted() == [{"certificate": running.bundle("weft").decode()}]
+        assert noted() == [{"certificate": running.bundle("weft").decode(), "lifetime": 86_400}]
 
 
 async def test_a_changed_issuer_is_used() -> None:

@@ -7,16 +7,19 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
+import weft_identity.rotator
 from cryptography import x509
 from prometheus_client import CollectorRegistry
 from weft_api.identity.v1.identity_pb2 import CertifyRequest
 from weft_identity.anchors import Anchors
 from weft_identity.events import Events
+from weft_identity.inuse import ANNOTATION, Use
 from weft_identity.issuer import IssuerExpiredError, Terms, make_anchor, make_issuer
 from weft_identity.ledger import Ledger
 from weft_identity.metrics import Metrics
-from weft_identity.rotation import BORN_SECONDS, FRESH_SECONDS, SETTLE_SECONDS, Phase
+from weft_identity.rotation import BORN_SECONDS, FRESH_SECONDS, MARGIN_SECONDS, SETTLE_SECONDS, Phase
 from weft_identity.rotator import Rotator
 from weft_identity.secrets import Secrets
 from weft_identity.server import BundleOldError, Identity
@@ -64,7 +67,8 @@ class Replica:
         self.kube = kube
         self.now = BORN + timedelta(days=10)
         self.ledger = Ledger(api, "weft")
-        metrics, secrets, events = Metrics(CollectorRegistry()), Secrets(api, "weft"), Events(api, "weft")
+        self.registry = CollectorRegistry()
+        metrics, secrets, events = Metrics(self.registry), Secrets(api, "weft"), Events(api, "weft")
         terms = Terms("cluster.local", anchor=timedelta(days=365), issuer=timedelta(days=30), leaf=timedelta(days=1))
         times: dict[str, Any] = {"now": lambda: self.now}
         self.anchors = Anchors(secrets, self.ledger, events, metrics, terms, clock=self.clock, **times)
@@ -248,6 +252,35 @@ async def test_an_anchor_of_a_certain_age_is_rotated_unasked() -> None:
         leader.now = BORN + timedelta(days=244)
         leader.kube.put(secret("weft-issuer", make_issuer(ANCHOR, "cluster.local", leader.now)))
         assert await leader.until_it_waits() is Phase.TRUSTING
+
+
+async def test_an_anchor_that_is_due_in_too_large_a_mesh_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a gauge and the log, not only to who asks for a rotation: somebody must do it by hand."""
+    monkeypatch.setattr(weft_identity.rotator, "MAX_PODS", 1)
+    async with replicas(pod("p1"), pod("p2")) as (leader, _):
+        leader.now = BORN + timedelta(days=244)
+        leader.kube.put(secret("weft-issuer", make_issuer(ANCHOR, "cluster.local", leader.now)))
+        assert await leader.until_it_waits() is Phase.IDLE
+        assert leader.registry.get_sample_value("weft_identity_rotation_blocked") == 1
+        leader.kube.delete(pod("p2"))
+        assert await leader.until_it_waits() is Phase.TRUSTING
+        assert leader.registry.get_sample_value("weft_identity_rotation_blocked") == 0
+
+
+async def test_leaves_of_a_longer_former_lifetime_are_waited_for() -> None:
+    """A pod that never answers may have one: `issuanceLifetime` was 15 days until now."""
+    async with replicas(pod("p1")) as (leader, _):
+        until = int(leader.now.timestamp()) + 15 * 86_400
+        uses = msgspec.json.encode([Use(ANCHOR["ca.crt"].decode(), lifetime=86_400, former=until)]).decode()
+        issuer = secret("weft-issuer", ISSUER)
+        issuer["metadata"]["annotations"] = {ANNOTATION: uses}
+        leader.kube.put(issuer)
+        leader.wish()
+        assert await leader.until_it_waits() is Phase.TRUSTING
+        leader.now += timedelta(days=2)
+        assert await leader.until_it_waits() is Phase.TRUSTING
+        leader.now += timedelta(days=13, seconds=MARGIN_SECONDS)
+        assert await leader.until_it_waits() is Phase.LEAVING
 
 
 async def test_progress_is_told() -> None:

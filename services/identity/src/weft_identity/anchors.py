@@ -170,7 +170,7 @@ class Anchors:
     async def release(self, anchor: Secret, issuer: Secret) -> None:
         """Writes down that every live leaf rests on the anchor that signs: a rotation has proved it."""
         signer = read_trust(anchor.data, issuer.data, self._now()).anchor
-        await self._secrets.annotate(issuer, inuse.told(inuse.used((), signer, 0, 0)))
+        await self._secrets.annotate(issuer, inuse.told(inuse.alone(self._said(issuer), signer)))
 
     def _sound(self) -> None:
         self._refused = None

@@ -4,7 +4,7 @@ An annotation of Secret weft-issuer holds them, as replicas come and go. It must
 trusted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from cryptography import x509
@@ -25,6 +25,10 @@ class Use(msgspec.Struct, frozen=True, omit_defaults=True):
 
     certificate: str
     until: int = 0
+    lifetime: int = 0
+    """Of a leaf that it signs, in seconds; 0: nobody has written it down."""
+    former: int = 0
+    """Until when leaves may live that it signed when the lifetime was longer; 0: there are none."""
 
     @property
     def root(self) -> set[bytes]:
@@ -60,12 +64,38 @@ def used(before: Uses, signer: x509.Certificate, now: int, longest: int) -> Uses
 
     Other replicas change to it at moments of their own, and clocks differ: the margin has room for both.
     """
-    ends = now + longest + MARGIN_SECONDS
-    others = tuple(replace(use, until=use.until or ends) for use in before if use.root.isdisjoint(roots([signer])))
-    return (Use(bundle_pem([signer]).decode()), *live(others, now))[:MOST]
+    signs, others = roots([signer]), []
+    signing = Use(bundle_pem([signer]).decode())
+    for use in before:
+        if use.root == signs:
+            lifetime = 0 if use.until else use.lifetime
+            signing = replace(signing, lifetime=lifetime, former=max(use.former, use.until - MARGIN_SECONDS))
+        else:
+            others.append(use if use.until else replace(use, until=_ends(use, now, longest)))
+    return (_shortened(signing, now, longest), *live(others, now))[:MOST]
 
 
-def live(uses: Uses, now: int) -> Uses:
+def _ends(use: Use, now: int, longest: int) -> int:
+    return max(now + max(use.lifetime, longest), use.former) + MARGIN_SECONDS
+
+
+def _shortened(use: Use, now: int, longest: int) -> Use:
+    """As its leaves live so long from now on; what was signed before may live longer."""
+    former = max(use.former, now + use.lifetime if use.lifetime > longest else 0)
+    return replace(use, lifetime=longest, former=former if former > now + longest else 0)
+
+
+def alone(uses: Uses, signer: x509.Certificate) -> Uses:
+    """Only the anchor that signs, as it is written down."""
+    return tuple(use for use in uses if use.root == roots([signer])) or (Use(bundle_pem([signer]).decode()),)
+
+
+def longest_since(uses: Uses, since: int) -> int:
+    """How many seconds from then leaves may live that were signed before."""
+    return max((max(use.lifetime, use.former - since) for use in uses), default=0)
+
+
+def live(uses: Iterable[Use], now: int) -> Uses:
     """Those that are still in use."""
     return tuple(use for use in uses if not use.until or now < use.until)
 

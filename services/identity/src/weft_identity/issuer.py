@@ -36,7 +36,7 @@ class Terms:
 
     @property
     def longest(self) -> int:
-        """Seconds that a leaf may live, also one of an earlier setting, even if the present one is shorter."""
+        """Seconds that a leaf may live; also one of the default, which may have held before anybody wrote it down."""
         return int(max(self.leaf, LONGEST_LEAF).total_seconds())
 
 

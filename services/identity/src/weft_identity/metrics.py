@@ -73,6 +73,11 @@ class Metrics:
             "Pods whose proxies the phase waits for.",
             registry=registry,
         )
+        self.rotation_blocked = Gauge(
+            "weft_identity_rotation_blocked",
+            "1 while the trust anchor should be rotated, and more pods have a proxy than a rotation can wait for.",
+            registry=registry,
+        )
         self.namespaces_lacking = Gauge(
             "weft_identity_namespaces_without_bundle",
             "Namespaces that lack the trust bundle, as the Lease's holder sees it.",

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from weft_kube.api import KubeApi
 
+from weft_identity import inuse
 from weft_identity.anchors import Anchors
 from weft_identity.faults import FAILURES
 from weft_identity.issuer import (
@@ -37,6 +38,8 @@ LIST_SECONDS = 60.0
 """While pods that were seen are waited for, all pods are listed this often, to leave out those that are gone; at every
 look when one page holds them."""
 
+CROWDED = f"more than {MAX_PODS} pods have a proxy; rotate by hand (SECURITY.md)"
+
 
 class Rotator:
     """One `step` at a time: it reads all anew, and each write names the version that it read."""
@@ -61,6 +64,8 @@ class Rotator:
         self._now = now
         self._pods: list[Pod] = []
         self._gone: set[str] = set()
+        self._uses: inuse.Uses = ()
+        self._crowded = False
         self._list_at = 0.0
         self._log = structlog.get_logger()
 
@@ -90,6 +95,7 @@ class Rotator:
             trust = read_trust(anchor.data, issuer.data, self._now())
         except ValueError:
             return False  # refused aloud by whoever follows the Secrets
+        self._uses = inuse.read(issuer.metadata.annotations) or ()
         wanted = self._ledger.requested or anchor_due(trust, self._now())
         pods = await self._live(wanted=wanted)
         todo = self._next(trust.facts, pods, wanted=wanted)
@@ -115,13 +121,22 @@ class Rotator:
 
     def _next(self, facts: Facts, pods: list[Pod], *, wanted: bool) -> Step | State | None:
         state = self._ledger.state
-        if state.phase is Phase.IDLE and len(pods) > MAX_PODS:
-            note = f"not begun: more than {MAX_PODS} pods have a proxy; rotate by hand (SECURITY.md)"
-            return State(note=note) if self._ledger.requested else None
+        crowded = state.phase is Phase.IDLE and len(pods) > MAX_PODS
+        self._tell_crowded(crowded)
+        if crowded:
+            return State(note=f"not begun: {CROWDED}") if self._ledger.requested else None
         return next_step(state, facts, self._sight(pods), wanted=wanted)
 
+    def _tell_crowded(self, crowded: bool) -> None:
+        self._metrics.rotation_blocked.set(crowded)
+        if crowded and not self._crowded:
+            self._log.error("the trust anchor is due for rotation", reason=CROWDED)
+        self._crowded = crowded
+
     def _sight(self, pods: list[Pod]) -> Sight:
-        return Sight(self._ledger.leaves, pods, int(self._now().timestamp()), self._terms.longest)
+        now = int(self._now().timestamp())
+        longest = max(self._terms.longest, inuse.longest_since(self._uses, self._ledger.state.started or now))
+        return Sight(self._ledger.leaves, pods, now, longest)
 
     async def _enter(self, state: State, pods: list[Pod], version: str) -> None:
         await self._ledger.enter(state, {pod.uid for pod in pods}, version)
