@@ -1,6 +1,7 @@
 """A reflector's index ends equal to the cluster, whatever happens on the way."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -334,6 +335,12 @@ async def test_what_is_no_utf_8_is_left_out() -> None:
         await follow.settled()
         task.cancel()
         assert follow.reflector.state.malformed == 2
+
+
+def test_a_silent_watch_is_repaired_within_a_minute() -> None:
+    """By what a Reflector does unasked, and the pause if the next attempt fails at once."""
+    silent: float = inspect.signature(Reflector).parameters["idle_seconds"].default
+    assert silent + max(pause(1) for _ in range(100)) <= 60
 
 
 @pytest.mark.parametrize(("attempt", "longest"), [(1, 0.2), (5, 3.2), (9, 30), (10_000, 30)])
