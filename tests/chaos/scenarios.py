@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from guide import follow
-from lab import eventually, get, kubectl, rolled_out, run, weft
+from lab import IMAGE, eventually, get, kubectl, rolled_out, run, weft
 from traffic import (
     NAMESPACE,
     SERVER,
@@ -27,6 +28,19 @@ from weft_webhook.issue import new_pair
 from weft_webhook.pair import LIFETIME
 
 CONTROL_PLANE = ("destination", "identity", "injector", "sp-validator")
+
+RESTARTED = {
+    "hostPID": True,
+    "containers": [
+        {
+            "name": "restart",
+            "image": IMAGE,
+            "command": ["python3", "-c", Path(__file__).with_name("restart_api_server.py").read_text()],
+            "securityContext": {"privileged": True, "runAsUser": 0},
+        }
+    ],
+}
+"""A pod that restarts the API server."""
 
 SILENT_SECONDS = 60
 """A watch that says nothing is given up after 50 s; without an API server, the next one fails."""
@@ -179,17 +193,22 @@ def _on_nodes(action: str, rules: list[Rule]) -> set[str]:
         }
         for number, (table, *packets) in enumerate(rules)
     )
+    return _ran("cut", {"initContainers": first, "containers": [last]}, 60)
+
+
+def _ran(name: str, spec: dict[str, Any], seconds: float) -> set[str]:
+    """How a pod of these containers ended, on each node, in the node's own network."""
     ends = set()
     for number, node in enumerate(get("nodes")["items"]):
-        spec = {"nodeName": node["metadata"]["name"], "hostNetwork": True, "restartPolicy": "Never"}
-        spec |= {"initContainers": first, "containers": [last], "tolerations": [{"operator": "Exists"}]}
-        pod = ("-n", "kube-system", f"pod/cut-{number}")
-        meta = {"name": f"cut-{number}", "namespace": "kube-system"}
+        own = {"nodeName": node["metadata"]["name"], "hostNetwork": True, "restartPolicy": "Never"}
+        own |= {"tolerations": [{"operator": "Exists"}]} | spec
+        pod = ("-n", "kube-system", f"pod/{name}-{number}")
+        meta = {"name": f"{name}-{number}", "namespace": "kube-system"}
         kubectl(
-            "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+            "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": own})
         )
         try:
-            ends.add(eventually(lambda pod=pod: _ended(get(*pod)), 60))  # type: ignore[misc]
+            ends.add(eventually(lambda pod=pod: _ended(get(*pod)), seconds))  # type: ignore[misc]
         finally:
             kubectl("delete", *pod)
     return ends
@@ -198,6 +217,32 @@ def _on_nodes(action: str, rules: list[Rule]) -> set[str]:
 def _ended(pod: dict[str, Any]) -> str:
     phase = str(pod["status"].get("phase", ""))
     return phase if phase in ("Succeeded", "Failed") else ""
+
+
+def api_server_restarted(_: Length) -> str:
+    """etcd is compacted and the API server killed: what destination watched from is Gone, so it lists anew, which takes
+    no endpoint away, and hears what changed as soon as the API server was back."""
+    known, listed, lost = set(eventually(_endpoints)), sum(_watches("relists_total")), set[str]()
+
+    def told() -> bool:
+        now = set(_endpoints())
+        lost.update(known - now)
+        return len(now) > len(known) and sum(_watches("relists_total")) >= listed + len(pods("destination"))
+
+    with lossless() as seen:
+        assert _ran("restart-api", RESTARTED, 180) == {"Succeeded"}
+        try:
+            eventually(lambda: _servers(SERVERS + 1), 120)
+            eventually(told, 180, 0.5)
+            assert not lost, f"destination has lost {', '.join(sorted(lost))}"
+        finally:
+            eventually(lambda: _servers(SERVERS), 120)
+            rolled_out(NAMESPACE, SERVER)
+    return f"listed anew, {seen.answered} requests"
+
+
+def _servers(replicas: int) -> str:
+    return kubectl("-n", NAMESPACE, "scale", f"deploy/{SERVER}", f"--replicas={replicas}")
 
 
 def injector_down(_: Length) -> str:
@@ -247,7 +292,7 @@ def _issuer() -> str:
 def _one_more_server() -> None:
     """A further server, which gets its leaf from the new issuer, takes its share of the traffic, and goes again."""
     for replicas in (SERVERS + 1, SERVERS):
-        kubectl("-n", NAMESPACE, "scale", f"deploy/{SERVER}", f"--replicas={replicas}")
+        _servers(replicas)
         rolled_out(NAMESPACE, SERVER)
         assert not _unmeshed(), "a server came without a proxy: it proves nothing"
         pause(2)
@@ -317,6 +362,7 @@ SCENARIOS: dict[str, Scenario] = {
         control_plane_away,
         killed_under_load,
         api_server_unreachable,
+        api_server_restarted,
         injector_down,
         issuer_rotation,
         anchor_rotation,

@@ -15,7 +15,7 @@ from scenarios import SCENARIOS, Length
 
 SHORT = Length(away=8, rollouts=1, kills=1)
 
-ALONE = ("killed-under-load", "api-server-unreachable", "injector-down", "control-plane-away")
+ALONE = ("killed-under-load", "api-server-unreachable", "api-server-restarted", "injector-down", "control-plane-away")
 TOGETHER = ("issuer-rotation", "rollouts", "webhook-certificate-expired")
 MEANWHILE = TOGETHER[2:]
 ELSEWHERE = ("anchor-rotation",)
