@@ -72,7 +72,7 @@ buf:
 	@cd release/buf && GOBIN=$(cache)/chart-tools go install github.com/bufbuild/buf/cmd/buf
 
 test-unit: ## Python units: pure code and in-process servers, within a minute
-	$(run) pytest -n 4 --dist worksteal libs services cli demo bench release docs tests/chaos --ignore release/tests/test_next_release.py --ignore release/tests/test_breaking.py
+	$(run) pytest -n 4 --dist worksteal libs services cli demo bench release docs tests/chaos tests/scale --ignore release/tests/test_next_release.py --ignore release/tests/test_breaking.py
 
 test-dashboard: ## Types and tests of the dashboard, and its pages in headless Chromium with axe-core
 	$(npm) ci --no-audit --no-fund --silent

@@ -11,6 +11,8 @@ import time
 from processes import Destination, Json, Load, running
 
 HOT_ROUNDS = 5
+MISSED = 100
+"""Services that change while destination is away."""
 
 
 def main() -> None:
@@ -88,15 +90,21 @@ def stalled(load: Load, destination: Destination, number: int) -> Json:
 
 
 def recovered(load: Load, destination: Destination) -> Json:
-    """kill -9 and a new process: until every proxy is answered again, and what they were sent that they had."""
+    """kill -9, some changes, and a new process: until every proxy is answered again, and what they were sent besides
+    those changes."""
     began = time.monotonic()
     destination.kill()
     load("served", seconds=0)
+    due = load("touch", number=MISSED)["due"]
     destination.start()
     ran = load("served", seconds=60)
+    seconds = time.monotonic() - began
+    sent = ran["updates"] + load("settle")["updates"]
     return {
-        "recover_s": round(time.monotonic() - began, 1),
-        "recover_resent": ran["updates"],
+        "recover_s": round(seconds, 1),
+        "recover_changed": due,
+        "recover_resent": max(0, sent - due),
+        "recover_missed": max(0, due - sent),
         "recovered_rss_mb": round(destination.rss_mb()),
     }
 

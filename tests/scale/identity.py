@@ -1,4 +1,5 @@
-"""How many certificates a second one core of identity signs, each after a TokenReview.
+"""How many certificates a second one core of identity signs, each after a TokenReview; and what others notice while one
+workload asks for 1,000 at once.
 
     uv run python tests/scale/identity.py [SECONDS]
 
@@ -32,6 +33,8 @@ from weft_testkit.objects import namespace
 
 ACCOUNTS = 200
 CHANNELS, CALLS = 8, 64
+FLOOD = 1000
+OTHERS_PER_SECOND, OTHERS_SECONDS = 50, 4
 
 
 def token(number: int) -> str:
@@ -102,6 +105,66 @@ async def certify(port: int, seconds: float) -> int:
     return given
 
 
+def flood(port: int, pipe: Connection) -> None:
+    """One workload, in a process of its own, asks FLOOD times at once when it is told; how many it was given."""
+    request = CertifyRequest(token=token(0), csr=new_request(new_key()))
+
+    async def ask() -> list[float | None]:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            await asyncio.to_thread(pipe.recv)
+            return await asyncio.gather(*(_asked(IdentityStub(channel), request, 0) for _ in range(FLOOD)))
+
+    pipe.send("ready")
+    pipe.send(sum(took is not None for took in asyncio.run(ask())))
+
+
+async def flooded(port: int, pipe: Connection) -> dict[str, float]:
+    """Others ask as proxies do, so many a second, all the while: at first alone, then beside the flood, which is given
+    its share and refused the rest."""
+    await asyncio.to_thread(pipe.recv)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        calm = await _steadily(IdentityStub(channel))
+        async with asyncio.TaskGroup() as tasks:
+            steady = tasks.create_task(_steadily(IdentityStub(channel)))
+            await asyncio.sleep(OTHERS_SECONDS / 2)
+            pipe.send("go")
+    meanwhile, given = steady.result(), await asyncio.to_thread(pipe.recv)
+    return {
+        "flood_given": given,
+        "flood_refused": FLOOD - given,
+        "flood_others_failed": sum(took is None for took in meanwhile),
+        "others_p99_ms": _p99_ms(calm),
+        "flood_others_p99_ms": _p99_ms(meanwhile),
+    }
+
+
+async def _steadily(stub: IdentityStub) -> list[float | None]:
+    """How long each of the others waited for its certificate; None: it was refused."""
+    requests = [(CertifyRequest(token=token(n), csr=new_request(new_key())), n) for n in range(1, ACCOUNTS)]
+    asked = []
+    async with asyncio.TaskGroup() as tasks:
+        for request, number in itertools.islice(itertools.cycle(requests), OTHERS_PER_SECOND * OTHERS_SECONDS):
+            asked.append(tasks.create_task(_asked(stub, request, number)))
+            await asyncio.sleep(1 / OTHERS_PER_SECOND)
+    return [each.result() for each in asked]
+
+
+async def _asked(stub: IdentityStub, request: CertifyRequest, number: int) -> float | None:
+    began = time.monotonic()
+    try:
+        await stub.Certify(request, metadata=[("weft-client-address", f"10.0.0.{number}")], wait_for_ready=True)
+    except grpc.aio.AioRpcError as error:
+        if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED:
+            raise
+        return None
+    return time.monotonic() - began
+
+
+def _p99_ms(times: list[float | None]) -> float:
+    answered = sorted(took for took in times if took is not None)
+    return round(1000 * answered[int(0.99 * (len(answered) - 1))], 1)
+
+
 def main(seconds: float) -> dict[str, float]:
     """One run; a second of it warms up."""
     context = multiprocessing.get_context("spawn")
@@ -118,6 +181,10 @@ def main(seconds: float) -> dict[str, float]:
         given = asyncio.run(certify(port, seconds))
         used, took = cpu_s(server.pid) - before, time.monotonic() - began
         memory = rss_mb(server.pid)
+        near, far = context.Pipe()
+        flooding = context.Process(target=flood, args=(port, far), daemon=True)
+        flooding.start()
+        beside = asyncio.run(flooded(port, near))
     finally:
         server.kill()
         kube.kill()
@@ -125,6 +192,7 @@ def main(seconds: float) -> dict[str, float]:
         "certs_per_s_core": round(given / used, 1),
         "certs_per_s": round(given / took, 1),
         "rss_mb": round(memory, 1),
+        **beside,
     }
 
 

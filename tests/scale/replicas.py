@@ -29,6 +29,7 @@ def measured(load: Load, destinations: list[Destination], proxies: int) -> Json:
     load("to", to=[each.address for each in left])
     moved = load("served", seconds=60)
     seconds = time.monotonic() - began
+    moving = load("change", per_second=100, seconds=3)
     ran = load("change", per_second=100, seconds=3)
     compared = load("compare")
     return {
@@ -36,6 +37,7 @@ def measured(load: Load, destinations: list[Destination], proxies: int) -> Json:
         "shares_after": sorted(moved["by_address"].values()),
         "moved_s": round(seconds, 1),
         "resent": moved["updates"],
+        "moving_p99_ms": round(moving["p99_ms"], 1),
         "event_to_proxy_p99_ms": round(ran["p99_ms"], 1),
         "stale_streams": compared["stale"],
     }

@@ -82,6 +82,8 @@ func (p *Play) obey(o Order) Answer {
 		return p.served(o)
 	case "change":
 		return p.change(o)
+	case "touch":
+		return p.touch(o.Number)
 	case "stall":
 		return p.stall(o.Number)
 	case "read":
@@ -188,6 +190,20 @@ func (p *Play) change(o Order) Answer {
 	}
 	p.settle()
 	return p.totals(p.latencies(Answer{"events": total}, began))
+}
+
+// touch changes the first `number` of the services besides the hot one, each once; how many updates that is worth.
+func (p *Play) touch(number int) Answer {
+	due := 0
+	for n := 1; n <= number; n++ {
+		p.world.Change(n)
+		for _, proxy := range p.proxies {
+			if slices.Contains(proxy.services, n) {
+				due++
+			}
+		}
+	}
+	return Answer{"due": due}
 }
 
 // forget begins a new measurement.
