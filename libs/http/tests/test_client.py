@@ -108,8 +108,9 @@ async def test_an_idle_connection_is_given_up_in_time(monkeypatch: pytest.Monkey
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
         b"220 mail.example ESMTP\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
     ],
-    ids=["nothing", "half a body", "not HTTP", "only a word before"],
+    ids=["nothing", "half a body", "not HTTP", "only a word before", "another protocol"],
 )
 async def test_an_answer_that_breaks_off_is_an_error(answer: bytes) -> None:
     """A ConnectionError, so that callers try again as for a server that is away."""

@@ -361,6 +361,21 @@ def test_the_nearest_default_counts() -> None:
     assert names == ["cluster", "namespace shop", "workload deployment/menu", "namespace shop"]
 
 
+def test_what_is_supposed_is_a_copy() -> None:
+    """It begins with all that was said, defaults and trust domain among it, and changes nothing of that."""
+    found = Policies(lambda _: None, lambda *_: RouteCalls(), trust_domain="example.org")
+    found.set_default("shop", "deny")
+    named = read_policy(
+        ("shop", "p"), {"rules": [{"from": [{"identity": "spiffe://cluster.local/ns/shop/sa/menu"}]}]}, "example.org"
+    )
+    supposed = found.supposing([named])
+    supposed.set_default("shop", "audit-deny")
+    pod = Pod(frozenset())
+    bases = [each.base("shop", pod) for each in (found, supposed)]
+    assert [(base.default, base.audit) for base in bases] == [(Default.DENY, False), (Default.DENY, True)]
+    assert "in trust domain example.org" in supposed.status(named, []).unresolved[1]
+
+
 def test_every_field_of_a_policy_is_read() -> None:
     """Who and what, ports by number and name, drafts."""
     found = policy(

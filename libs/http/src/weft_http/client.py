@@ -154,7 +154,7 @@ class _Connection:
             raise BrokenError("the server closed the connection before its answer was complete")
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise BrokenError(f"the answer is not HTTP/1.1: {error}") from error
 
     def abort(self) -> None:

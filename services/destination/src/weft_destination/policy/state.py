@@ -85,8 +85,9 @@ class Policies:
 
     def supposing(self, drafts: Iterable[Policy]) -> "Policies":
         """All this, with these policies besides and enforced, or instead of those of their names."""
-        supposed = Policies(*self._lookup, self._cluster)
-        supposed._defaults = self._defaults
+        supposed = Policies(*self._lookup, self._cluster, self._trust_domain)
+        for namespace, default in self._defaults.items():
+            supposed.set_default(namespace, default)
         for draft in (*chain(*(found.values() for found in self._policies.values())), *drafts):
             supposed.put(draft)
         return supposed
