@@ -1,9 +1,13 @@
 """Access when others than the pod itself can reach web."""
 
+import asyncio
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from weft_runtime.config import ConfigError, load
+from weft_testkit.wait import until
+from weft_web import access
 from weft_web.access import Right, needed
 from weft_web.config import Config
 
@@ -69,6 +73,56 @@ async def test_kubernetes_is_asked_once_a_minute(lab: Any) -> None:
         await ask(lab, "stat?namespace=shop", "t0ken")
     (review,) = asked
     assert (review["user"], review["groups"]) == ("ann", ["devs"])
+
+
+@dataclass
+class Slow:
+    """A Kubernetes that knows every token when it is told to go on."""
+
+    reviewed: list[str] = field(default_factory=list)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def review(self, request: Any) -> Any:
+        """A TokenReview."""
+        self.reviewed.append(request.body["spec"]["token"])
+        await self.go_on.wait()
+        return {"status": {"authenticated": True, "user": {"username": "ann"}}}
+
+
+async def test_who_asks_the_same_at_once_shares_one_review(lab: Any) -> None:
+    """A page opens three streams with one token."""
+    slow = Slow()
+    lab.kube.on_request("POST", TOKEN_REVIEWS, slow.review)
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(ask(lab, "version", "t0ken")) for _ in range(3)]
+        await until(lambda: slow.reviewed == ["t0ken"])
+        slow.go_on.set()
+    assert ([task.result()[0] for task in asked], slow.reviewed) == ([200] * 3, ["t0ken"])
+
+
+async def test_callers_wait_up_to_a_number(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes up tokens would have Kubernetes asked as often as he likes."""
+    monkeypatch.setattr(access, "WAITING", 2)
+    slow = Slow()
+    lab.kube.on_request("POST", TOKEN_REVIEWS, slow.review)
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(ask(lab, "version", f"t0ken-{number}")) for number in range(2)]
+        await until(lambda: len(slow.reviewed) == 2)
+        status, refused = await ask(lab, "version", "t0ken-3")
+        slow.go_on.set()
+    assert (status, refused["error"]["code"]) == (503, "too_many_callers")
+    assert [task.result()[0] for task in asked] == [200, 200]
+
+
+async def test_made_up_tokens_push_out_the_oldest_answers_only(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not everybody's."""
+    monkeypatch.setattr(access, "KEPT", 3)
+    slow = Slow()
+    slow.go_on.set()
+    lab.kube.on_request("POST", TOKEN_REVIEWS, slow.review)
+    for token in ("junk-1", "junk-2", "t0ken", "junk-3", "t0ken", "junk-1"):
+        assert (await ask(lab, "version", token))[0] == 200
+    assert slow.reviewed == ["junk-1", "junk-2", "t0ken", "junk-3", "junk-1"]
 
 
 async def test_a_tap_is_for_who_may_tap(lab: Any) -> None:

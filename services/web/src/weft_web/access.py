@@ -17,12 +17,16 @@ from weft_kube.workloads import parse_kind
 
 from weft_web.faults import Fault
 from weft_web.question import ALL
+from weft_web.shared import Shared
 
 TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 SECONDS = 60.0
 KEPT = 10_000
 """Answers that are kept at most."""
+PARALLEL = 8
+WAITING = 200
+"""Questions at once, and those that may wait: whoever sends made-up tokens asks as much as he likes."""
 
 OPEN = ("version", "openapi.json")
 """Paths of the API that are no namespace's: any user may ask."""
@@ -110,6 +114,10 @@ class Access:
         self._api = api
         self._mesh = mesh
         self._held: dict[bytes, tuple[float, Any]] = {}
+        """The oldest first."""
+        self._asking = Shared(Fault, longest=0.0)
+        self._gate = asyncio.Semaphore(PARALLEL)
+        self._waiting = 0
 
     async def check(self, request: Request) -> None:
         """Returns when the caller may; else Fault 401 or 403."""
@@ -144,14 +152,28 @@ class Access:
         return review.status.allowed
 
     async def _ask(self, path: str, body: dict[str, Any], kind: type[Any]) -> Any:
-        now, key = asyncio.get_running_loop().time(), hashlib.sha256(msgspec.json.encode(body)).digest()
-        if (held := self._held.get(key)) and held[0] > now:
+        """The answer that is held; else one that all who ask the same meanwhile wait for."""
+        key = hashlib.sha256(msgspec.json.encode(body)).digest()
+        if (held := self._held.get(key)) and held[0] > asyncio.get_running_loop().time():
             return held[1]
+        if self._waiting >= WAITING:
+            raise Fault(503, "too_many_callers", f"{WAITING} questions to Kubernetes wait", "try again in a moment")
+        return await self._asking.get(key, lambda: self._answer(key, path, body, kind))
+
+    async def _answer(self, key: bytes, path: str, body: dict[str, Any], kind: type[Any]) -> Any:
+        self._waiting += 1
         try:
-            answer = await self._api.ask(path, body, kind)
+            async with self._gate:
+                answer = await self._api.ask(path, body, kind)
         except FAILURES as error:
             raise Fault(503, "kubernetes_unreachable", f"Kubernetes cannot be asked: {error}", "try again") from error
-        if len(self._held) >= KEPT:
-            self._held.clear()
-        self._held[key] = (now + SECONDS, answer)
+        finally:
+            self._waiting -= 1
+        self._hold(key, answer)
         return answer
+
+    def _hold(self, key: bytes, answer: Any) -> None:
+        self._held.pop(key, None)
+        self._held[key] = (asyncio.get_running_loop().time() + SECONDS, answer)
+        while len(self._held) > KEPT:
+            del self._held[next(iter(self._held))]

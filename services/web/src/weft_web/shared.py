@@ -23,10 +23,14 @@ class _Held:
 
 
 class Shared:
-    """Answers by what was asked; `refusal` is the exception that all who ask the same get."""
+    """Answers by what was asked; `refusal` is the exception that all who ask the same get.
 
-    def __init__(self, refusal: type[Exception]) -> None:
+    With `longest` 0 an answer is shared by those only who wait for it.
+    """
+
+    def __init__(self, refusal: type[Exception], longest: float = LONGEST_SECONDS) -> None:
         self._refusal = refusal
+        self._longest = longest
         self._held: dict[Hashable, _Held] = {}
 
     async def get(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
@@ -57,7 +61,7 @@ class Shared:
         except self._refusal as error:
             future.set_exception(error)
         finally:
-            held.until = loop.time() + min(LONGEST_SECONDS, max(KEPT_SECONDS, KEPT_SHARE * (loop.time() - started)))
+            held.until = loop.time() + min(self._longest, max(KEPT_SECONDS, KEPT_SHARE * (loop.time() - started)))
             if not future.done():
                 future.cancel()
                 del self._held[key]
