@@ -40,6 +40,7 @@ from weft_web.server import application
 from weft_web.static import Static
 from weft_web.views import Views
 
+GRAFANA = "https://grafana.example"
 STATIC = Path(__file__).parents[2] / "services/web/dashboard/dist"
 SPACE = "teahouse"
 CALLS = (("crowd", "counter", 400, 200), ("counter", "menu", 500, 100), ("menu", "kettle", 200, 100))
@@ -59,7 +60,8 @@ class FakeMesh:
     def __init__(self, many: int = 0) -> None:
         self.url = ""
         self.trouble = ""
-        """Of Prometheus: `broken` (out of memory), `empty` (it knows no series), `wide` (it has too many)."""
+        """Of Prometheus: `broken` (out of memory), `empty` (it knows no series), `wide` (it has too many),
+        `history` (of what was before it tells nothing)."""
         self._series = (
             [one for call in CALLS for one in _call(SPACE, *call)] + _plain() + _denied() + _up(SPACE, "idle")
         )
@@ -91,7 +93,7 @@ class FakeMesh:
             source = web.Application()
             source.router.add_post("/api/v1/query", self._query)
             source.router.add_post("/api/v1/query_range", self._query)
-            told, mesh = Version("0.1.0", None, True), Mesh("weft", "cluster.local", "0.1.0")
+            told, mesh = Version("0.1.0", GRAFANA, True), Mesh("weft", "cluster.local", "0.1.0")
             prometheus = stack.enter_context(closing(Prometheus(await listen(source, stack))))
             views = Views(api, self._catalog(), prometheus, told, mesh)
             self.url = await served(application(views, api, Static(STATIC), Metrics("0.1.0")), stack)
@@ -116,7 +118,7 @@ class FakeMesh:
 
     async def _query(self, request: web.Request) -> web.Response:
         form = await request.post()
-        if self.trouble == "broken":
+        if self.trouble == "broken" or (self.trouble == "history" and "step" in form):
             return web.json_response({"status": "error", "error": "out of memory"}, status=500)
         if self.trouble == "wide":
             return web.Response(body=b" " * (ANSWER_BYTES + 1))

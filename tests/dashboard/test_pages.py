@@ -3,13 +3,18 @@
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import click
 import pytest
-from fake_mesh import FakeMesh
+from fake_mesh import GRAFANA, FakeMesh
 from playwright.sync_api import Browser, Page, expect
+from weft import resources
+from weft.main import cli
 
 AXE = Path(__file__).parents[2] / "services/web/dashboard/node_modules/axe-core/axe.min.js"
 SHOTS = os.environ.get("SCREENSHOTS", "")
@@ -90,6 +95,47 @@ def test_charts_mark_rollouts(page: Page) -> None:
     """The version that began within the time that they show."""
     page.goto("/namespaces/teahouse/deployment/menu")
     expect(page.get_by_text(re.compile("Rollouts .*revision 7: menu-5d4"))).to_be_visible(timeout=15_000)
+    for chart in page.locator("[data-markers]").all():
+        (place,) = map(int, (chart.get_attribute("data-markers") or "").split())
+        box = chart.bounding_box()
+        assert box
+        assert 0.9 * box["width"] < place <= box["width"]  # it is a moment old
+
+
+WRITTEN = """(chart) => {
+  const canvas = chart.querySelector("canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, 50 * devicePixelRatio, canvas.height);
+  const ink = getComputedStyle(chart).color.match(/\\d+/g).map(Number);
+  const far = [];
+  let seen = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 3] < 200) continue;
+    seen += 1;
+    if (ink.some((value, i) => Math.abs(value - data[at + i]) > 12)) far.push([...data.slice(at, at + 3)]);
+  }
+  return [seen > 0, far.length];
+}"""
+"""Is an axis written, and how many of its dots have another colour than the text beside it?"""
+
+
+@pytest.mark.parametrize("by_button", [False, True])
+def test_charts_are_drawn_anew_in_another_theme(page: Page, by_button: bool) -> None:
+    """By the button or by the system: axes stand out from the ground."""
+    page.emulate_media(color_scheme="light")
+    page.goto("/namespaces/teahouse/deployment/menu")
+    chart = page.locator("[data-markers]").first
+    expect(chart).to_be_visible(timeout=15_000)
+    before = chart.evaluate("(chart) => getComputedStyle(chart).color")
+    if by_button:
+        for _ in range(2):  # from the system's to light to dark
+            page.get_by_role("button", name="Theme").click()
+    else:
+        page.emulate_media(color_scheme="dark")
+    page.wait_for_function(
+        "(before) => getComputedStyle(document.querySelector('[data-markers]')).color !== before", arg=before
+    )
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert chart.evaluate(WRITTEN) == [True, 0]
 
 
 SOME = re.compile(r"^\d+(\.\d+)?( %|/s| ms|)$")
@@ -113,7 +159,8 @@ def test_a_note_stands_beside_the_numbers(page: Page, path: str, name: str, expe
     row = tables.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name, exact=True))
     own = [] if not path else ["Running", "yes", "0"]
     place = ["node-1", "0.1.0", re.compile("days$")] if path else []
-    cells = [*own, *expected[:-1], *place, expected[-1]]
+    links = [] if path else ["open"]
+    cells = [*own, *expected[:-1], *place, expected[-1], *links]
     expect(row.get_by_role("cell")).to_have_text(cells, timeout=15_000)
 
 
@@ -147,7 +194,7 @@ def test_tables_are_sorted_and_filtered_by_their_address(page: Page) -> None:
     assert names(page, "Deployments") == ["kettle"]
     assert violations(page) == []
     page.reload()
-    expect(page.get_by_role("link", name="kettle-5d4-0")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("link", name="kettle-5d4-0", exact=True)).to_be_visible(timeout=15_000)
     assert names(page, "Pods") == ["kettle-5d4-0", "kettle-5d4-1"]
     page.get_by_label("Filter by name").fill("samovar")
     expect(page.get_by_text("has “samovar” in its name").first).to_be_visible()
@@ -165,7 +212,7 @@ def test_tabs_that_nobody_sees_leave_their_connections_to_others(browser: Browse
         for _ in range(4):
             tab = context.new_page()
             tab.goto("/namespaces/teahouse")
-            expect(tab.get_by_role("link", name="kettle-5d4-0")).to_be_visible(timeout=15_000)
+            expect(tab.get_by_role("link", name="kettle-5d4-0", exact=True)).to_be_visible(timeout=15_000)
             tab.evaluate(SEE, True)
         with tab.expect_request("**/api/v1/stat/stream*"):
             tab.evaluate(SEE, False)
@@ -192,11 +239,32 @@ def test_the_theme_is_kept(page: Page) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 250, 246)"
 
 
-@pytest.mark.parametrize("name", ["home", "map-namespace", "namespace", "workload", "tap", "top", "identity", "check"])
-def test_every_view_has_its_command(page: Page, name: str) -> None:
-    """What it shows can be had on the command line."""
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "nowhere"])
+def test_every_view_has_its_commands(page: Page, name: str) -> None:
+    """What it shows can be had on the command line, by commands and options that there are."""
     page.goto(PAGES[name][0])
-    expect(page.locator(".twin code").first).to_contain_text(re.compile("^weft "), timeout=15_000)
+    expect(page.get_by_text(PAGES[name][1]).locator("visible=true").first).to_be_visible(timeout=15_000)
+    commands = page.locator(".twin code").all_inner_texts()
+    assert commands
+    for text in commands:
+        understood(text)
+
+
+def understood(text: str) -> None:
+    """Fails on an unknown command, option or kind."""
+    first, *words = shlex.split(text)
+    assert first == "weft"
+    command: click.Command = cli
+    context: click.Context | None = None
+    while isinstance(command, click.Group):
+        context = command.make_context(command.name, words, parent=context)
+        _, found, words = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert found
+        command = found
+    given = command.make_context(command.name, words, parent=context).params
+    for value in given.values():
+        if isinstance(value, tuple) and value:
+            resources.parse(value)
 
 
 def test_an_exchange_opens(page: Page) -> None:
@@ -218,6 +286,7 @@ def trouble(mesh: FakeMesh, request: pytest.FixtureRequest) -> Iterator[None]:
 TROUBLES = {
     "broken": "out of memory",
     "empty": "Prometheus has no data yet",
+    "history": "Charts: Prometheus refused a query: out of memory",
     "wide": r"has more than 16 MiB: ask for one name\b",
 }
 WITHOUT = (
@@ -241,6 +310,58 @@ def test_without_prometheus_no_number_is_shown(trouble: None, mesh: FakeMesh, pa
     expect(page.get_by_text(re.compile(TROUBLES[mesh.trouble])).first).to_be_visible(timeout=15_000)
     untrue = r"\d/s|Nobody|no HTTP requests|No traffic|None in the last|closed"
     assert re.findall(untrue, page.inner_text("main")) == []
+
+
+@pytest.mark.parametrize("trouble", ["history"], indirect=True)
+def test_charts_say_why_they_are_empty(trouble: None, page: Page) -> None:
+    """The numbers of now are known, those of before are not."""
+    page.wait_for_timeout(1100)  # answers from before are forgotten after a second
+    page.goto("/namespaces/teahouse/deployment/menu")
+    expect(page.get_by_text(TROUBLES["history"])).to_be_visible(timeout=15_000)
+
+
+def refuse(route: Any) -> None:
+    """No view of problems."""
+    body = {"error": {"code": "unavailable", "message": "no problems today", "hint": ""}}
+    route.fulfill(status=400, content_type="application/json", body=json.dumps(body))
+
+
+def test_a_namespace_says_that_its_problems_are_not_known(page: Page) -> None:
+    """None shown would read as none there."""
+    page.route("**/api/v1/stream?view=problems**", refuse)
+    page.goto("/namespaces/teahouse")
+    expect(page.get_by_text("Problems: no problems today")).to_be_visible(timeout=15_000)
+
+
+BOARDS = sorted((Path(__file__).parents[2] / "charts/mesh/charts/viz/files/dashboards").glob("*.json"))
+KINDS = {"deployment": "menu", "pod": "menu-5d4-0", "service": "menu"}
+
+
+@pytest.mark.parametrize("path", ["", *(f"/{kind}/{name}" for kind, name in KINDS.items())])
+def test_links_to_grafana_lead_to_boards_that_there_are(page: Page, path: str) -> None:
+    """With variables that they have."""
+    boards = {board["uid"]: board for board in map(json.loads, map(Path.read_text, BOARDS))}
+    page.goto(f"/namespaces/teahouse{path}")
+    links = page.locator(f"a[href^='{GRAFANA}']")
+    expect(page.locator("p.links").get_by_role("link", name="Grafana")).to_be_visible(timeout=15_000)
+    hrefs = {link.get_attribute("href") or "" for link in links.all()}
+    assert len(hrefs) > 1
+    for href in map(urlsplit, hrefs):
+        board = boards[href.path.removeprefix("/d/")]
+        known = {f"var-{one['name']}" for one in board["templating"]["list"]}
+        assert set(parse_qs(href.query)) <= known
+
+
+@pytest.mark.parametrize("file", BOARDS, ids=lambda file: file.stem)
+def test_boards_lead_back_to_pages_that_there_are(page: Page, file: Path) -> None:
+    """Whatever object they show."""
+    values = {"namespace": "teahouse", "kind": "deployment", "workload": "menu", "pod": "menu-5d4-0", "service": "menu"}
+    links = re.findall(r"http://localhost:50750([^\"?]*)", file.read_text())
+    assert links
+    for link in dict.fromkeys(links):
+        page.goto(re.sub(r"\$\{(\w+)[^}]*\}", lambda found: values[found[1]], link) or "/")
+        expect(page.get_by_role("heading", level=1).first).not_to_have_text("There is no such page", timeout=15_000)
+        expect(page.get_by_role("heading", level=1).first).to_be_visible()
 
 
 @pytest.mark.parametrize(
@@ -310,6 +431,34 @@ def test_who_may_look_at_one_namespace_chooses_it(page: Page) -> None:
     page.keyboard.press("Control+k")
     page.keyboard.type("teahouse")
     expect(page.get_by_role("option", name="ns teahouse")).to_be_visible()
+    page.keyboard.press("Escape")
+    for path, text in (("/identity", "ns/teahouse/sa/menu"), ("/map", "Who calls whom in teahouse")):
+        page.goto(path)
+        page.get_by_label("Namespace").fill("teahouse", timeout=15_000)
+        page.get_by_role("button", name="Go there").click()
+        expect(page.get_by_text(text).first).to_be_visible(timeout=15_000)
+
+
+def test_the_palette_asks_once_and_says_why_it_is_empty(page: Page) -> None:
+    """Names alone, not with every number of the mesh; a server in trouble is not one that refuses."""
+    body = {"error": {"code": "unavailable", "message": "Kubernetes is away", "hint": ""}}
+    answers = [{"status": 503, "content_type": "application/json", "body": json.dumps(body)}]
+    asked: list[str] = []
+
+    def answer(route: Any) -> None:
+        asked.append(route.request.url)
+        route.fulfill(**answers.pop()) if answers else route.fallback()
+
+    page.route("**/api/v1/names**", answer)
+    page.goto("/check")
+    page.keyboard.press("Control+k")
+    expect(page.get_by_text("What there is cannot be listed: Kubernetes is away")).to_be_visible(timeout=15_000)
+    for _ in range(2):
+        page.keyboard.press("Escape")
+        page.keyboard.press("Control+k")
+        page.keyboard.type("deploy kettle")
+        expect(page.get_by_role("option")).to_have_count(1)
+    assert len(asked) == 2
 
 
 def test_top_tells_what_it_leaves_out(page: Page) -> None:

@@ -216,6 +216,16 @@ async def test_several_kinds_come_in_one_answer(lab: Any) -> None:
     assert [(row["kind"], row["name"]) for row in rows] == [("deployment", "web"), ("pod", "web-1")]
 
 
+async def test_names_need_no_prometheus(lab: Any) -> None:
+    """The palette lists what there is each time that it is opened."""
+    await lab.has(namespace("shop"), deployment("web"), web_pod())
+    assert (await lab.get("names", kind="ns,deploy"))["rows"] == [
+        {"namespace": "shop", "kind": "namespace", "name": "shop"},
+        {"namespace": "shop", "kind": "deployment", "name": "web"},
+    ]
+    assert lab.prometheus.asked == []
+
+
 async def test_with_a_peer_only_those_with_traffic_are_rows(lab: Any) -> None:
     """Who does not talk with the peer is left out."""
     await lab.has(deployment("web"), deployment("idle"), deployment("db"), web_pod())

@@ -63,7 +63,14 @@ export interface Edge {
   tcp_open_connections: number | null;
 }
 
+export interface Edges {
+  window_seconds: number;
+  rows: Edge[];
+  warnings: string[];
+}
+
 export interface Topology {
+  window_seconds: number;
   nodes: Row[];
   edges: Edge[];
   warnings: string[];
@@ -102,6 +109,7 @@ export interface PodDetail {
 }
 
 export interface Workload {
+  window_seconds: number;
   row: Row;
   pods: PodDetail[];
   edges: Edge[];
@@ -119,6 +127,7 @@ export interface History {
   p95_seconds: (number | null)[];
   p99_seconds: (number | null)[];
   markers: Marker[];
+  warnings: string[];
 }
 
 export interface Marker {
@@ -138,12 +147,14 @@ export interface Problem {
 }
 
 export interface Problems {
+  window_seconds: number;
   problems: Problem[];
   workloads: number;
   warnings: string[];
 }
 
 export interface Identities {
+  window_seconds: number;
   trust_domain: string;
   anchors: { subject: string; not_after_timestamp_seconds: number; sha256: string }[];
   issuer_expiry_timestamp_seconds: number | null;
@@ -229,10 +240,20 @@ function sentence(error?: { message?: string; hint?: string }): string {
   return [error?.message, error?.hint].filter(Boolean).join(". ");
 }
 
-/** One answer; an Error that carries the server's message and hint when it refuses. */
+/** The server refused a question. */
+export class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** One answer; a Refusal that carries the server's message and hint when it refuses. */
 export async function get<T>(path: string, query: Query = {}): Promise<T> {
   const response = await ask(path, query);
-  if (!response.ok) throw new Error(await refusal(response));
+  if (!response.ok) throw new Refusal(response.status, await refusal(response));
   return (await response.json()) as T;
 }
 

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Edge, events, type Exchange, key, merge, type Row, stream } from "./api";
-import { bytesPerSecond, health, identity, left, microseconds, percent, quantile, rate, seconds, shares } from "./format";
-import { draw, thickness } from "./layout";
+import { bytesPerSecond, health, identity, lately, left, microseconds, percent, quantile, rate, seconds, shares } from "./format";
+import { draw, type Drawing, type Places, thickness } from "./layout";
 import { command, notice, resourceQuery } from "./filters";
 import { direction, matching, ordered } from "./order";
 import { add, sorted, type TopRow } from "./top";
@@ -41,6 +41,9 @@ describe("format", () => {
     expect([quantile(latency, "p50"), quantile(latency, "p95"), quantile(latency, "p99")]).toEqual(["250 ms", "10.00 s", ">10.00 s"]);
     expect(quantile(null, "p50")).toBe("–");
   });
+  it("says which time the numbers are over", () => {
+    expect([60, 600, 45].map(lately)).toEqual(["in the last minute", "in the last 10 min", "in the last 45 s"]);
+  });
   it("knows a pod's share only while every pod in the mesh tells", () => {
     const [idle, silent, outside] = [row({ rps: 0 }), row({ rps: null }), row({ rps: null, meshed: { pods: 0, running: 1 } })];
     expect(shares([row({ rps: 3 }), row({ rps: 1 }), idle])).toEqual(["75 %", "25 %", "0 %"]);
@@ -63,6 +66,11 @@ describe("top", () => {
     add(rows, exchange({ latency_us: 3000, result: "failure" }));
     const [row] = sorted(rows);
     expect(row).toMatchObject({ count: 2, success: 1, judged: 2, best: 1000, worst: 3000, last: 3000 });
+  });
+  it("tells namesakes of different namespaces apart", () => {
+    const rows = new Map<string, TopRow>();
+    for (const space of ["shop", "bank"]) add(rows, exchange({ direction: "outbound", dst_namespace: space, dst_workload: "db" }));
+    expect(sorted(rows).map((one) => one.destination).sort()).toEqual(["bank/db", "db"]);
   });
   it("gives a changed row as a new object, so that the page redraws it", () => {
     const rows = new Map<string, TopRow>();
@@ -215,6 +223,17 @@ describe("map", () => {
     expect(first.web).toBe(0);
     expect(first.menu).toBeLessThan(first.kettle ?? 0);
     expect(x(draw([], edges.toReversed()))).toEqual(first);
+  });
+  it("keeps what is drawn in its place when an edge goes or comes", () => {
+    const edges = [edge("crowd", "web"), edge("web", "menu"), edge("menu", "kettle")];
+    const held: Places = new Map();
+    const at = (drawing: Drawing) => Object.fromEntries(drawing.nodes.map((node) => [node.ref.name, `${node.x} ${node.y}`]));
+    const before = at(draw([], edges, 120, held));
+    const { crowd, ...rest } = before;
+    expect(at(draw([], edges.slice(1), 120, held))).toEqual(rest);
+    const after = at(draw([], [...edges.slice(1), edge("web", "tea"), edge("crowd", "web")], 120, held));
+    expect(after).toMatchObject(rest);
+    expect(new Set(Object.values(after)).size).toBe(5);
   });
   it("ends with calls in a circle", () => {
     expect(draw([], [edge("a", "b"), edge("b", "a")]).nodes).toHaveLength(2);

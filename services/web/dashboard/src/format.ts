@@ -22,6 +22,11 @@ export function shares(rows: Row[]): string[] {
   return rows.map((row) => (silent || !total || row.rps === null ? unknown : `${Math.round((100 * row.rps) / total)} %`));
 }
 
+/** The time that numbers are over, as sentences say it. */
+export function lately(seconds: number): string {
+  return seconds === 60 ? "in the last minute" : seconds % 60 ? `in the last ${seconds} s` : `in the last ${seconds / 60} min`;
+}
+
 /** Seconds as milliseconds below 1 s. */
 export function seconds(value: number | null | undefined): string {
   if (value === null || value === undefined) return unknown;

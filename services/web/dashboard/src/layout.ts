@@ -1,4 +1,5 @@
-// Where a map's nodes stand: by the longest way from a source, then by name. The same traffic gives the same map.
+// Where a map's nodes stand: by the longest way from a source, then by name. The same traffic gives the same map; while
+// it is looked at, what was drawn keeps its place, and what is new gets a free one.
 import { type Edge, key, type Ref, type Row } from "./api";
 import { label } from "./links";
 
@@ -31,8 +32,17 @@ export interface Drawing {
 export const BOX = { width: 168, height: 46, gapX: 92, gapY: 18 };
 const MOST = 120;
 
-/** Only what has traffic is drawn: the busiest, when there are too many. Traffic of a node with itself is no line. */
-export function draw(rows: Row[], edges: Edge[], most = MOST): Drawing {
+/** A column and a row: halves, where a column is set in the middle. */
+type Place = { column: number; row: number };
+/** Where nodes were drawn before. */
+export type Places = Map<string, Place>;
+
+/**
+ * Only what has traffic is drawn: the busiest, when there are too many. Traffic of a node with itself is no line.
+ *
+ * `held` has the places of the drawing before, and then those of this one.
+ */
+export function draw(rows: Row[], edges: Edge[], most = MOST, held: Places = new Map()): Drawing {
   const between = edges.filter((edge) => key(edge.src) !== key(edge.dst));
   const refs = new Map(edges.flatMap((edge) => [edge.src, edge.dst]).map((ref) => [key(ref), ref]));
   const traffic = new Map<string, number>();
@@ -40,25 +50,34 @@ export function draw(rows: Row[], edges: Edge[], most = MOST): Drawing {
     for (const end of [edge.src, edge.dst]) traffic.set(key(end), (traffic.get(key(end)) ?? 0) + (edge.rps ?? 0));
   const shown = [...refs.keys()].sort((a, b) => (traffic.get(b) ?? 0) - (traffic.get(a) ?? 0) || a.localeCompare(b)).slice(0, most);
   const known = new Map(rows.map((row) => [key(row), row]));
-  const column = columns(shown, between);
-  const filled: string[][] = [];
-  for (const id of shown) (filled[column.get(id) ?? 0] ??= []).push(id);
-  const tallest = Math.max(0, ...filled.map((ids) => ids?.length ?? 0));
+  settle(shown, columns(shown, between), (id) => label(refs.get(id) as Ref), held);
   const nodes = new Map<string, Placed>();
-  filled.forEach((ids, x) => {
-    const byName = ids.toSorted((a, b) => label(refs.get(a) as Ref).localeCompare(label(refs.get(b) as Ref)));
-    const top = ((tallest - ids.length) * (BOX.height + BOX.gapY)) / 2;
-    byName.forEach((id, y) => {
-      const place = { x: x * (BOX.width + BOX.gapX), y: top + y * (BOX.height + BOX.gapY) };
-      nodes.set(id, { id, ref: refs.get(id) as Ref, row: known.get(id) ?? null, ...place });
-    });
-  });
+  for (const [id, { column, row }] of held) {
+    const place = { x: column * (BOX.width + BOX.gapX), y: row * (BOX.height + BOX.gapY) };
+    if (refs.has(id)) nodes.set(id, { id, ref: refs.get(id) as Ref, row: known.get(id) ?? null, ...place });
+  }
   const lines = between.flatMap((edge) => {
     const [from, to] = [nodes.get(key(edge.src)), nodes.get(key(edge.dst))];
     return from && to ? [{ id: `${from.id} ${to.id} ${edge.server_id} ${edge.tls}`, edge, from, to, width: thickness(edge.rps) }] : [];
   });
-  const width = Math.max(1, filled.length) * (BOX.width + BOX.gapX) - BOX.gapX;
-  return { nodes: [...nodes.values()], lines, width, height: Math.max(1, tallest) * (BOX.height + BOX.gapY), left: refs.size - shown.length };
+  const width = Math.max(BOX.width, ...[...nodes.values()].map((node) => node.x + BOX.width));
+  const height = Math.max(0, ...[...nodes.values()].map((node) => node.y)) + BOX.height + BOX.gapY;
+  return { nodes: [...nodes.values()], lines, width, height, left: refs.size - shown.length };
+}
+
+/** Gives a place to each node that has none: all at once in the middle of their columns, later ones below the others. */
+function settle(ids: string[], column: Map<string, number>, name: (id: string) => string, held: Places): void {
+  for (const id of held.keys()) if (!column.has(id)) held.delete(id);
+  const first = held.size === 0;
+  const filled: string[][] = [];
+  for (const id of ids.filter((id) => !held.has(id))) (filled[column.get(id) ?? 0] ??= []).push(id);
+  const tallest = Math.max(0, ...filled.map((added) => added?.length ?? 0));
+  filled.forEach((added, at) => {
+    const below = [...held.values()].filter((place) => place.column === at).map((place) => place.row + 1);
+    const top = first ? (tallest - added.length) / 2 : Math.max(0, ...below);
+    const byName = added.toSorted((a, b) => name(a).localeCompare(name(b)));
+    byName.forEach((id, i) => held.set(id, { column: at, row: top + i }));
+  });
 }
 
 export function thickness(rps: number | null): number {

@@ -19,7 +19,9 @@ export interface TopRow {
 /** Adds an exchange to the rows; of a new one beyond `limit` rows it is said that it was left out. */
 export function add(rows: Map<string, TopRow>, e: Exchange, limit = 200): boolean {
   const source = e.direction === "inbound" ? e.peer_identity || e.source.replace(/:\d+$/, "") : e.pod;
-  const destination = e.direction === "inbound" ? e.pod : e.dst_workload || e.dst_service || e.destination;
+  const called = e.dst_workload || e.dst_service;
+  const near = !e.dst_namespace || e.dst_namespace === e.namespace;
+  const destination = e.direction === "inbound" ? e.pod : called ? (near ? called : `${e.dst_namespace}/${called}`) : e.destination;
   const path = e.path.split("?")[0] ?? "";
   const key = [source, destination, e.method, path].join(" ");
   const old = rows.get(key);

@@ -41,7 +41,7 @@ async def identities(
     plain = [edge for edge in links.rows if edge.tls != "true" and not _unsent(edge)]
     rows = _rows(question.namespace, catalog, expiry, mesh.trust_domain)
     warnings = dict.fromkeys((*links.warnings, *refused, *unknown))
-    return Identities(mesh.trust_domain, found, issuer, rows, plain, list(warnings))
+    return Identities(question.window, mesh.trust_domain, found, issuer, rows, plain, list(warnings))
 
 
 def _unsent(edge: Edge) -> bool:

@@ -66,6 +66,12 @@ class Ref(Struct, frozen=True):
     name: str
 
 
+class Names(Struct):
+    """What there is, by name alone."""
+
+    rows: list[Ref]
+
+
 class Edge(Struct):
     """Traffic from one object to another, as the client's proxy saw it; from clients without one, as the server's."""
 
@@ -264,6 +270,7 @@ class Identity(Struct):
 class Identities(Struct):
     """The trust chain: anchors, the issuer, workloads; and all traffic without mutual TLS, with the reason."""
 
+    window_seconds: float
     trust_domain: str
     anchors: list[Anchor]
     issuer_expiry_timestamp_seconds: float | None

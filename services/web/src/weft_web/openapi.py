@@ -48,6 +48,7 @@ _VIEW = {"view": "any path above that answers with JSON"}
 OPERATIONS = (
     Operation("version", "Web's version, and where Grafana is.", model.Version, {}),
     Operation("namespaces", "Every namespace with its traffic.", model.Stat, _known("window", "selector")),
+    Operation("names", "What there is, by name alone.", model.Names, _known("kind", "namespace")),
     Operation("stat", "Objects of one kind with their traffic.", model.Stat, PARAMETERS),
     Operation("stat/stream", "As `stat`, pushed: all rows, then those that change.", None, PARAMETERS),
     Operation("edges", "Who talks with whom, by which identity.", model.Edges, _known(*PLAIN)),

@@ -20,9 +20,11 @@ from weft_web.model import (
     History,
     Identities,
     Inbound,
+    Names,
     Outbound,
     Policies,
     Problems,
+    Ref,
     Routes,
     Stat,
     Topology,
@@ -51,6 +53,7 @@ class Views:
     def __post_init__(self) -> None:
         self.by_name = {
             "namespaces": self.namespaces,
+            "names": self.names,
             "stat": self.stat,
             "edges": self.edges,
             "routes": self.routes,
@@ -70,6 +73,12 @@ class Views:
         """Every namespace with its traffic."""
         question = await self._seen(parse({**query, "kind": "namespace"}))
         return await stat.stat(question, self.catalog, self.prometheus)
+
+    async def names(self, query: Query) -> Names:
+        """Objects of one or several kinds, without asking Prometheus."""
+        parsed = [_plain({**query, "kind": kind}) for kind in dict.fromkeys(query.get("kind", "deployment").split(","))]
+        found = ((one.kind.name, obj.key) for one in parsed for obj in self.catalog.of(one.kind.name, one.namespace))
+        return Names([Ref(key[0] or key[1], kind, key[1]) for kind, key in found])
 
     async def stat(self, query: Query) -> Stat:
         """Objects of one or several kinds with their traffic: as their own proxies saw it come in, or with a peer."""
