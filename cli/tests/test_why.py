@@ -266,13 +266,41 @@ def test_what_a_namesake_in_another_namespace_has_is_not_its_own() -> None:
     """Endpoints and revisions."""
     slices = [endpoint_slice("shop", "db-1", "db", [endpoint("10.1.2.3")])]
     made = {"metadata": {"namespace": "payments", "name": "db"}, "spec": {"template": {"metadata": {"labels": {}}}}}
-    owned = {"ownerReferences": [{"name": "db"}], "creationTimestamp": "2026-01-01T00:00:00Z"}
+    owned = {"ownerReferences": [{"kind": "Deployment", "name": "db"}], "creationTimestamp": "2026-01-01T00:00:00Z"}
     revisions = [{"metadata": {"namespace": space, **owned}} for space in ("shop", "shop", "payments")]
     assert parse.service(service("payments", "db"), slices).ready == 0
     assert parse.service(service("shop", "db"), slices).ready == 1
     assert parse.workload("deployment", made, revisions).rolled_out == 0
     made["metadata"]["namespace"] = "shop"
     assert parse.workload("deployment", made, revisions).rolled_out > 0
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
+def test_a_version_that_came_back_is_not_new(kind: str) -> None:
+    """In use is what has the highest revision. After `kubectl rollout undo` the youngest is gone, and no rollout is
+    blamed: to undo it again would bring the bad version back. A namesake of another kind has its own versions."""
+    made = {"metadata": {"namespace": "shop", "name": "db"}, "spec": {}}
+
+    def rolled_out(*revisions: int, kind_of_youngest: str = kind) -> float:
+        kinds = [*[kind] * (len(revisions) - 1), kind_of_youngest]
+        held = [version(one, number, minute) for minute, (one, number) in enumerate(zip(kinds, revisions, strict=True))]
+        return parse.workload(kind.lower(), made, held).rolled_out
+
+    assert (rolled_out(1), rolled_out(1, 2), rolled_out(1, 9, 10)) == (0, MIDNIGHT + 60, MIDNIGHT + 120)
+    assert (rolled_out(3, 2), rolled_out(1, 10, 9)) == (0, 0)
+    assert rolled_out(1, 2, kind_of_youngest="ReplicaSet") == 0
+
+
+MIDNIGHT = 1_767_225_600.0
+
+
+def version(kind: str, number: int, minute: int) -> dict[str, Any]:
+    """A ReplicaSet or ControllerRevision of the db, made so many minutes after midnight."""
+    created = f"2026-01-01T00:{minute:02}:00Z"
+    metadata = {"namespace": "shop", "ownerReferences": [{"kind": kind, "name": "db"}], "creationTimestamp": created}
+    if kind != "Deployment":
+        return {"metadata": metadata, "revision": number}
+    return {"metadata": metadata | {"annotations": {"deployment.kubernetes.io/revision": str(number)}}}
 
 
 def test_the_trouble_is_followed_to_where_it_begins() -> None:

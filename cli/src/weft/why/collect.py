@@ -88,7 +88,7 @@ class Collector:
             pods=tuple(parse.pod(one, self._marked) for one in found["pods"] if _lives(one)),
             services=tuple(parse.service(one, found["slices"]) for one in found["services"]),
             workloads=tuple(
-                parse.workload(kind, one, found["revisions"] if kind == "deployment" else ())
+                parse.workload(kind, one, [*found["replicasets"], *found["revisions"]])
                 for kind in ROLLED
                 for one in found[kind]
             ),
@@ -193,7 +193,8 @@ def _paths(namespace: str) -> dict[str, str]:
         "slices": f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
         "policies": f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies",
         "profiles": f"/apis/weft.dev/v1alpha1/namespaces/{namespace}/serviceprofiles",
-        "revisions": f"{apps}/replicasets",
+        "replicasets": f"{apps}/replicasets",
+        "revisions": f"{apps}/controllerrevisions",
         **{kind: f"{apps}/{kind}s" for kind in ROLLED},
     }
 

@@ -104,7 +104,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What makes pods with `labels`; `rolled_out`: when its newest version began, 0 if it never had another."""
+    """What makes pods with `labels`; `rolled_out`: when the version in use began; 0 if it is not new."""
 
     ref: Ref
     replicas: int = 1

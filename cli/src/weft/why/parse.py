@@ -11,6 +11,7 @@ from weft.why.model import Call, Container, Declared, Event, Pod, Policy, Port, 
 
 Json = dict[str, Any]
 SERVICE_NAME = "kubernetes.io/service-name"
+REVISION = "deployment.kubernetes.io/revision"
 UNRESOLVED = re.compile(
     r"lookup (?P<go>[\w.-]+)[^\n]*no such host"
     r"|getaddrinfo E\w+ (?P<node>[\w.-]+)"
@@ -83,21 +84,32 @@ def _leads_from(slice_: Json, service: Json) -> bool:
 
 
 def workload(kind: str, found: Json, revisions: Iterable[Json]) -> Workload:
-    """A workload; of a Deployment with its ReplicaSets, which may be those of others and other namespaces, too."""
+    """A workload; `revisions`, ReplicaSets and ControllerRevisions, may be those of others, too."""
     metadata, spec = found["metadata"], found.get("spec") or {}
-    mine = [one["metadata"] for one in revisions if _owned(one["metadata"], metadata)]
-    began = [seconds(revision.get("creationTimestamp")) for revision in mine]
+    mine = [one for one in revisions if _owned(one["metadata"], kind, metadata)]
     return Workload(
         Ref(metadata["namespace"], kind, metadata["name"]),
         replicas=spec.get("replicas", 1),
         labels=((spec.get("template") or {}).get("metadata") or {}).get("labels") or {},
-        rolled_out=max(began) if len(began) > 1 else 0.0,
+        rolled_out=_new([(_revision(one), seconds(one["metadata"].get("creationTimestamp"))) for one in mine]),
     )
 
 
-def _owned(found: Json, maker: Json) -> bool:
-    owners = [one["name"] for one in found.get("ownerReferences") or []]
-    return found["namespace"] == maker["namespace"] and maker["name"] in owners
+def _new(versions: list[tuple[int, float]]) -> float:
+    """When the version in use, that of the highest revision, began; 0 if there was none before, or if a rollback
+    brought it back."""
+    began = max(versions, default=(0, 0.0))[1]
+    return began if len(versions) > 1 and began == max(one for _, one in versions) else 0.0
+
+
+def _revision(holder: Json) -> int:
+    text = (holder["metadata"].get("annotations") or {}).get(REVISION, "")
+    return int(holder.get("revision") or (text if text.isdecimal() else 0))
+
+
+def _owned(found: Json, kind: str, maker: Json) -> bool:
+    owners = [(one["kind"].lower(), one["name"]) for one in found.get("ownerReferences") or []]
+    return found["namespace"] == maker["namespace"] and (kind, maker["name"]) in owners
 
 
 def event(found: Json) -> Event:
