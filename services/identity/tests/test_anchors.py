@@ -13,6 +13,7 @@ from weft_identity.anchors import Anchors
 from weft_identity.events import Events
 from weft_identity.issuer import Terms, make_anchor, make_issuer
 from weft_identity.ledger import Ledger
+from weft_identity.maker import Maker
 from weft_identity.metrics import Metrics
 from weft_identity.rotation import FRESH_SECONDS, MARGIN_SECONDS
 from weft_identity.secrets import Secrets
@@ -27,6 +28,7 @@ BORN = datetime(2026, 5, 1, tzinfo=UTC)
 OVERLAP_SECONDS = OVERLAP.total_seconds()
 ANCHOR = make_anchor("cluster.local", BORN)
 ISSUER = make_issuer(ANCHOR, "cluster.local", BORN)
+TERMS = Terms("cluster.local", anchor=timedelta(days=365), issuer=timedelta(days=30), leaf=timedelta(days=1))
 PATH = "/api/v1/namespaces/weft/secrets/weft-issuer"
 
 
@@ -64,7 +66,7 @@ class Keeper:
             Ledger(self.api, "weft"),
             Events(self.api, "weft"),
             Metrics(self.registry),
-            Terms("cluster.local", anchor=timedelta(days=365), issuer=timedelta(days=30), leaf=timedelta(days=1)),
+            TERMS,
             now=lambda: self.now,
             clock=self.clock,
         )
@@ -85,6 +87,10 @@ class Keeper:
         """Somebody changes a Secret's data; its annotations stay."""
         old = self.kube.get(f"/api/v1/namespaces/weft/secrets/{name}")
         self.kube.put({**old, "apiVersion": "v1", "kind": "Secret", "data": secret(name, data)["data"]})
+
+    async def provides(self) -> None:
+        """The Lease's holder makes what is absent or due."""
+        await Maker(Secrets(self.api, "weft"), TERMS, now=lambda: self.now).provide(trusted=bool(self.anchors.trust))
 
     async def looks(self, seconds: float = 0, *, notes: bool = True) -> list[x509.Certificate]:
         """The bundle's anchors after so long and a look; the Lease's holder writes down what is in use."""
@@ -113,7 +119,7 @@ class Keeper:
     async def after(self, days: int) -> bytes:
         """The issuer's certificate after a look on that day."""
         self.now = BORN + timedelta(days=days)
-        await self.anchors.provide()
+        await self.provides()
         await self.anchors.refresh()
         return base64.b64decode(self.kube.get(PATH)["data"]["tls.crt"])
 
@@ -179,7 +185,7 @@ async def test_a_deleted_anchor_is_not(keeper: Keeper) -> None:
     await keeper.after(0)
     keeper.kube.delete(secret("weft-trust-anchor", {}))
 
-    await keeper.anchors.provide()
+    await keeper.provides()
 
     assert keeper.kube.writes() == []
 

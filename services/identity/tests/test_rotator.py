@@ -18,6 +18,7 @@ from weft_identity.events import Events
 from weft_identity.inuse import ANNOTATION, Use
 from weft_identity.issuer import IssuerExpiredError, Terms, make_anchor, make_issuer
 from weft_identity.ledger import Ledger
+from weft_identity.maker import Maker
 from weft_identity.metrics import Metrics
 from weft_identity.rotation import BORN_SECONDS, FRESH_SECONDS, MARGIN_SECONDS, SETTLE_SECONDS, Phase
 from weft_identity.rotator import Rotator
@@ -72,7 +73,8 @@ class Replica:
         terms = Terms("cluster.local", anchor=timedelta(days=365), issuer=timedelta(days=30), leaf=timedelta(days=1))
         times: dict[str, Any] = {"now": lambda: self.now}
         self.anchors = Anchors(secrets, self.ledger, events, metrics, terms, clock=self.clock, **times)
-        self.rotator = Rotator(api, secrets, self.anchors, self.ledger, metrics, terms=terms, **times)
+        maker = Maker(secrets, terms, **times)
+        self.rotator = Rotator(api, secrets, self.anchors, maker, self.ledger, metrics=metrics, terms=terms, **times)
         self.server = Identity(api, self.anchors, self.ledger, metrics, terms, **times)
 
     def bundle(self) -> bytes:

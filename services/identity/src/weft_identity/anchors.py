@@ -1,4 +1,4 @@
-"""The trust in use: followed for ever in the Secrets, taken over only when sound; made when there is none."""
+"""The trust in use: followed for ever in the Secrets, taken over only when sound, and told to other replicas."""
 
 import asyncio
 import time
@@ -12,21 +12,12 @@ import structlog
 from weft_identity import inuse
 from weft_identity.events import Events
 from weft_identity.faults import FAILURES
-from weft_identity.issuer import (
-    ANCHOR_KEY,
-    SecretData,
-    Terms,
-    Trust,
-    issuer_due,
-    make_anchor,
-    make_issuer,
-    read_trust,
-)
+from weft_identity.issuer import SecretData, Terms, Trust, read_trust
 from weft_identity.ledger import Ledger
 from weft_identity.metrics import Metrics
 from weft_identity.overlap import published_roots
 from weft_identity.rotation import FRESH_SECONDS
-from weft_identity.secrets import ANCHOR, ISSUER, Secret, Secrets, new_secret
+from weft_identity.secrets import ANCHOR, ISSUER, Secret, Secrets
 from weft_identity.takeover import LONG_AGO, Joined, Later, Refuse, Seen, Take, joined_since, judge
 
 POLL_SECONDS = 30.0
@@ -175,33 +166,6 @@ class Anchors:
     def _sound(self) -> None:
         self._refused = None
         self._metrics.issuer_unsound.set(0)
-
-    async def provide(self) -> None:
-        """Makes the anchor at the first start only, the issuer when it is absent or due. For the Lease's holder."""
-        anchor, issuer = await self._secrets.get(ANCHOR), await self._secrets.get(ISSUER)
-        if anchor is None:
-            if self.trust or issuer:
-                return
-            anchor = new_secret(ANCHOR, "Opaque")
-            anchor.data = make_anchor(self._terms.trust_domain, self._now(), self._terms.anchor)
-            await self._secrets.write(anchor)
-        if issuer is None:
-            issuer = new_secret(ISSUER, "kubernetes.io/tls")
-        elif not issuer_due(issuer.data, self._now()):
-            return
-        if anchor.data.get(ANCHOR_KEY):
-            await self.issue(anchor, issuer)
-
-    async def issue(self, anchor: Secret, issuer: Secret, key: str = ANCHOR_KEY) -> bool:
-        """A new issuer into the Secret, signed by the anchor whose key this is; false when that cannot be."""
-        try:
-            issuer.data = make_issuer(anchor.data, self._terms.trust_domain, self._now(), self._terms.issuer, key)
-            read_trust(anchor.data, issuer.data, self._now())
-        except ValueError as error:
-            self._log.error("issuer not made", reason=str(error))
-            return False
-        await self._secrets.write(issuer)
-        return True
 
     def _use(self, trust: Trust, *, signs: bool) -> None:
         if signs:

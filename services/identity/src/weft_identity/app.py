@@ -19,6 +19,7 @@ from weft_identity.bundle import ConfigMap, Copies, Namespaces
 from weft_identity.config import Config
 from weft_identity.events import Events
 from weft_identity.ledger import NAME, Ledger, RotationMap
+from weft_identity.maker import Maker
 from weft_identity.metrics import Metrics
 from weft_identity.publisher import Publisher
 from weft_identity.rotator import Rotator
@@ -55,8 +56,9 @@ async def serve_with(config: Config, api: KubeApi, stop: asyncio.Event) -> None:
         "bundles": Reflector(api, _named("/api/v1/configmaps", ConfigMap, TRUST_BUNDLE), copies, on_error=_failed),
     }
     registry.register(WatchCollector("weft_identity", {name: each.state for name, each in reflectors.items()}))
-    publisher = Publisher(api, anchors, namespaces, copies, metrics)
-    rotator = Rotator(api, secrets, anchors, ledger, metrics, terms=config.terms)
+    maker = Maker(secrets, config.terms)
+    publisher = Publisher(api, anchors, maker, namespaces, copies, metrics=metrics)
+    rotator = Rotator(api, secrets, anchors, maker, ledger, metrics=metrics, terms=config.terms)
     lease = Lease(api, config.namespace, LEASE, config.holder, on_error=_failed)
     metrics.leader.set_function(lambda: lease.held)
     synced = [reflectors[name].state.synced for name in ("namespaces", "bundles")]

@@ -15,6 +15,7 @@ from weft_kube.objects import Object
 from weft_identity.anchors import Anchors
 from weft_identity.bundle import Copies, Copy, Namespaces, lacking
 from weft_identity.faults import FAILURES
+from weft_identity.maker import Maker
 from weft_identity.metrics import Metrics
 
 RETRY_SECONDS = 3.0
@@ -36,14 +37,16 @@ class Publisher:
         self,
         api: KubeApi,
         anchors: Anchors,
+        maker: Maker,
         namespaces: Namespaces,
         copies: Copies,
-        metrics: Metrics,
         *,
+        metrics: Metrics,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
         self._api = api
         self._anchors = anchors
+        self._maker = maker
         self._namespaces = namespaces
         self._copies = copies
         self._metrics = metrics
@@ -78,7 +81,7 @@ class Publisher:
     async def _prepared(self) -> bool:
         """Is the trust here what the Secrets hold now? A new leader must not publish an older bundle again."""
         try:
-            await self._anchors.provide()
+            await self._maker.provide(trusted=self._anchors.trust is not None)
             await self._anchors.refresh()
         except FAILURES as error:
             self._log.warning("trust not made", reason=str(error) or type(error).__name__)

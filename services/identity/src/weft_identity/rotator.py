@@ -23,6 +23,7 @@ from weft_identity.issuer import (
     read_trust,
 )
 from weft_identity.ledger import MAX_PODS, Ledger
+from weft_identity.maker import Maker
 from weft_identity.metrics import Metrics
 from weft_identity.pods import live_pods
 from weft_identity.rotation import Facts, Phase, Pod, Sight, State, Step, next_step
@@ -49,15 +50,17 @@ class Rotator:
         api: KubeApi,
         secrets: Secrets,
         anchors: Anchors,
+        maker: Maker,
         ledger: Ledger,
-        metrics: Metrics,
         *,
+        metrics: Metrics,
         terms: Terms,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._api = api
         self._secrets = secrets
         self._anchors = anchors
+        self._maker = maker
         self._ledger = ledger
         self._metrics = metrics
         self._terms = terms
@@ -157,7 +160,7 @@ class Rotator:
         state, now = self._ledger.state, self._now()
         self._log.info("rotation", phase=state.phase, step=step.value)
         if step is Step.ISSUE:
-            done = await self._anchors.issue(anchor, issuer, NEXT_KEY if anchor.data.get(NEXT_KEY) else ANCHOR_KEY)
+            done = await self._maker.issue(anchor, issuer, NEXT_KEY if anchor.data.get(NEXT_KEY) else ANCHOR_KEY)
         else:
             done = True
             changes: dict[Step, Callable[[], dict[str, Any]]] = {
