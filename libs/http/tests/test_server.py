@@ -111,14 +111,15 @@ async def test_any_bytes_are_answered_or_the_connection_closed(
     monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
 ) -> None:
     """However they come: an answer of HTTP/1.1 or none, no error beside, and the next client is served."""
-    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.02)
-    monkeypatch.setattr(server, "IDLE_SECONDS", 0.02)
     errors: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
     async with serving(echo, "127.0.0.1", 0, max_body=1000, on_error=errors.append) as port:
-        said = await _said(port, parts)
+        with monkeypatch.context() as impatient:
+            impatient.setattr(server, "REQUEST_SECONDS", 0.02)
+            impatient.setattr(server, "IDLE_SECONDS", 0.02)
+            said = await _said(port, parts)
         assert re.match(rb"HTTP/1\.1 (100|200|4\d\d) |$", said)
-        assert (await _said(port, [GET])).endswith(b"\r\n\r\n/")
+        assert (await _said(port, [b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"])).endswith(b"\r\n\r\n/")
     assert errors == []
 
 
