@@ -11,8 +11,6 @@ use tokio::time::timeout;
 pub const SILENCE: Duration = Duration::from_millis(50);
 /// Bytes that could still become HTTP are waited for this long.
 const UNDECIDED: Duration = Duration::from_secs(1);
-/// Clients that keep connections ready may not use them for so long.
-const FIRST_BYTE: Duration = Duration::from_secs(3600);
 /// A request line that has begun is whole within this long.
 const LINE: Duration = Duration::from_secs(10);
 /// Longest request line that is still taken for HTTP.
@@ -122,7 +120,7 @@ pub async fn settle(stream: &TcpStream, buf: &mut BytesMut, http_only: bool) -> 
 /// How long to wait for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// The port speaks HTTP: its client will speak, and what it begins it will end.
+    /// The port speaks HTTP: its client will speak, however late, and what it begins it will end.
     Http,
     /// The first byte may never come, and what comes may only look like HTTP at first.
     Silence(Duration),
@@ -134,8 +132,7 @@ pub enum Patience {
 pub async fn detect(stream: &TcpStream, buf: &mut BytesMut, patience: Patience) -> io::Result<Found> {
     if buf.is_empty() {
         let first = match patience {
-            Patience::Http => timeout(FIRST_BYTE, read_some(stream, buf)).await.map_err(|_| slow())?,
-            Patience::Spoken => read_some(stream, buf).await,
+            Patience::Http | Patience::Spoken => read_some(stream, buf).await,
             Patience::Silence(limit) => match timeout(limit, read_some(stream, buf)).await {
                 Ok(read) => read,
                 Err(_) => return Ok(Found::Silent),

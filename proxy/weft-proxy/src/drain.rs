@@ -63,6 +63,13 @@ impl Live {
             std::future::pending::<()>().await;
         }
     }
+
+    /// Waits until the signal is given; whoever begins after it waits for ever.
+    pub async fn told(&mut self) {
+        if self.signal.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ use crate::metrics::Tls;
 use crate::outbound;
 use crate::policy::Call;
 use crate::socket;
+use crate::stay::{Speaker, Stay};
 use crate::worker::Worker;
 
 mod guard;
@@ -38,22 +39,26 @@ pub mod request;
 const HELLO: Duration = Duration::from_secs(5);
 /// A peer's ClientHello may be so late when its machine is busy.
 const LATE_HELLO: Duration = Duration::from_secs(1);
-const FIRST_WORDS: usize = 1024;
 
 /// Serves one connection from outside the pod until it ends.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) -> Result<(), Error> {
+    let stay = Stay::begin(&worker);
     let dst = (worker.shared.original_dst)(&stream).map_err(failed)?;
     refuse_foreign(&worker, dst)?;
     let inbound = match worker.shared.discovery.inbound(dst.port()).await {
         Ok(inbound) => inbound,
         Err(error) => {
             let error = Error::new(Code::NoPolicy, error.to_string());
-            return Box::pin(outbound::refuse(&worker, stream, error)).await;
+            return Box::pin(outbound::refuse(stay, stream, error)).await;
         }
     };
-    let conn = Conn { app: worker.app(dst), worker, source, inbound };
+    let mut conn = Conn { app: worker.app(dst), worker, source, inbound, stay };
     let mut buf = BytesMut::new();
-    match detect::detect(&stream, &mut buf, conn.patience()).await.map_err(failed)? {
+    let patience = conn.patience();
+    if patience == Patience::Http && !conn.stay.is_spoken(&stream, &mut buf).await.map_err(failed)? {
+        return Ok(());
+    }
+    match detect::detect(&stream, &mut buf, patience).await.map_err(failed)? {
         // Boxed, so that a connection takes the room of what it is, and not of the largest thing that it might be.
         Found::Silent => Box::pin(conn.serve_silent(stream, buf)).await,
         Found::Closed => Box::pin(conn.serve_tcp(stream, buf, Tls::NoIdentity)).await,
@@ -86,6 +91,7 @@ struct Conn {
     app: Rc<Node>,
     source: SocketAddr,
     inbound: watch::Receiver<Arc<Inbound>>,
+    stay: Stay,
 }
 
 impl Conn {
@@ -187,12 +193,13 @@ impl Conn {
     }
 
     async fn serve_http(self, io: Io, http2: bool, tls: Tls, id: Option<Arc<str>>) -> Result<(), Error> {
-        let vigil = self.worker.vigils.begin(!http2);
-        let io = self.metered(io, tls, id.as_deref()).watched(&vigil);
-        let live = self.worker.shared.drain.live();
         let guard = self.guard(id);
+        let io = self.metered(io, tls, guard.identity.as_deref());
+        let Stay { vigil, live } = self.stay;
+        vigil.enter_http(http2);
         let client =
             Rc::new(request::Client::new(self.worker, self.app, self.source, tls, guard, vigil.clone()));
+        let io = io.watched(&vigil);
         let served = pin!(server::serve(io, http2, live, move |r| request::answer(client.clone(), r)));
         vigil.over(served).await
     }
@@ -226,11 +233,10 @@ impl Conn {
 
     /// Until both sides have ended, or a change of policies ends it.
     async fn copy(&self, client: Io, mut server: Io, tls: Tls, guard: Rc<Guard>) -> Result<(), Error> {
-        let _live = self.worker.shared.drain.live();
-        let vigil = self.worker.vigils.begin(false);
-        let mut client = self.metered(client, tls, guard.identity.as_deref()).watched(&vigil);
+        let vigil = &self.stay.vigil;
+        let mut client = self.metered(client, tls, guard.identity.as_deref()).watched(vigil);
         let revoked = tokio::select! {
-            () = copy::watched(&mut client, &mut server, &vigil) => return Ok(()),
+            () = copy::watched(&mut client, &mut server, vigil) => return Ok(()),
             revoked = guard.revoked(self.bytes()) => revoked,
         };
         client.reset();
@@ -246,11 +252,10 @@ impl Conn {
         }
         let opened = self.open().await.inspect_err(|_| drop(socket::reset(&stream)));
         let mut server = opened?;
-        let mut words = BytesMut::with_capacity(FIRST_WORDS);
-        let by_client = tokio::select! {
-            biased;
-            _ = stream.readable() => true,
-            _ = server.read_buf(&mut words) => !words.is_empty() && self.is_late(&stream).await,
+        let (by_client, words) = match self.stay.first_words(&stream, &mut server).await {
+            Speaker::Client => (true, BytesMut::new()),
+            Speaker::Server(words) => (!words.is_empty() && self.is_late(&stream).await, words),
+            Speaker::Nobody => return Ok(()),
         };
         let found = if by_client {
             detect::detect(&stream, &mut buf, Patience::Spoken).await.map_err(failed)?

@@ -31,6 +31,7 @@ pub mod ports;
 pub mod probe;
 pub mod route;
 pub mod socket;
+pub mod stay;
 pub mod tap;
 pub mod vigil;
 pub mod worker;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use self::egress::{Exit, Left};
@@ -27,6 +27,7 @@ use crate::io::Io;
 use crate::metrics::Tls;
 use crate::route::{Target, Upstream};
 use crate::socket;
+use crate::stay::{Speaker, Stay};
 use crate::worker::Worker;
 
 mod attempts;
@@ -38,23 +39,22 @@ mod retry;
 const MAX_ATTEMPTS: u32 = 6;
 /// Between attempts when all endpoints were tried; doubled each time. A rollout has new ones by then.
 const PAUSE: Duration = Duration::from_millis(25);
-/// What a server says first is read into so much.
-const FIRST_WORDS: usize = 1024;
 
 /// Serves one connection of the application until it ends.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) -> Result<(), Error> {
-    let failed = |e: std::io::Error| Error::new(Code::Protocol, e.to_string());
+    let mut stay = Stay::begin(&worker);
     let dst = (worker.shared.original_dst)(&stream).map_err(failed)?;
     refuse_loop(&worker, &stream, dst)?;
     let target = match worker.target(dst).await {
         Ok(target) => target,
-        Err(error) => return Box::pin(refuse(&worker, stream, error)).await,
+        Err(error) => return Box::pin(refuse(stay, stream, error)).await,
     };
     let protocol = target.plan(&worker).await.protocol;
     let mut buf = BytesMut::new();
-    let found = match protocol {
-        Protocol::Opaque => Found::Kind(Kind::Opaque),
-        _ => detect::detect(&stream, &mut buf, patience(protocol, &target)).await.map_err(failed)?,
+    let found = match (protocol, patience(protocol, &target)) {
+        (Protocol::Opaque, _) => Found::Kind(Kind::Opaque),
+        (_, Patience::Http) if !stay.is_spoken(&stream, &mut buf).await.map_err(failed)? => return Ok(()),
+        (_, patience) => detect::detect(&stream, &mut buf, patience).await.map_err(failed)?,
     };
     let (found, left) = match &target.plan(&worker).await.exit {
         Some(rules) => {
@@ -63,20 +63,19 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr) ->
         }
         None => (found, None),
     };
+    let conn = Conn { worker, target, source, stay };
     // Boxed, so that a connection takes the room of what it is, and not of the largest thing that it might be.
     match found {
-        Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) => {
-            Box::pin(serve_http(worker, target, stream, source, buf, kind)).await
-        }
-        Found::Kind(Kind::Tls) => {
-            Box::pin(serve_tcp(&worker, &target, stream, source, buf, Some(Tls::Passthrough), left)).await
-        }
+        Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) => Box::pin(conn.serve_http(stream, buf, kind)).await,
+        Found::Kind(Kind::Tls) => Box::pin(conn.serve_tcp(stream, buf, Some(Tls::Passthrough), left)).await,
         // A client that only listens may have closed its side.
-        Found::Kind(Kind::Opaque) | Found::Closed => {
-            Box::pin(serve_tcp(&worker, &target, stream, source, buf, None, left)).await
-        }
-        Found::Silent => Box::pin(serve_silent(worker, target, stream, source, buf, left)).await,
+        Found::Kind(Kind::Opaque) | Found::Closed => Box::pin(conn.serve_tcp(stream, buf, None, left)).await,
+        Found::Silent => Box::pin(conn.serve_silent(stream, buf, left)).await,
     }
+}
+
+fn failed(e: std::io::Error) -> Error {
+    Error::new(Code::Protocol, e.to_string())
 }
 
 fn patience(protocol: Protocol, target: &Target) -> Patience {
@@ -99,14 +98,16 @@ fn refuse_loop(worker: &Worker, stream: &TcpStream, dst: SocketAddr) -> Result<(
 }
 
 /// Tells an HTTP client why it gets no answer; others are reset.
-pub async fn refuse(worker: &Rc<Worker>, stream: TcpStream, error: Error) -> Result<(), Error> {
+pub async fn refuse(stay: Stay, stream: TcpStream, error: Error) -> Result<(), Error> {
     let mut buf = BytesMut::new();
     if let Ok(Found::Kind(kind @ (Kind::Http1 | Kind::Http2))) =
         detect::detect(&stream, &mut buf, Patience::Silence(SILENCE)).await
     {
-        let io = Io::tcp(stream).prefixed(buf.freeze());
+        let Stay { vigil, live: mut leaving } = stay;
+        vigil.enter_http(kind == Kind::Http2);
+        let io = Io::tcp(stream).prefixed(buf.freeze()).watched(&vigil);
         // Discovery may know more by the next connection: this one ends with its first answer.
-        let (answered, mut leaving) = (Drain::default(), worker.shared.drain.live());
+        let answered = Drain::default();
         let (told, done) = (error.clone(), answered.clone());
         let answer = move |request: http::Request<Received>| {
             let grpc = crate::http::classify::is_grpc(request.headers());
@@ -118,7 +119,8 @@ pub async fn refuse(worker: &Rc<Worker>, stream: TcpStream, error: Error) -> Res
             }
             std::future::ready(Ok(response))
         };
-        let mut served = pin!(server::serve(io, kind == Kind::Http2, answered.live(), answer));
+        let served = server::serve(io, kind == Kind::Http2, answered.live(), answer);
+        let mut served = pin!(vigil.over(served));
         tokio::select! {
             _ = &mut served => return Err(error),
             () = leaving.ending() => answered.start(),
@@ -130,102 +132,96 @@ pub async fn refuse(worker: &Rc<Worker>, stream: TcpStream, error: Error) -> Res
     Err(error)
 }
 
-async fn serve_http(
+/// One accepted connection.
+struct Conn {
     worker: Rc<Worker>,
     target: Rc<Target>,
-    stream: TcpStream,
     source: SocketAddr,
-    buf: BytesMut,
-    kind: Kind,
-) -> Result<(), Error> {
-    let vigil = worker.vigils.begin(kind == Kind::Http1);
-    let io = Io::tcp(stream).prefixed(buf.freeze()).watched(&vigil);
-    let live = worker.shared.drain.live();
-    let conn = Rc::new(request::Conn { worker, target, source, vigil: vigil.clone() });
-    // Pinned here: what is moved on leaves its room behind in every connection.
-    let served =
-        pin!(server::serve(io, kind == Kind::Http2, live, move |r| request::answer(conn.clone(), r)));
-    vigil.over(served).await
+    stay: Stay,
 }
 
-/// Copies bytes, whatever they mean.
-async fn serve_tcp(
-    worker: &Worker,
-    target: &Target,
-    stream: TcpStream,
-    source: SocketAddr,
-    buf: BytesMut,
-    tls: Option<Tls>,
-    left: Option<Box<Left>>,
-) -> Result<(), Error> {
-    let opened = reached(&stream, Box::pin(connect_any(worker, target, source, tls)).await)?;
-    copy_tcp(worker, opened, Io::tcp(stream).prefixed(buf.freeze()), left).await
-}
-
-/// Until both sides have ended, or a change of what may leave the mesh ends it.
-async fn copy_tcp(
-    worker: &Worker,
-    Opened { node, io: mut server, left: by_service }: Opened,
-    client: Io,
-    left: Option<Box<Left>>,
-) -> Result<(), Error> {
-    let _live = worker.shared.drain.live();
-    let _in_flight = InFlight::new(node);
-    let vigil = worker.vigils.begin(false);
-    let mut client = client.watched(&vigil);
-    let copied = copy::watched(&mut client, &mut server, &vigil);
-    let Some(left) = left.or(by_service) else {
-        copied.await;
-        return Ok(());
-    };
-    let revoked = tokio::select! {
-        () = copied => return Ok(()),
-        // Boxed, so that connections within the mesh have no room for it.
-        revoked = Box::pin(left.revoked(&worker.shared, Duration::ZERO)) => revoked,
-    };
-    client.reset();
-    server.reset();
-    Err(revoked)
-}
-
-/// The client waits: whoever speaks first, it or the server, shows what this is.
-async fn serve_silent(
-    worker: Rc<Worker>,
-    target: Rc<Target>,
-    stream: TcpStream,
-    source: SocketAddr,
-    mut buf: BytesMut,
-    left: Option<Box<Left>>,
-) -> Result<(), Error> {
-    let failed = |e: std::io::Error| Error::new(Code::Protocol, e.to_string());
-    let mut opened = reached(&stream, Box::pin(connect_any(&worker, &target, source, None)).await)?;
-    let mut words = BytesMut::with_capacity(FIRST_WORDS);
-    let by_client = tokio::select! {
-        biased;
-        _ = stream.readable() => true,
-        // Its end, if it is one, shows when copying.
-        _ = opened.io.read_buf(&mut words) => false,
-    };
-    let mut client = stream;
-    if by_client {
-        let found = detect::detect(&client, &mut buf, Patience::Spoken).await.map_err(failed)?;
-        if let Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) = found {
-            drop(opened);
-            return Box::pin(serve_http(worker, target, client, source, buf, kind)).await;
-        }
-    } else {
-        if !words.is_empty() && !target.spoke_http.get() {
-            target.server_first.set(true);
-        }
-        client.write_all(&words).await.map_err(failed)?;
+impl Conn {
+    async fn serve_http(self, stream: TcpStream, buf: BytesMut, kind: Kind) -> Result<(), Error> {
+        let Self { worker, target, source, stay: Stay { vigil, live } } = self;
+        vigil.enter_http(kind == Kind::Http2);
+        let io = Io::tcp(stream).prefixed(buf.freeze()).watched(&vigil);
+        let conn = Rc::new(request::Conn { worker, target, source, vigil: vigil.clone() });
+        // Pinned here: what is moved on leaves its room behind in every connection.
+        let served =
+            pin!(server::serve(io, kind == Kind::Http2, live, move |r| request::answer(conn.clone(), r)));
+        vigil.over(served).await
     }
-    drop(words);
-    copy_tcp(&worker, opened, Io::tcp(client).prefixed(buf.freeze()), left).await
-}
 
-/// A client whose server cannot be reached is reset: an end would say that this is all there is.
-fn reached<T>(client: &TcpStream, opened: Result<T, Error>) -> Result<T, Error> {
-    opened.inspect_err(|_| drop(socket::reset(client)))
+    /// Copies bytes, whatever they mean.
+    async fn serve_tcp(
+        self,
+        stream: TcpStream,
+        buf: BytesMut,
+        tls: Option<Tls>,
+        left: Option<Box<Left>>,
+    ) -> Result<(), Error> {
+        let opened = self.open(&stream, tls).await?;
+        self.copy(opened, Io::tcp(stream).prefixed(buf.freeze()), left).await
+    }
+
+    /// A connection to an endpoint. A client whose server cannot be reached is reset: an end would say that this is all
+    /// there is.
+    async fn open(&self, client: &TcpStream, tls: Option<Tls>) -> Result<Opened, Error> {
+        let opened = Box::pin(connect_any(&self.worker, &self.target, self.source, tls)).await;
+        opened.inspect_err(|_| drop(socket::reset(client)))
+    }
+
+    /// Until both sides have ended, or a change of what may leave the mesh ends it.
+    async fn copy(
+        &self,
+        Opened { node, io: mut server, left: by_service }: Opened,
+        client: Io,
+        left: Option<Box<Left>>,
+    ) -> Result<(), Error> {
+        let _in_flight = InFlight::new(node);
+        let vigil = &self.stay.vigil;
+        let mut client = client.watched(vigil);
+        let copied = copy::watched(&mut client, &mut server, vigil);
+        let Some(left) = left.or(by_service) else {
+            copied.await;
+            return Ok(());
+        };
+        let revoked = tokio::select! {
+            () = copied => return Ok(()),
+            // Boxed, so that connections within the mesh have no room for it.
+            revoked = Box::pin(left.revoked(&self.worker.shared, Duration::ZERO)) => revoked,
+        };
+        client.reset();
+        server.reset();
+        Err(revoked)
+    }
+
+    /// The client waits: whoever speaks first, it or the server, shows what this is.
+    async fn serve_silent(
+        self,
+        mut client: TcpStream,
+        mut buf: BytesMut,
+        left: Option<Box<Left>>,
+    ) -> Result<(), Error> {
+        let mut opened = self.open(&client, None).await?;
+        match self.stay.first_words(&client, &mut opened.io).await {
+            Speaker::Client => {
+                let found = detect::detect(&client, &mut buf, Patience::Spoken).await.map_err(failed)?;
+                if let Found::Kind(kind @ (Kind::Http1 | Kind::Http2)) = found {
+                    drop(opened);
+                    return Box::pin(self.serve_http(client, buf, kind)).await;
+                }
+            }
+            Speaker::Server(words) => {
+                if !words.is_empty() && !self.target.spoke_http.get() {
+                    self.target.server_first.set(true);
+                }
+                client.write_all(&words).await.map_err(failed)?;
+            }
+            Speaker::Nobody => return Ok(()),
+        }
+        self.copy(opened, Io::tcp(client).prefixed(buf.freeze()), left).await
+    }
 }
 
 /// A raw connection to an endpoint.

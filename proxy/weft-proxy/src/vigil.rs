@@ -70,6 +70,11 @@ pub struct Vigil {
 }
 
 impl Vigil {
+    /// From now on requests come.
+    pub fn enter_http(&self, http2: bool) {
+        self.heads.set(!http2);
+    }
+
     /// `next` goes on with the connection when its HTTP has ended: it keeps its place and its limits.
     pub fn leave_http(&self, next: impl Future<Output = ()> + 'static) {
         self.heads.set(false);
@@ -155,9 +160,9 @@ impl Drop for Busy {
 pub struct Vigils(RefCell<Vec<Weak<Vigil>>>);
 
 impl Vigils {
-    /// `heads`: requests of HTTP/1 come on it.
-    pub fn begin(&self, heads: bool) -> Rc<Vigil> {
-        let vigil = Rc::new(Vigil { heads: heads.into(), ..Vigil::default() });
+    /// A connection begins.
+    pub fn begin(&self) -> Rc<Vigil> {
+        let vigil = Rc::new(Vigil::default());
         self.0.borrow_mut().push(Rc::downgrade(&vigil));
         vigil
     }
@@ -188,7 +193,8 @@ mod tests {
 
     fn overdue_by(limits: Limits, heads: bool, mut happens: impl FnMut(&Rc<Vigil>, u32)) -> Option<u32> {
         let (vigils, start) = (Vigils::default(), Instant::now());
-        let vigil = vigils.begin(heads);
+        let vigil = vigils.begin();
+        vigil.heads.set(heads);
         (0..1000).find(|second| {
             happens(&vigil, *second);
             vigils.look(limits, start + *second * S);

@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use support::http::{UPGRADE, full, get, http1, http2, mirror, serve, serve_upgrades, text};
-use support::loopback::{Mesh, Pod};
+use support::loopback::{Mesh, Pod, endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use weft_api::discovery::{self as api, Protocol};
 use weft_proxy::identity::testing::spiffe;
 use weft_proxy::identity::{ALPN_TCP, SNI};
 
@@ -167,7 +168,7 @@ async fn unread_streams_are_limited() {
     drop(unread);
 }
 
-/// A head that comes byte by byte is not waited for, and neither is a connection on which nothing comes at all, one
+/// A head that comes byte by byte is not waited for, and neither is a connection on which nothing comes any more, one
 /// that has left HTTP included.
 #[tokio::test]
 async fn slow_and_idle_connections_end() {
@@ -180,10 +181,54 @@ async fn slow_and_idle_connections_end() {
             config.limits.idle = idle;
         });
         serve_upgrades(api.app().await);
-        let mut client = TcpStream::connect(api.inbound).await.unwrap();
+        let mut client = api.reach().await;
         client.write_all(begun.as_bytes()).await.unwrap();
-        let mut rest = Vec::new();
-        let _ = client.read_to_end(&mut rest).await;
+        ended(client).await;
         api.expect("weft_proxy_errors_total", &["E105"], errors).await;
+    }
+}
+
+/// The application of the pod itself, in plain text.
+fn own_app(pod: &Pod) -> api::Endpoint {
+    endpoint((pod.ip, pod.app_port()).into(), "", "app")
+}
+
+/// Waits until the proxy ends or resets the connection.
+async fn ended(mut client: TcpStream) {
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut rest));
+    let _ = end.await.expect("an end of the connection");
+}
+
+/// Nor is one on which nothing ever comes, whatever it would have been, from outside or from the application.
+#[tokio::test]
+async fn silent_connections_end() {
+    let mesh = Mesh::start();
+    for protocol in [Protocol::Detect, Protocol::Opaque, Protocol::Http1] {
+        let pod = mesh.pod_with(3, "api", |config| config.limits.idle = Some(Duration::from_millis(1)));
+        serve(pod.app().await, false, mirror);
+        mesh.inbound(pod.app_port(), api::Inbound { protocol: protocol.into(), ..Default::default() });
+        mesh.service_with(protocol, vec![], vec![own_app(&pod)]);
+        tokio::join!(ended(pod.reach().await), ended(pod.connect().await));
+    }
+}
+
+/// A proxy that leaves waits for a connection on which nobody has spoken yet: the server may be about to. It does not for
+/// one that only awaits requests.
+#[tokio::test]
+async fn silent_connections_are_drained() {
+    let mesh = Mesh::start();
+    for (protocol, finishes) in [(Protocol::Detect, false), (Protocol::Http1, true)] {
+        let pod = mesh.pod(3, "api");
+        let app = pod.app().await;
+        mesh.service_with(protocol, vec![], vec![own_app(&pod)]);
+        let client = pod.connect().await;
+        let server = if finishes { None } else { app.accept().await.ok() };
+        pod.settled(async || !pod.shared.drain.finished(Duration::ZERO).await).await;
+        pod.shared.drain.start();
+        let grace = if finishes { Duration::from_secs(20) } else { Duration::from_millis(20) };
+        assert_eq!(finishes, pod.shared.drain.finished(grace).await, "{protocol:?}");
+        drop((client, server));
+        assert!(pod.shared.drain.finished(Duration::from_secs(20)).await);
     }
 }
