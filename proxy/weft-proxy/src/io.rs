@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 use crate::held::Held;
+use crate::http::frames::Frames;
 use crate::lookahead::Lookahead;
 use crate::metrics::Meter;
 use crate::socket;
@@ -31,6 +32,8 @@ pub struct Io {
     prefix: Bytes,
     meter: Option<Meter>,
     moves: Option<Arc<Moves>>,
+    /// Of a client of HTTP/2: its `moves` hear of heads.
+    frames: Option<Box<Frames>>,
     /// What waits at most for a peer that does not read; none: it counts elsewhere.
     backlog: Option<usize>,
     held: Held,
@@ -63,6 +66,7 @@ impl Io {
             prefix: Bytes::new(),
             meter: None,
             moves: None,
+            frames: None,
             backlog: None,
             held: Held::default(),
             hears_out: false,
@@ -91,6 +95,12 @@ impl Io {
 
     pub fn telling(mut self, moves: Arc<Moves>) -> Self {
         self.moves = Some(moves);
+        self
+    }
+
+    /// A client of HTTP/2 speaks from now on.
+    pub fn framed(mut self) -> Self {
+        self.frames = Some(Box::default());
         self
     }
 
@@ -187,6 +197,10 @@ impl AsyncRead for Io {
         }
         if let Some(moves) = &this.moves {
             moves.read();
+            if let Some(frames) = &mut this.frames {
+                frames.follow(buf.filled().get(before..).unwrap_or_default());
+                moves.within(frames.is_within());
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -29,6 +29,8 @@ pub struct Moves {
     moved: AtomicBool,
     /// Bytes came since the last request began: they belong to the head of the next one.
     head: AtomicBool,
+    /// A head of HTTP/2, or what else its client has to end, has begun.
+    within: AtomicBool,
     /// Ending the connection would say that all has come.
     broken: AtomicBool,
 }
@@ -37,6 +39,10 @@ impl Moves {
     pub fn read(&self) {
         self.moved.store(true, Ordering::Relaxed);
         self.head.store(true, Ordering::Relaxed);
+    }
+
+    pub fn within(&self, is: bool) {
+        self.within.store(is, Ordering::Relaxed);
     }
 
     pub fn written(&self) {
@@ -116,7 +122,8 @@ impl Vigil {
 
     fn look(&self, limits: Limits, now: Instant) {
         let (still, busy) = (!self.moves.moved_since_asked(), self.requests.get() > 0);
-        let in_head = self.heads.get() && self.moves.head.load(Ordering::Relaxed) && !busy;
+        let begun = |head: &AtomicBool| head.load(Ordering::Relaxed) && !busy;
+        let in_head = self.heads.get() && begun(&self.moves.head) || begun(&self.moves.within);
         let too_long = |since: &Cell<Option<Instant>>, is: bool, limit: Duration| {
             since.set(is.then(|| since.get().unwrap_or(now)));
             since.get().is_some_and(|since| now.saturating_duration_since(since) >= limit)
@@ -219,6 +226,19 @@ mod tests {
     #[test]
     fn no_limit_is_for_ever() {
         assert_eq!(None, overdue_by(Limits { idle: None, ..LIMITS }, false, |_, _| ()));
+    }
+
+    /// A head of HTTP/2 that has begun has to end, unless other requests are under way; what else comes is none.
+    #[test]
+    fn frames_are_ended() {
+        assert_eq!(Some(10), overdue(false, |vigil, _| vigil.moves.within(true)));
+        let mut busy = None;
+        let late = overdue(false, |vigil, second| {
+            vigil.moves.read();
+            vigil.moves.within(second != 9);
+            busy = (5..8).contains(&second).then(|| Busy::new(vigil));
+        });
+        assert_eq!(Some(20), late);
     }
 
     /// What has left HTTP has no heads any more.

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use support::http::{UPGRADE, full, get, http1, http2, mirror, serve, serve_upgrades, text};
 use support::loopback::{Mesh, Pod, endpoint};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use weft_api::discovery::{self as api, Protocol};
 use weft_proxy::identity::testing::spiffe;
-use weft_proxy::identity::{ALPN_TCP, SNI};
+use weft_proxy::identity::{ALPN_H2, ALPN_TCP, SNI};
 
 const FORGED: &str =
     "host: a\r\nweft-client-id: spiffe://forged\r\nconnection: close, weft-client-id\r\n\r\n";
@@ -30,6 +31,13 @@ async fn say(pod: &Pod, parts: &[&str]) -> String {
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+/// Mesh TLS from one pod to another.
+async fn dial(web: &Pod, api: &Pod, alpn: &'static [u8]) -> TlsStream<TcpStream> {
+    let config = web.shared.identity.client_config(api.shared.identity.id(), alpn).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(config);
+    connector.connect(SNI.try_into().unwrap(), api.reach().await).await.unwrap()
 }
 
 /// A request that stalls in its line is still a request, whose reserved headers are the proxy's.
@@ -71,10 +79,7 @@ async fn bytes_of_peers_forge_no_identity() {
     let (web, api) = (mesh.pod(2, "web"), mesh.pod(3, "api"));
     serve(api.app().await, false, mirror);
     say(&api, &["GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"]).await;
-    let config = web.shared.identity.client_config(&spiffe("shop", "api"), ALPN_TCP).unwrap();
-    let stream = TcpStream::connect(api.inbound).await.unwrap();
-    let connector = tokio_rustls::TlsConnector::from(config);
-    let mut stream = connector.connect(SNI.try_into().unwrap(), stream).await.unwrap();
+    let mut stream = dial(&web, &api, ALPN_TCP).await;
     stream.write_all(format!("GET / HTTP/1.1\r\n{FORGED}").as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -188,13 +193,62 @@ async fn slow_and_idle_connections_end() {
     }
 }
 
+/// What a client of HTTP/2 says first, and then the beginning of a request.
+const HELLO2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const BEGUN2: &[u8] = b"\0\0\x03\x01\0\0\0\0\x01\x83\x86\x84";
+
+/// So it is with HTTP/2: a head that does not end is not waited for, from outside or from the application; who says hello
+/// and has no request yet may stay.
+#[tokio::test]
+async fn slow_heads_of_http2_end() {
+    let mesh = Mesh::start();
+    let pod = mesh.pod_with(3, "api", |config| config.limits.head = Duration::from_millis(1));
+    serve(pod.app().await, true, mirror);
+    mesh.inbound(pod.app_port(), api::Inbound { protocol: Protocol::Http2.into(), ..Default::default() });
+    mesh.service_with(Protocol::Http2, vec![], vec![own_app(&pod)]);
+    let mut patient = http2(pod.reach().await).await;
+    for mut client in [pod.reach().await, pod.connect().await] {
+        client.write_all(&[HELLO2, BEGUN2].concat()).await.unwrap();
+        ended(client).await;
+    }
+    pod.expect("weft_proxy_errors_total", &["E105"], 2.0).await;
+    let request = Request::get("http://api.shop/").body(full("")).unwrap();
+    assert_eq!(StatusCode::OK, patient.send_request(request).await.unwrap().status());
+}
+
+/// Nor is a peer that is who it says, and then does not go on with its preface.
+#[tokio::test]
+async fn slow_prefaces_end() {
+    let mesh = Mesh::start();
+    let web = mesh.pod(2, "web");
+    let api = mesh.pod_with(3, "api", |config| config.limits.head = Duration::from_millis(1));
+    serve(api.app().await, false, mirror);
+    let mut stream = dial(&web, &api, ALPN_H2).await;
+    stream.write_all(&HELLO2[..10]).await.unwrap();
+    stream.flush().await.unwrap();
+    ended(stream).await;
+    api.expect("weft_proxy_errors_total", &["E105"], 1.0).await;
+}
+
+/// Nor is a ClientHello that stops half way.
+#[tokio::test]
+async fn slow_client_hellos_end() {
+    let mesh = Mesh::start();
+    let api = mesh.pod(3, "api");
+    let _app = api.app().await;
+    let mut client = api.reach().await;
+    client.write_all(b"\x16\x03\x01\x02\0\x01\0").await.unwrap();
+    ended(client).await;
+    api.expect("weft_proxy_errors_total", &["E108"], 1.0).await;
+}
+
 /// The application of the pod itself, in plain text.
 fn own_app(pod: &Pod) -> api::Endpoint {
     endpoint((pod.ip, pod.app_port()).into(), "", "app")
 }
 
 /// Waits until the proxy ends or resets the connection.
-async fn ended(mut client: TcpStream) {
+async fn ended(mut client: impl AsyncRead + Unpin) {
     let mut rest = Vec::new();
     let end = tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut rest));
     let _ = end.await.expect("an end of the connection");

@@ -4,6 +4,7 @@ pub mod body;
 pub mod classify;
 pub mod client;
 pub mod forward;
+pub mod frames;
 pub mod headers;
 pub mod http1;
 pub mod http2;

@@ -65,7 +65,7 @@ where
         .max_header_list_size(MAX_HEADER_BYTES)
         .max_concurrent_streams(MAX_STREAMS)
         .data_frame_budget(FRAME_OVERHEAD);
-    let mut connection = builder.handshake(io.holding(Some(0))).await?;
+    let mut connection = builder.handshake(io.framed().holding(Some(0))).await?;
     let mut leaving = false;
     loop {
         let accepted = tokio::select! {
