@@ -41,7 +41,7 @@ pub struct Node {
     breaker: Breaker,
     /// None: the own application, which there is no way around.
     group: Option<Rc<Group>>,
-    requests: OnceCell<Rc<Requests>>,
+    requests: RefCell<Option<Rc<Requests>>>,
     /// Of requests by a route, of which there may be many.
     routed: RefCell<HashMap<Arc<str>, Rc<Requests>>>,
     connections: OnceCell<Connections>,
@@ -64,7 +64,7 @@ impl Node {
             dials: Semaphore::new(MAX_DIALS),
             breaker: Breaker::new(now),
             group,
-            requests: OnceCell::new(),
+            requests: RefCell::default(),
             routed: RefCell::default(),
             connections: OnceCell::new(),
         }
@@ -90,12 +90,20 @@ impl Node {
     /// Counters for requests by `route`, looked up once.
     pub fn requests(&self, route: Option<&Arc<str>>, metrics: &Metrics) -> Rc<Requests> {
         let make = |route: &str| Rc::new(metrics.requests(&self.peer(self.tls), route));
-        let Some(route) = route else { return self.requests.get_or_init(|| make("")).clone() };
+        let Some(route) = route else {
+            return self.requests.borrow_mut().get_or_insert_with(|| make("")).clone();
+        };
         let mut known = self.routed.borrow_mut();
         if let Some(found) = known.get(route) {
             return found.clone();
         }
         known.entry(route.clone()).or_insert(make(route)).clone()
+    }
+
+    /// Lets go of the counters of routes that are gone, and of those for which there was no room: perhaps there is now.
+    pub fn trim(&self, stays: impl Fn(&str) -> bool) {
+        self.requests.borrow_mut().take_if(|requests| requests.is_overflow());
+        self.routed.borrow_mut().retain(|route, requests| stays(route) && !requests.is_overflow());
     }
 
     pub fn connections(&self, metrics: &Metrics) -> &Connections {

@@ -28,6 +28,11 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Whether others are counted here as well, because there was no room for series of its own.
+    pub fn is_overflow(&self) -> bool {
+        self.routed.route == OVERFLOW
+    }
+
     /// Counts an exchange that ended.
     pub fn count(&self, answer: Answer) {
         let mut results = self.results.borrow_mut();

@@ -1,7 +1,7 @@
 //! An `Outbound`, ready to use: where each request goes.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -213,6 +213,11 @@ impl Plan {
     /// Where a connection goes that is no HTTP.
     pub fn connection(&self) -> &Upstream {
         &self.own
+    }
+
+    /// The names of its routes.
+    pub fn routes(&self) -> HashSet<&str> {
+        self.rules.iter().map(|rule| &*rule.name).collect()
     }
 
     pub fn balancers(&self) -> &[Rc<Balancer>] {
