@@ -1,6 +1,6 @@
 //! The proxy of weft, as a library so that tests can run a pair of them in one process.
 #![forbid(unsafe_code)]
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod access_log;
 pub mod admin;

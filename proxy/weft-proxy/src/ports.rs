@@ -23,6 +23,7 @@ impl PortSet {
         }
     }
 
+    #[allow(clippy::indexing_slicing, reason = "1024 words of 64 bits are all ports")]
     fn word(&self, port: u16) -> &AtomicU64 {
         &self.0[usize::from(port / 64)]
     }

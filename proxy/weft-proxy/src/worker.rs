@@ -196,18 +196,26 @@ impl Worker {
             outsiders.remove(&ip);
             return;
         }
-        if outsiders.len() >= MAX_OUTSIDERS {
-            outsiders.clear();
+        // Whoever goes is only waited for once more.
+        if outsiders.len() >= MAX_OUTSIDERS
+            && let Some(other) = outsiders.iter().next().copied()
+        {
+            outsiders.remove(&other);
         }
         outsiders.insert(ip);
     }
 
-    /// Closes idle connections and forgets what is not dialled any more, for ever.
+    /// Closes idle connections and forgets what is not dialled any more, for ever. It looks at all connections: each time
+    /// in a task of its own, so that a panic there ends none of them.
     pub async fn sweep(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(SWEEP);
         loop {
             ticks.tick().await;
-            self.sweep_once(Instant::now()).await;
+            let worker = self.clone();
+            let swept = tokio::task::spawn_local(async move { worker.sweep_once(Instant::now()).await });
+            if let Err(error) = swept.await {
+                tracing::error!(%error, "a look at the connections did not come to its end");
+            }
         }
     }
 
@@ -243,4 +251,39 @@ impl Worker {
 /// As the client is told.
 pub fn unknown(e: crate::discovery::DiscoveryError) -> Error {
     Error::new(Code::Unknown, e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket;
+
+    fn worker() -> Rc<Worker> {
+        let config = Config::parse([].into()).unwrap();
+        let identity = Identity::new(&config.own_id(), &config.trust_domain);
+        let original = Arc::new(socket::original_dst);
+        Worker::new(Arc::new(Shared::new(config, identity, Discovery::new(vec![]), original)), 1)
+    }
+
+    /// A panic in a look at the connections ends that look, and there is a next one.
+    #[tokio::test(start_paused = true)]
+    async fn sweeps_survive_panics() {
+        let worker = worker();
+        // Whatever wants to change them panics.
+        std::mem::forget(worker.targets.borrow());
+        let local = tokio::task::LocalSet::new();
+        let swept = local.run_until(tokio::time::timeout(5 * SWEEP, worker.sweep()));
+        assert!(swept.await.is_err());
+    }
+
+    /// However many clients outside the mesh there are, one is forgotten for each that comes, and never all.
+    #[test]
+    fn outsiders_are_forgotten_one_by_one() {
+        let worker = worker();
+        let ip = |n: usize| IpAddr::from((n as u32).to_be_bytes());
+        (0..2 * MAX_OUTSIDERS).for_each(|n| worker.set_outsider(ip(n), true));
+        assert!(worker.is_outsider(ip(2 * MAX_OUTSIDERS - 1)));
+        let known = (0..2 * MAX_OUTSIDERS).filter(|n| worker.is_outsider(ip(*n)));
+        assert_eq!(MAX_OUTSIDERS, known.count());
+    }
 }

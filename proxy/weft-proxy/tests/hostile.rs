@@ -4,9 +4,15 @@ mod support;
 
 use std::time::Duration;
 
-use support::http::{get, http1, mirror, serve, text};
+use http::Request;
+use support::http::{full, get, http1, http2, mirror, serve, text};
 use support::loopback::{Mesh, PANIC, Pod, SERVICE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use weft_proxy::drain::Drain;
+use weft_proxy::error::{Code, Error};
+use weft_proxy::http::{respond, server};
+use weft_proxy::io::Io;
 
 /// Sends `request` on a connection of its own and reads to the end.
 async fn raw(pod: &Pod, request: &str) -> String {
@@ -116,4 +122,47 @@ async fn a_panic_takes_one_connection() {
     assert!(text(kept.send_request(get("/after")).await.unwrap()).await.contains("GET /after"));
     let mut next = http1(web.connect().await).await;
     assert!(text(next.send_request(get("/next")).await.unwrap()).await.contains("GET /next"));
+}
+
+/// So it is with what comes from outside.
+#[tokio::test]
+async fn a_panic_takes_one_connection_inbound() {
+    let mesh = Mesh::start();
+    let api = mesh.pod(3, "api");
+    serve(api.app().await, false, mirror);
+    let app = *api.serves.lock().unwrap();
+    let mut kept = http1(api.reach().await).await;
+    assert!(text(kept.send_request(get("/before")).await.unwrap()).await.contains("GET /before"));
+    *api.serves.lock().unwrap() = PANIC.parse().unwrap();
+    assert_eq!(0, api.reach().await.read(&mut [0; 8]).await.unwrap_or(0));
+    *api.serves.lock().unwrap() = app;
+    assert!(text(kept.send_request(get("/after")).await.unwrap()).await.contains("GET /after"));
+    let mut next = http1(api.reach().await).await;
+    assert!(text(next.send_request(get("/next")).await.unwrap()).await.contains("GET /next"));
+}
+
+/// Serves HTTP/2 on one connection as the proxy does, with a bug for `/panic`.
+async fn unlucky() -> TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let io = Io::tcp(listener.accept().await.unwrap().0);
+    tokio::task::spawn_local(server::serve(io, true, Drain::default().live(), |request| async move {
+        assert_ne!("/panic", request.uri().path(), "as the test wants it");
+        Ok(respond::error(&Error::new(Code::Route, "as usual"), false))
+    }));
+    client
+}
+
+/// A panic in a request of HTTP/2 takes at most the streams of its connection.
+#[tokio::test]
+async fn a_panic_takes_one_stream() {
+    let ask = |path: &str| Request::get(format!("http://a{path}")).body(full("")).unwrap();
+    let rounds = async {
+        let (mut one, mut other) = (http2(unlucky().await).await, http2(unlucky().await).await);
+        assert!(one.send_request(ask("/panic")).await.is_err());
+        assert_eq!(500, other.send_request(ask("/")).await.unwrap().status().as_u16());
+        let mut next = http2(unlucky().await).await;
+        assert_eq!(500, next.send_request(ask("/")).await.unwrap().status().as_u16());
+    };
+    tokio::task::LocalSet::new().run_until(rounds).await;
 }

@@ -203,7 +203,7 @@ impl Service {
 
     fn name(&self, open: &[SocketAddr]) {
         let most = if self._token.is_some() { MAX_NAMED } else { 0 };
-        let open = &open[..open.len().min(most)];
+        let open = open.get(..most).unwrap_or(open);
         let old = self.named.replace(open.to_vec());
         for addr in open.iter().filter(|addr| !old.contains(addr)) {
             self.left_out.get_or_create(&self.without(addr)).inc();

@@ -180,12 +180,12 @@ impl Node {
 impl Leaf {
     fn add(&mut self, rule: u32, method: &str, guard: bool) {
         let method = Method { name: method.into(), guard };
-        let known = self.0.iter().position(|(known, _)| *known == method);
-        let place = known.unwrap_or_else(|| {
-            self.0.push((method, Rules::default()));
-            self.0.len() - 1
-        });
-        self.0[place].1.add(rule);
+        if let Some((_, rules)) = self.0.iter_mut().find(|(known, _)| *known == method) {
+            return rules.add(rule);
+        }
+        let mut rules = Rules::default();
+        rules.add(rule);
+        self.0.push((method, rules));
     }
 
     fn sets<'a>(&'a self, method: &str, sets: &mut Vec<&'a Rules>) {

@@ -40,8 +40,9 @@ pub struct Clients {
     identities: HashMap<Box<str>, Rules>,
     namespaces: HashMap<Box<str>, Rules>,
     networks: HashMap<IpNet, Rules>,
-    /// Prefix lengths that there are, of IPv4 and of IPv6.
-    lengths: [Vec<u8>; 2],
+    /// Prefix lengths that there are.
+    lengths_v4: Vec<u8>,
+    lengths_v6: Vec<u8>,
 }
 
 impl Clients {
@@ -67,7 +68,8 @@ impl Clients {
             Kind::Authenticated(false) => return None,
             Kind::Network(network) => {
                 let network = decode_network(network)?;
-                let lengths = &mut self.lengths[usize::from(network.addr().is_ipv6())];
+                let is_v6 = network.addr().is_ipv6();
+                let lengths = if is_v6 { &mut self.lengths_v6 } else { &mut self.lengths_v4 };
                 if !lengths.contains(&network.prefix_len()) {
                     lengths.push(network.prefix_len());
                 }
@@ -87,7 +89,7 @@ impl Clients {
             sets.extend(self.identities.get(id));
         }
         sets.extend(caller.namespace.and_then(|name| self.namespaces.get(name)));
-        for length in &self.lengths[usize::from(caller.ip.is_ipv6())] {
+        for length in if caller.ip.is_ipv6() { &self.lengths_v6 } else { &self.lengths_v4 } {
             let network = IpNet::new(caller.ip, *length).ok().map(|network| network.trunc());
             sets.extend(network.and_then(|network| self.networks.get(&network)));
         }

@@ -49,7 +49,7 @@ impl Egress {
 
     /// `host`: as `host` makes it.
     pub fn allows_host(&self, host: &str) -> bool {
-        let below = |(dot, _)| self.above.contains(&host[dot + 1..]);
+        let below = |(dot, _)| host.get(dot + 1..).is_some_and(|above| self.above.contains(above));
         self.hosts.contains(host) || host.match_indices('.').any(below)
     }
 }

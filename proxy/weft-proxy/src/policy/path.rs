@@ -21,7 +21,7 @@ pub fn is_one(path: &str) -> bool {
     let (before, last) = segments.rsplit_once('/').map_or((None, segments), |(b, last)| (Some(b), last));
     let whole = |segment: &str| !matches!(segment, "" | "." | "..");
     let strange = |byte: u8| byte.is_ascii_control() || matches!(byte, b'\\' | b';');
-    let hidden = |three: &[u8]| three[0] == b'%' && escaped(&three[1..]).is_some();
+    let hidden = |three: &[u8]| matches!(three, [b'%', digits @ ..] if escaped(digits).is_some());
     (last.is_empty() || whole(last))
         && before.is_none_or(|before| before.split('/').all(whole))
         && !path.bytes().any(strange)
@@ -39,7 +39,7 @@ fn decode(path: &str) -> Option<String> {
     while let Some((&first, after)) = rest.split_first() {
         let escape = first == b'%';
         decoded.push(if escape { escaped(after).filter(|byte| *byte != b'/')? } else { first });
-        rest = if escape { &after[2..] } else { after };
+        rest = if escape { after.get(2..)? } else { after };
     }
     String::from_utf8(decoded).ok()
 }

@@ -47,12 +47,12 @@ impl Common<'_> {
     /// The next block of both, with the rules that they have in common, if any.
     fn block(&mut self) -> Option<Block> {
         loop {
-            let (one, other) = (self.one.first()?, self.other.first()?);
+            let ((one, ones), (other, others)) = (self.one.split_first()?, self.other.split_first()?);
             match one.at.cmp(&other.at) {
                 Ordering::Less => self.one = from(self.one, other.at),
                 Ordering::Greater => self.other = from(self.other, one.at),
                 Ordering::Equal => {
-                    (self.one, self.other) = (&self.one[1..], &self.other[1..]);
+                    (self.one, self.other) = (ones, others);
                     return Some(Block { at: one.at, bits: one.bits & other.bits });
                 }
             }
@@ -81,7 +81,8 @@ fn from(blocks: &[Block], at: u32) -> &[Block] {
         end *= 2;
     }
     let (start, end) = (end / 2, (end - 1).min(blocks.len()));
-    &blocks[start + blocks[start..end].partition_point(before)..]
+    let passed = blocks.get(start..end).unwrap_or_default().partition_point(before);
+    blocks.get(start + passed..).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -53,8 +53,8 @@ pub async fn https(config: &Config, asked: &Parts) -> (StatusCode, String) {
 
 /// Port and path of `8443/healthz?full=1`.
 fn split(probe: &str) -> Option<(u16, &str)> {
-    let at = probe.find('/')?;
-    Some((probe[..at].parse().ok()?, &probe[at..]))
+    let (port, path) = probe.split_at(probe.find('/')?);
+    Some((port.parse().ok()?, path))
 }
 
 /// Those of the probe; a host that means this proxy's port means the application's.

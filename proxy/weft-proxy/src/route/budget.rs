@@ -67,6 +67,7 @@ impl Budget {
 }
 
 /// Of this step: what its place held before is too old. Another worker may be a step ahead.
+#[allow(clippy::indexing_slicing, reason = "the rest of a division by their number is the place of one")]
 fn slot(slots: &mut Slots, step: u64) -> &mut Slot {
     let slot = &mut slots[(step % u64::from(SLOTS)) as usize];
     if slot.step < step {

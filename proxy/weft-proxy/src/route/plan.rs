@@ -84,8 +84,12 @@ pub struct Upstream {
     pub filters: Vec<Filter>,
 }
 
-/// Each with the sum of weights up to it.
-struct Backends(Vec<(u64, Backend)>);
+struct Backends {
+    /// Each with the sum of weights up to it.
+    others: Vec<(u64, Backend)>,
+    last: Backend,
+    sum: u64,
+}
 
 /// Where one request goes.
 #[derive(Clone, Copy)]
@@ -194,11 +198,9 @@ impl Plan {
 
     /// The first rule that matches, and one of its backends by lot.
     pub fn choose(&self, head: &Parts, lots: &Lots) -> Chosen<'_> {
-        match self.table.find(head) {
-            Some(found) => {
-                let rule = &self.rules[found.route];
-                Chosen { rule: Some(rule), prefix: found.prefix, backend: rule.backends.draw(lots) }
-            }
+        let found = self.table.find(head);
+        match found.and_then(|found| Some((self.rules.get(found.route)?, found.prefix))) {
+            Some((rule, prefix)) => Chosen { rule: Some(rule), prefix, backend: rule.backends.draw(lots) },
             None => Chosen { rule: None, prefix: 0, backend: &self.unmatched },
         }
     }
@@ -287,10 +289,10 @@ impl From<&Instead> for Backend {
 impl Backends {
     fn of(route: &Route, own: &Rc<Upstream>, balancers: &HashMap<ServicePort, Rc<Balancer>>) -> Self {
         if let Some(instead) = &route.instead {
-            return Self(vec![(1, instead.into())]);
+            return Self::only(instead.into());
         }
         if route.backends.is_empty() {
-            return Self(vec![(1, Backend::Service(own.clone()))]);
+            return Self::only(Backend::Service(own.clone()));
         }
         let backend = |backend: &WeightedBackend| match &backend.goal {
             Goal::Instead(instead) => instead.into(),
@@ -303,28 +305,30 @@ impl Backends {
 
     fn weighted(backends: impl Iterator<Item = (u32, Backend)>) -> Self {
         let mut sum = 0;
-        let all: Vec<_> = backends
+        let mut others: Vec<_> = backends
             .filter(|(weight, _)| *weight > 0)
             .map(|(weight, backend)| {
                 sum += u64::from(weight);
                 (sum, backend)
             })
             .collect();
-        if all.is_empty() {
-            return Self(vec![(1, Error::new(Code::Route, "no backend of the route has a weight").into())]);
+        match others.pop() {
+            Some((sum, last)) => Self { others, last, sum },
+            None => Self::only(Error::new(Code::Route, "no backend of the route has a weight").into()),
         }
-        Self(all)
+    }
+
+    fn only(last: Backend) -> Self {
+        Self { others: Vec::new(), last, sum: 1 }
     }
 
     fn draw(&self, lots: &Lots) -> &Backend {
-        match &self.0[..] {
-            [(_, only)] => only,
-            all => {
-                let sum = all.last().map_or(0, |(sum, _)| *sum);
-                let lot = lots.below(sum as usize) as u64;
-                &all[all.partition_point(|(up_to, _)| *up_to <= lot).min(all.len() - 1)].1
-            }
+        if self.others.is_empty() {
+            return &self.last;
         }
+        let lot = lots.below(self.sum as usize) as u64;
+        let place = self.others.partition_point(|(up_to, _)| *up_to <= lot);
+        self.others.get(place).map_or(&self.last, |(_, backend)| backend)
     }
 }
 

@@ -97,7 +97,7 @@ impl Table {
             Some(RouteMatch { path: PathMatch::Prefix(prefix), .. }) => prefix.len(),
             _ => 0,
         };
-        Some(Found { route: self.entries[first as usize].route, prefix })
+        Some(Found { route: self.entries.get(first as usize)?.route, prefix })
     }
 
     /// The first of `list` that matches, if it comes before `best`.
@@ -110,7 +110,9 @@ impl Table {
     fn fitting(&self, path: &str) -> Vec<u32> {
         let path = path.as_bytes();
         match &self.together {
-            Some(set) => set.matches(path).iter().map(|place| self.expressions[place]).collect(),
+            Some(set) => {
+                set.matches(path).iter().filter_map(|place| self.expressions.get(place)).copied().collect()
+            }
             None => {
                 let fits = |n: &u32| self.expression(*n).is_some_and(|regex| regex.is_match(path));
                 self.expressions.iter().copied().filter(fits).collect()
@@ -132,8 +134,8 @@ impl Table {
     }
 
     fn rule(&self, n: u32) -> Option<&RouteMatch> {
-        let entry = &self.entries[n as usize];
-        entry.number.map(|number| &self.routes[entry.route].matches[number])
+        let entry = self.entries.get(n as usize)?;
+        self.routes.get(entry.route)?.matches.get(entry.number?)
     }
 
     /// Whether an entry matches that was found by its path.
