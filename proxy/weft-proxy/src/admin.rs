@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::config::Mode;
+use crate::http::body::BoxError;
 use crate::logs;
 use crate::metrics::Control;
 use crate::probe;
@@ -66,7 +67,10 @@ struct Admin {
 
 impl Admin {
     /// `PUT /log-level` with a filter, `POST /shutdown`: for clients on the loopback, in the pod.
-    async fn change(&self, request: Request<Incoming>, client: SocketAddr) -> Response<Full<Bytes>> {
+    async fn change<B>(&self, request: Request<B>, client: SocketAddr) -> Response<Full<Bytes>>
+    where
+        B: http_body::Body<Error: Into<BoxError>>,
+    {
         let path = request.uri().path();
         let allowed = match path {
             "/log-level" => "GET, HEAD, PUT",
@@ -175,4 +179,47 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::discovery::Discovery;
+    use crate::identity::Identity;
+    use crate::socket;
+
+    const STRANGER: [u8; 4] = [10, 0, 0, 1];
+
+    fn admin() -> Admin {
+        let mut config = Config::parse([].into()).unwrap();
+        config.admin_shutdown = true;
+        let identity = Identity::new(&config.own_id(), &config.trust_domain);
+        let original = Arc::new(socket::original_dst);
+        let shared = Arc::new(Shared::new(config, identity, Discovery::new(vec![]), original));
+        Admin { shared, stop: Arc::default(), was_connected: AtomicBool::new(false) }
+    }
+
+    async fn change(admin: &Admin, method: Method, path: &str, from: [u8; 4]) -> u16 {
+        let request = Request::builder().method(method).uri(path).body(Full::<Bytes>::default()).unwrap();
+        admin.change(request, (from, 4000).into()).await.status().as_u16()
+    }
+
+    /// Only who is in the pod ends its proxy, changes what it logs, and sees what it holds.
+    #[tokio::test]
+    async fn strangers_change_nothing() {
+        let admin = admin();
+        let (held, ()) = Request::get("/held").body(()).unwrap().into_parts();
+        let refused = [
+            change(&admin, Method::POST, "/shutdown", STRANGER).await,
+            change(&admin, Method::PUT, "/log-level", STRANGER).await,
+            admin.answer(&held, (STRANGER, 4000).into()).await.status().as_u16(),
+        ];
+        assert_eq!([403; 3], refused);
+        assert!(admin.stop.notified().now_or_never().is_none());
+        assert_eq!(200, change(&admin, Method::POST, "/shutdown", [127, 0, 0, 1]).await);
+        assert!(admin.stop.notified().now_or_never().is_some());
+    }
 }

@@ -124,6 +124,23 @@ mod tests {
         assert_eq!((KEEPALIVE, KEEPALIVE / 3), probes);
     }
 
+    /// An address that never answers is given up in time: here one whose queue is full, to which the kernel says nothing.
+    #[tokio::test]
+    async fn silence_is_given_up() {
+        let new = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let full = new();
+        full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        full.listen(0).unwrap();
+        let addr = full.local_addr().unwrap();
+        let queue = [(); 3].map(|()| new());
+        for waiting in &queue {
+            waiting.set_nonblocking(true).unwrap();
+            let _ = waiting.connect(&addr);
+        }
+        let error = connect(addr.as_socket().unwrap(), Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!("no answer within 20 ms", error.to_string());
+    }
+
     /// Two workers share one port.
     #[tokio::test]
     async fn a_port_is_shared() {

@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::select;
 use http::{Request, StatusCode};
 use support::http::{UPGRADE, full, get, http1, http2, mirror, serve, serve_upgrades, text};
 use support::loopback::{Mesh, Pod, endpoint};
@@ -12,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use weft_api::discovery::{self as api, Protocol};
+use weft_proxy::balance::Queue;
 use weft_proxy::identity::testing::spiffe;
 use weft_proxy::identity::{ALPN_H2, ALPN_TCP, SNI};
 
@@ -101,6 +104,44 @@ async fn connections_are_limited() {
     web.expect("weft_proxy_errors_total", &["E110"], 1.0).await;
     client.ready().await.unwrap();
     assert_eq!(StatusCode::OK, client.send_request(get("/")).await.unwrap().status());
+}
+
+/// So are those from outside.
+#[tokio::test]
+async fn connections_from_outside_are_limited() {
+    let mesh = Mesh::start();
+    let api = mesh.pod_with(3, "api", |config| config.max_connections = 1);
+    serve(api.app().await, false, mirror);
+    let mut client = http1(api.reach().await).await;
+    assert_eq!(StatusCode::OK, client.send_request(get("/")).await.unwrap().status());
+    let above = async { TcpStream::connect(api.inbound).await?.read(&mut [0; 1]).await };
+    assert!(above.await.is_err());
+    api.expect("weft_proxy_errors_total", &["E110"], 1.0).await;
+    client.ready().await.unwrap();
+    assert_eq!(StatusCode::OK, client.send_request(get("/")).await.unwrap().status());
+}
+
+/// While an endpoint is waited for, so many requests wait, and one more is told that there are too many.
+#[tokio::test]
+async fn requests_that_wait_are_limited() {
+    let mesh = Mesh::start();
+    let web =
+        mesh.pod_with(2, "web", |config| config.queue = Queue { timeout: Duration::from_secs(20), max: 1 });
+    let api = mesh.pod(3, "api");
+    serve(api.app().await, false, mirror);
+    mesh.service(vec![api.endpoint()]);
+    let ask = async || http1(web.connect().await).await.send_request(get("/")).await.unwrap();
+    assert_eq!(StatusCode::OK, ask().await.status());
+    web.expect("weft_balancer_endpoints", &[], 1.0).await;
+    mesh.endpoints(vec![]);
+    web.expect("weft_balancer_endpoints", &[], 0.0).await;
+    let (one, other) = (pin!(ask()), pin!(ask()));
+    let (told, waits) = select(one, other).await.factor_first();
+    let error = told.headers()["weft-error"].to_str().unwrap();
+    assert_eq!(StatusCode::SERVICE_UNAVAILABLE, told.status());
+    assert!(error.starts_with("E110 too many requests wait for "), "{error}");
+    mesh.endpoints(vec![api.endpoint()]);
+    assert_eq!(StatusCode::OK, waits.await.status());
 }
 
 /// What has left HTTP still has its place; the other direction has places of its own.

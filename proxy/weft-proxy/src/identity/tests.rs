@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
-use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use rustls::version::TLS12;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 use time::{Duration, OffsetDateTime};
 
 use super::testing::{Authority, Leaf, TRUST_DOMAIN, spiffe};
@@ -35,6 +36,26 @@ fn handshake(
 
 fn between(client: &Identity, server: &Identity, expected: &str) -> Result<ServerConnection, rustls::Error> {
     handshake(client.client_config(expected, ALPN_H2).unwrap(), server.server_config().unwrap())
+}
+
+/// Mesh TLS is 1.3: who knows only 1.2 is let in nowhere, and not spoken to.
+#[test]
+fn nobody_speaks_tls_1_2() {
+    let ca = Authority::new().unwrap();
+    let (web, api) =
+        (ca.identity(&spiffe("shop", "web")).unwrap(), ca.identity(&spiffe("shop", "api")).unwrap());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS12]);
+    let client = client.unwrap().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    let (chain, key) = ca.issue(&Leaf::of(api.id())).unwrap();
+    let server = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS12]);
+    let server = server.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    for outcome in [
+        handshake(client.into(), api.server_config().unwrap()),
+        handshake(web.client_config(api.id(), ALPN_H2).unwrap(), server.into()),
+    ] {
+        assert!(matches!(outcome, Err(rustls::Error::PeerIncompatible(_))), "{:?}", outcome.err());
+    }
 }
 
 /// The outcome when the client holds a spoilt leaf: an identity would refuse to install it, so it is forced in.
