@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -480,17 +481,96 @@ async def test_policies_tell_what_they_refused(lab: Any) -> None:
     assert sum('namespace="shop"' in asked for asked in lab.prometheus.asked) == 3
 
 
+ALL = EDGE | {
+    "pod": "web-1",
+    "result": "success",
+    "route": "/a",
+    "policy": "shop/web",
+    "mode": "enforce",
+    "code": "E103",
+    "destination": "example.com",
+    "verdict": "allow",
+    "state": "open",
+    "reason": "failures",
+    "status": "500",
+    "endpoint": "10.1.2.3:80",
+}
+TYPES = {"string": str, "number": (int, float), "integer": int, "boolean": bool, "array": list, "object": dict}
+
+
+def unlike(value: Any, schema: Any, schemas: Any, at: str = "") -> Iterator[str]:
+    """Where a value is not what a schema of the document says."""
+    if ref := schema.get("$ref"):
+        schema = schemas[ref.rpartition("/")[2]]
+    if "anyOf" in schema:
+        if all(list(unlike(value, one, schemas)) for one in schema["anyOf"]):
+            yield f"{at} is {value!r}"
+        return
+    if schema["type"] == "null" or not isinstance(value, TYPES[schema["type"]]):
+        if schema["type"] != "null" or value is not None:
+            yield f"{at} is {value!r}, no {schema['type']}"
+        return
+    if isinstance(value, list):
+        for one in value:
+            yield from unlike(one, schema["items"], schemas, f"{at}[]")
+    if isinstance(value, dict):
+        yield from _unlike_fields(value, schema, schemas, at)
+
+
+def _unlike_fields(value: Any, schema: Any, schemas: Any, at: str) -> Iterator[str]:
+    known, others = schema.get("properties", {}), schema.get("additionalProperties")
+    yield from (f"{at} lacks {name}" for name in schema.get("required", []) if name not in value)
+    for name, one in value.items():
+        if name in known or others:
+            yield from unlike(one, known.get(name) or others, schemas, f"{at}.{name}")
+        else:
+            yield f"{at} has {name}, which is not documented"
+
+
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.answer], ids=lambda one: one.path)
 async def test_answers_are_what_the_openapi_document_says(lab: Any, operation: Any) -> None:
-    """Every answer decodes, strictly, to the struct whose schema is in the document."""
+    """Every field of every row, by the document alone."""
+    lab.prometheus.series = {
+        "weft-control-plane": [],
+        "duration_seconds_bucket": [(ALL | {"le": bound}, count) for bound, count in BUCKETS.items()],
+        "": [(ALL, 100), (ALL | {"result": "failure"}, 50)],
+    }
+    lab.prometheus.over_time = [({"result": "success"}, [9.0, 0.0])]
+    await lab.has(namespace("shop"), deployment("web"), web_pod())
     document = await lab.get("openapi.json")
-    name = operation.answer.__name__
-    assert name in document["components"]["schemas"]
-    await lab.has(deployment("web"))
     one = {"namespace": "shop", "name": "web"} if {"namespace", "name"} <= set(operation.parameters) else {}
     answer = await lab.get(operation.path, **one)
-    assert set(answer) == set(document["components"]["schemas"][name]["properties"])
+    schema = {"$ref": f"#/components/schemas/{operation.answer.__name__}"}
+    assert list(unlike(answer, schema, document["components"]["schemas"])) == []
     assert isinstance(msgspec.convert(answer, operation.answer), operation.answer)
+    assert answer.get("rows") != []
+    assert answer.get("edges") != []
+    assert answer.get("problems") != []
+
+
+GIVEN = {"kind": "deploy", "namespace": "shop", "name": "web", "window": "60s", "selector": "app=web"} | {
+    f"{side}{part}": value for side in ("to", "from") for part, value in (("", "deploy/db"), ("_namespace", "shop"))
+}
+
+
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.answer], ids=lambda one: one.path)
+async def test_documented_parameters_are_taken(lab: Any, operation: Any) -> None:
+    """Each one, by its view."""
+    await lab.has(deployment("web"), deployment("db"))
+    needed = {"namespace": "shop", "name": "web"} if {"namespace", "name"} <= set(operation.parameters) else {}
+    for name in operation.parameters:
+        given = {name: GIVEN[name]} if name != "of" else {"of": "deploy/web", "kind": "pod", "namespace": "shop"}
+        answer = await lab.get(operation.path, **needed | given)
+        assert "error" not in answer, name
+
+
+async def test_streams_have_the_schemas_of_their_events(lab: Any) -> None:
+    """A generated client knows what it hears."""
+    document = await lab.get("openapi.json")
+    for path, first in (("stat/stream", "Change"), ("stream", "Change")):
+        content = document["paths"][f"/api/v1/{path}"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+        refs = [one["$ref"].rpartition("/")[2] for one in content["schema"]["contentSchema"]["anyOf"]]
+        assert (refs[0], set(refs) <= set(document["components"]["schemas"])) == (first, True)
 
 
 async def test_every_view_is_in_the_openapi_document(lab: Any) -> None:

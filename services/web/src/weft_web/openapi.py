@@ -31,12 +31,14 @@ TAP_PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One path: what it answers with; without a struct it is a stream of events."""
+    """One path: what it answers with; without a struct it is a stream of events, whose data is any of `events`."""
 
     path: str
     summary: str
     answer: type[msgspec.Struct] | None
     parameters: dict[str, str]
+    events: tuple[type[msgspec.Struct], ...] = ()
+    """Empty: the tap's own objects, which web hands on."""
 
 
 def _known(*names: str) -> dict[str, str]:
@@ -45,12 +47,12 @@ def _known(*names: str) -> dict[str, str]:
 
 _ONE = {"namespace": "where it is", "kind": PARAMETERS["kind"], "name": "which one"}
 _VIEW = {"view": "any path above that answers with JSON"}
-OPERATIONS = (
+_VIEWS = (
     Operation("version", "Web's version, and where Grafana is.", model.Version, {}),
     Operation("namespaces", "Every namespace with its traffic.", model.Stat, _known("window", "selector")),
     Operation("names", "What there is, by name alone.", model.Names, _known("kind", "namespace")),
     Operation("stat", "Objects of one kind with their traffic.", model.Stat, PARAMETERS),
-    Operation("stat/stream", "As `stat`, pushed: all rows, then those that change.", None, PARAMETERS),
+    Operation("stat/stream", "As `stat`, pushed: all rows, then those that change.", None, PARAMETERS, (model.Change,)),
     Operation("edges", "Who talks with whom, by which identity.", model.Edges, _known(*PLAIN)),
     Operation("routes", "An object's requests by route and Service.", model.Routes, _known(*PLAIN)),
     Operation("inbound", "What objects receive, by route and client.", model.Inbound, _known(*PLAIN)),
@@ -67,7 +69,12 @@ OPERATIONS = (
     Operation("problems", "What is wrong, worst first, and why.", model.Problems, _known("namespace", "window")),
     Operation("policies", "What policies refused.", model.Policies, _known("namespace", "window")),
     Operation("check", "Health of the mesh as web sees it.", model.Checks, {}),
-    Operation("stream", "Any view, pushed whenever it changes.", None, _VIEW | PARAMETERS),
+)
+_ANSWERS = dict.fromkeys(one.answer for one in _VIEWS if one.answer)
+_LOOKS: tuple[type[msgspec.Struct], ...] = (model.Change, *(one for one in _ANSWERS if one is not model.Stat))
+OPERATIONS = (
+    *_VIEWS,
+    Operation("stream", "Any view, pushed whenever it changes.", None, _VIEW | PARAMETERS, _LOOKS),
     Operation("tap", "Live requests, each when it has ended.", None, TAP_PARAMETERS),
 )
 
@@ -86,7 +93,7 @@ def document(version: str) -> dict[str, Any]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     name = operation.answer.__name__ if operation.answer else ""
-    content = {"application/json": _ref(name)} if name else {"text/event-stream": {"schema": {"type": "string"}}}
+    content = {"application/json": _ref(name)} if name else {"text/event-stream": {"schema": _events(operation)}}
     return {
         "operationId": operation.path.replace("/", "_"),
         "summary": operation.summary,
@@ -99,6 +106,14 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "default": {"description": "Refused, and why.", "content": {"application/json": _ref("Error")}},
         },
     }
+
+
+def _events(operation: Operation) -> dict[str, Any]:
+    """Of a stream: text, each `data` of which is JSON."""
+    data: dict[str, Any] = {"anyOf": [_ref(event.__name__)["schema"] for event in operation.events]}
+    content = data if operation.events else {"type": "object"}
+    told = "Server-sent events; the schema is that of each one's data. The event `failure` has an Error."
+    return {"type": "string", "description": told, "contentMediaType": "application/json", "contentSchema": content}
 
 
 def _ref(name: str) -> dict[str, Any]:
