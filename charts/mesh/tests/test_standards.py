@@ -19,6 +19,7 @@ EVERYTHING = (
     "global.pods.priorityClassName=system-cluster-critical", "global.image.pullSecrets[0]=registry",
     "destination.replicas=3", "identity.replicas=3", "injector.replicas=3",
     "spValidator.replicas=3", "viz.tap.replicas=2",
+    "viz.web.prometheusUrl=https://prometheus.example", "viz.web.prometheusSecret=thanos",
 )  # fmt: skip
 """Settings with which every template has something to say."""
 

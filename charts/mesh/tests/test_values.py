@@ -111,6 +111,8 @@ def test_empty_keys_of_viz_are_refused_where_it_is_on(helm: Any, empty: str) -> 
         "global.clusterNetworks={fd00::/129}",
         "identity.tag=a/b",
         "identity.digest=sha256:short",
+        "viz.web.prometheusUrl=https://ann:password@prometheus.example",
+        "viz.web.prometheusSecret=my_secret",
     ],
 )
 def test_invalid_values_are_refused(helm: Any, setting: str) -> None:

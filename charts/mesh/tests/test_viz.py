@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,65 @@ def test_another_prometheus_takes_the_place_of_the_own(helm: Any) -> None:
     assert env(objects, "web")["WEFT_PROMETHEUS_URL"] == url
     assert f"url: {url}" in sources
     assert [one for one in objects if one["metadata"]["name"] == "prometheus"] == []
+
+
+EXTERNAL = ("viz.enabled=true", "viz.web.prometheusUrl=https://prometheus.example", "viz.web.prometheusSecret=thanos")
+
+
+@pytest.mark.parametrize("name", ["web", "grafana"])
+def test_the_secret_of_another_prometheus_is_mounted_read_only(helm: Any, mesh: Any, name: str) -> None:
+    """Into the container that reads it, and only where one is named. Until the Secret is there, the pod waits."""
+    spec, plain = (objects.pods()[name] for objects in (helm.render(*EXTERNAL), mesh))
+    (volume,) = [one for one in spec["volumes"] if "secret" in one]
+    assert volume == {"name": "prometheus", "secret": {"secretName": "thanos"}}
+    mounts = [
+        (container["name"], mount.get("readOnly"), mount["mountPath"])
+        for container in [*spec.get("initContainers", []), *spec["containers"]]
+        for mount in container["volumeMounts"]
+        if mount["name"] == "prometheus"
+    ]
+    assert mounts == [({"web": "web", "grafana": "datasource"}[name], True, "/etc/weft/prometheus")]
+    assert [one for one in plain.get("volumes", []) if "secret" in one] == []
+
+
+def test_web_reads_credentials_where_they_are_mounted(helm: Any, mesh: Any) -> None:
+    """And none, where no Secret is named."""
+    name = "WEFT_PROMETHEUS_CREDENTIALS"
+    assert (env(helm.render(*EXTERNAL), "web")[name], name in env(mesh, "web")) == ("/etc/weft/prometheus", False)
+
+
+def test_grafana_gets_the_data_source_with_the_credentials(helm: Any, tmp_path: Path) -> None:
+    """From what its init container makes of the Secret and the chart's data source; every `$` is one."""
+    objects = helm.render(*EXTERNAL)
+    (init,) = objects.pods()["grafana"]["initContainers"]
+    source, out, secret = tmp_path / "datasources.json", tmp_path / "weft.yaml", tmp_path / "secret"
+    source.write_text(objects.one("ConfigMap", "grafana-provisioning")["data"]["datasources.json"])
+    secret.mkdir()
+    for key, value in {"token": "a$b", "tenant": "mesh"}.items():
+        (secret / key).write_text(value)
+    subprocess.run([sys.executable, *init["command"][1:], secret, source, out], check=True)
+    (found,) = yaml.safe_load(out.read_text())["datasources"]
+    headers = {"httpHeaderName1": "Authorization", "httpHeaderName2": "X-Scope-OrgID"}
+    assert (found["url"], found["jsonData"]) == (
+        "https://prometheus.example",
+        {"timeInterval": "5s", "httpMethod": "POST", **headers},
+    )
+    assert found["secureJsonData"] == {"httpHeaderValue1": "Bearer a$$b", "httpHeaderValue2": "mesh"}
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_credentials_without_another_prometheus_are_refused(helm: Any) -> None:
+    """The chart's own wants none, so somebody forgot the URL."""
+    with pytest.raises(Exception, match=r"none is named: set viz\.web\.prometheusUrl"):
+        helm.render("viz.enabled=true", "viz.web.prometheusSecret=thanos")
+
+
+def test_grafana_starts_anew_when_what_it_reads_at_start_changes(helm: Any, mesh: Any) -> None:
+    """It would ask the old Prometheus until somebody restarts it."""
+    other = helm.render("viz.enabled=true", "viz.web.prometheusUrl=http://prometheus.monitoring:9090")
+    templates = [objects.one("Deployment", "grafana")["spec"]["template"] for objects in (mesh, other)]
+    assert templates[0]["spec"] == templates[1]["spec"]
+    assert templates[0]["metadata"]["annotations"] != templates[1]["metadata"]["annotations"]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ class FakePrometheus:
     hung: str | None = None
     """Queries that have this part are answered when `go_on` is set."""
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    status: int = 200
+    """Above 400 every query is refused with it, by no Prometheus but what stands before one."""
     series_of_all: int = 0
     """How many series it answers every query with."""
 
@@ -56,6 +58,8 @@ class FakePrometheus:
         """POST /api/v1/query."""
         expression = str((await request.post())["query"])
         self.asked.append(expression)
+        if self.status >= 400:
+            return web.Response(status=self.status, text="no")
         if self.hung is not None and self.hung in expression:
             await self.go_on.wait()
         if self.refused is not None and self.refused in expression:

@@ -1,6 +1,7 @@
 """Wiring of web, in start order."""
 
 import asyncio
+from functools import partial
 
 import structlog
 from weft_http.routes import Handler
@@ -14,6 +15,7 @@ from weft_runtime.config import Address
 from weft_runtime.run import until
 from weft_runtime.version import version
 
+from weft_web import credentials
 from weft_web.access import Access
 from weft_web.catalog import DECODED, Catalog, Revision
 from weft_web.config import Config
@@ -37,7 +39,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         reflectors = watches(api, catalog)
         states = {kind: reflector.state for kind, reflector in reflectors.items()}
         metrics.registry.register(WatchCollector("weft_web", states))
-        prometheus = Prometheus(config.prometheus_url, metrics.query)
+        prometheus = asked(config, metrics)
         told = Version(version("weft-web"), config.grafana_url or None, config.dashboard_tap)
         views = Views(api, catalog, prometheus, told, Mesh(config.namespace, config.trust_domain, told.version))
         conditions = {kind: state.synced for kind, state in states.items()}
@@ -48,6 +50,14 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             servers=[serve_http(handler, address, stop) for address, handler in listening],
             watches=[reflector.run() for reflector in reflectors.values()],
         )
+
+
+def asked(config: Config, metrics: Metrics) -> Prometheus:
+    """Prometheus, shown what its Secret says at each question."""
+    shown = partial(credentials.read, config.prometheus_credentials)
+    if "Authorization" in shown().headers and credentials.in_the_clear(config.prometheus_url):
+        log.warning("credentials of Prometheus go unencrypted", url=config.prometheus_url, step="use https")
+    return Prometheus(config.prometheus_url, metrics.query, shown)
 
 
 def listeners(config: Config, views: Views, api: KubeApi, metrics: Metrics) -> list[Listener]:

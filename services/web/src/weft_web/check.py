@@ -58,8 +58,8 @@ async def _prometheus(prometheus: Prometheus, meshed: set[str]) -> list[Check]:
     try:
         targets = await prometheus.query(SCRAPED)
     except PrometheusError as error:
-        answers.result, answers.message = "error", str(error)
-        answers.hint = "is the pod of Prometheus running? does WEFT_PROMETHEUS_URL name it?"
+        answers.result, answers.message = "error", error.cause
+        answers.hint = error.step or "is the pod of Prometheus running? does WEFT_PROMETHEUS_URL name it?"
         return [answers]
     scrapes.message = f"{len(targets)} of {len(targets)} succeed" if targets else "there is no proxy yet"
     scraped = {f"{target.labels.namespace}/{target.labels.pod}": target.value for target in targets}

@@ -6,6 +6,7 @@ from pathlib import Path
 from weft_runtime import logs
 from weft_runtime.config import Address, ConfigError, address, env
 
+from weft_web import credentials
 from weft_web.guard import loopback
 
 
@@ -26,6 +27,11 @@ def optional(text: str) -> Address | None:
     return address(text) if text else None
 
 
+def folder(text: str) -> Path | None:
+    """Parses a path, or nothing."""
+    return Path(text) if text else None
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """From the environment; the chart sets it."""
@@ -39,6 +45,9 @@ class Config:
     namespace: str = env("WEFT_NAMESPACE", default="weft", doc="the control plane's namespace")
     trust_domain: str = env("WEFT_TRUST_DOMAIN", default="cluster.local", doc="of every identity")
     prometheus_url: str = env("WEFT_PROMETHEUS_URL", default="http://prometheus.weft.svc:9090", doc="where metrics are")
+    prometheus_credentials: Path | None = env(
+        "WEFT_PROMETHEUS_CREDENTIALS", folder, default="", doc="a Secret's keys, for Prometheus; empty: it wants none"
+    )
     grafana_url: str = env("WEFT_GRAFANA_URL", default="", doc="Grafana as the browser reaches it; empty: none")
     static: Path = env("WEFT_STATIC", Path, default="/app/static", doc="folder of the built dashboard")
     dashboard_tap: bool = env("WEFT_DASHBOARD_TAP", boolean, default="true", doc="may the dashboard tap?")
@@ -49,6 +58,14 @@ class Config:
     kube_port: str = env("KUBERNETES_SERVICE_PORT", default="443", doc="set by Kubernetes in every pod")
 
     def __post_init__(self) -> None:
-        """Others than this pod never get in without a token."""
+        """Others than this pod never get in without a token; Prometheus can be shown what there is for it."""
         if not loopback(self.listen.host):
             raise ConfigError(f"WEFT_LISTEN={str(self.listen)!r} is not on the loopback: set WEFT_EXPOSED_LISTEN")
+        if "@" in self.prometheus_url.partition("://")[2].partition("/")[0]:
+            raise ConfigError(
+                "WEFT_PROMETHEUS_URL has a user in it, whom logs would tell: viz.web.prometheusSecret is for that"
+            )
+        try:
+            credentials.read(self.prometheus_credentials).trust(self.prometheus_url)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"WEFT_PROMETHEUS_CREDENTIALS={str(self.prometheus_credentials)!r}: {error}") from None

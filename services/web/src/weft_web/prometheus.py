@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from weft_http.client import Client
 
+from weft_web.credentials import UNTRUSTED, Shown, refusal
 from weft_web.promql import narrower
 from weft_web.shared import Shared
 from weft_web.table import Labels, Sample, Span
@@ -26,7 +28,12 @@ SCRAPE_SECONDS = 5.0
 
 
 class PrometheusError(Exception):
-    """Prometheus could not be asked, or did not understand; the text is for people."""
+    """Prometheus could not be asked, or did not understand; the text is for people: cause and, if known, next step."""
+
+    def __init__(self, cause: str, step: str = "") -> None:
+        super().__init__(f"{cause}: {step}" if step else cause)
+        self.cause = cause
+        self.step = step
 
 
 class _Series(msgspec.Struct, gc=False):
@@ -59,6 +66,15 @@ def _spans(found: list[_Series]) -> list[Span]:
     return [Span(series.metric, {time: float(value) for time, value in series.values}) for series in found]
 
 
+def _told(error: Exception) -> tuple[str, str]:
+    """Cause and next step, if one is known."""
+    if isinstance(error, PrometheusError):
+        return error.cause, error.step
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})", UNTRUSTED
+    return str(error) or NO_ANSWER, ""
+
+
 async def known(asked: Awaitable[A], nothing: A) -> tuple[A, list[str]]:
     """What was asked and no warning; or nothing, and why."""
     try:
@@ -70,9 +86,16 @@ async def known(asked: Awaitable[A], nothing: A) -> tuple[A, list[str]]:
 class Prometheus:
     """Asks one Prometheus."""
 
-    def __init__(self, url: str, observe: Callable[[float, bool], None] = lambda *_: None) -> None:
+    def __init__(
+        self,
+        url: str,
+        observe: Callable[[float, bool], None] = lambda *_: None,
+        shown: Callable[[], Shown] = Shown,
+    ) -> None:
         self.url = url.rstrip("/")
-        self._client = Client(self.url)
+        self._shown = shown
+        self._client: Client | None = None
+        self._authority = ""
         self._observe = observe
         self._gate = asyncio.Semaphore(PARALLEL)
         self._answers = Shared(PrometheusError)
@@ -81,7 +104,8 @@ class Prometheus:
 
     def close(self) -> None:
         """Ends what is idle."""
-        self._client.close()
+        if self._client:
+            self._client.close()
 
     async def query(self, expression: str) -> list[Sample]:
         """The newest value of each series; NaN is left out. Raises PrometheusError."""
@@ -101,12 +125,12 @@ class Prometheus:
     async def _ask(self, parameters: dict[str, str]) -> list[_Series]:
         started = asyncio.get_running_loop().time()
         if started < self._silent_until:
-            raise PrometheusError(self._cannot(NO_ANSWER))
+            raise self._cannot(NO_ANSWER)
         try:
             answer = _decoder.decode(await self._post(parameters))
-        except (OSError, TimeoutError, msgspec.DecodeError, PrometheusError) as error:
+        except (OSError, TimeoutError, msgspec.DecodeError, ValueError, PrometheusError) as error:
             self._failed(started, error)
-            raise PrometheusError(self._cannot(str(error) or NO_ANSWER)) from error
+            raise self._cannot(*_told(error)) from error
         self._answered = asyncio.get_running_loop().time()
         self._observe(asyncio.get_running_loop().time() - started, answer.status == "success")
         if answer.data is None or answer.status != "success":
@@ -120,21 +144,34 @@ class Prometheus:
         if isinstance(error, TimeoutError) and self._answered < started:
             self._silent_until = now + SCRAPE_SECONDS
 
-    def _cannot(self, cause: str) -> str:
-        return f"Prometheus at {self.url} cannot be asked: {cause}"
+    def _cannot(self, cause: str, step: str = "") -> PrometheusError:
+        return PrometheusError(f"Prometheus at {self.url} cannot be asked: {cause}", step)
+
+    def _trusting(self, shown: Shown) -> Client:
+        """A client that knows the server by the authority of now."""
+        if self._client is None or shown.authority != self._authority:
+            trust = shown.trust(self.url)
+            self.close()
+            self._client, self._authority = Client(self.url, trust), shown.authority
+        return self._client
 
     async def _post(self, parameters: dict[str, str]) -> bytes:
         target = quote(urlsplit(self.url).path) + "/api/v1/" + ("query_range" if "step" in parameters else "query")
         form = urlencode({**parameters, "timeout": f"{TIMEOUT_SECONDS:g}s"}).encode()
+        shown = self._shown()
         async with (
             asyncio.timeout(TIMEOUT_SECONDS),
             self._gate,
-            self._client.request("POST", target, FORM, form) as answer,
+            self._trusting(shown).request("POST", target, {**FORM, **shown.headers}, form) as answer,
         ):
+            if answer.status in (401, 403):
+                raise PrometheusError(*refusal(answer.status, shown))
             body = bytearray()
             async for part in answer.parts():
                 body += part
                 if len(body) > ANSWER_BYTES:
                     instead = narrower(parameters["query"])
-                    raise PrometheusError(f"the answer has more than {ANSWER_BYTES // 2**20} MiB: {instead}")
+                    raise PrometheusError(f"the answer has more than {ANSWER_BYTES // 2**20} MiB", instead)
+            if answer.status >= 300 and not body.startswith(b"{"):
+                raise PrometheusError(f"it answered {answer.status}", "is viz.web.prometheusUrl right, path included?")
             return bytes(body)
