@@ -5,7 +5,7 @@ from pathlib import Path
 
 from weft import explanations
 from weft.checks.plan import every_check
-from weft.explanations import Explanation
+from weft.explanations.model import Explanation
 
 PAGE = Path(__file__).parents[1] / "docs" / "errors.md"
 INTRODUCTION = """# Errors and checks by id
@@ -15,6 +15,7 @@ What `weft explain ID` says, all at once; made from it by `make gen`.
 ERRORS = (
     "in the header `weft-error`, in tap, in `weft_proxy_errors_total{code}`; statuses and details: [proxy.md](proxy.md)"
 )
+DASHBOARD = "on its page Check and in the answer of its API; what holds when the check succeeds"
 
 
 def page() -> str:
@@ -27,7 +28,10 @@ def page() -> str:
             INTRODUCTION,
             _section("Errors of the proxy", ERRORS, _explained(explanations.ERRORS)),
             _section("Reasons for plain text", "in the label `tls` of metrics and tap", _explained(explanations.TLS)),
+            _section("Causes", "in `weft why`; with `-o json` their `id`", _explained(explanations.CAUSES)),
             _section("Events", "their reason", _explained(explanations.EVENTS)),
+            _section("Alerts", "their name", _explained(explanations.ALERTS)),
+            _section("Checks of the dashboard", DASHBOARD, _explained(explanations.DASHBOARD)),
             _section("Checks", "of `weft check`; what holds when the check succeeds", checks),
         ]
     )

@@ -8,13 +8,56 @@ import pytest
 from weft import explanations
 from weft.checks.plan import every_check
 from weft.views.metrics import NOT_SECURED
+from weft.why.collect import CORE
+from weft.why.rules_mesh import REFUSALS
+from weft_web import check
+from weft_web.problems import CODES
 
-PROXY_ERRORS = Path(__file__).parents[2] / "proxy" / "weft-proxy" / "src" / "error.rs"
+ROOT = Path(__file__).parents[2]
+WHY = ROOT / "cli" / "src" / "weft" / "why"
+REASONS = re.compile(r'(?:"reason": |_tell\(request, pod, |events\.warn\(\w+, )"(\w+)"')
+
+
+def named(pattern: str | re.Pattern[str], *files: Path) -> set[str]:
+    """All that a pattern finds in files."""
+    return {found for file in files for found in re.findall(pattern, file.read_text())}
 
 
 def test_every_code_of_the_proxy_is_explained() -> None:
-    """Those of error.rs, and no other."""
-    assert set(re.findall(r'=> "(E\d+)"', PROXY_ERRORS.read_text())) == set(explanations.ERRORS)
+    """Those of error.rs, and no other; the dashboard has words for each, too."""
+    codes = named(r'=> "(E\d+)"', ROOT / "proxy" / "weft-proxy" / "src" / "error.rs")
+    assert (codes, set(CODES)) == (set(explanations.ERRORS), codes)
+
+
+def test_every_cause_is_explained() -> None:
+    """Those that the rules of `weft why` name, and no other."""
+    ids = named(r'Cause\(\s*"([\w-]+)"', *WHY.glob("rules_*.py"))
+    ids |= {id_ for id_, _, _ in REFUSALS.values()} | {f"control-plane-{name}" for name in CORE}
+    assert ids == set(explanations.CAUSES)
+
+
+def test_every_event_is_explained() -> None:
+    """Reasons of those that the control plane writes, and no other."""
+    assert named(REASONS, *(ROOT / "services").glob("*/src/*/*.py")) == set(explanations.EVENTS)
+
+
+def test_every_alert_is_explained() -> None:
+    """Those of alerts.yml, and no other."""
+    rules = ROOT / "charts" / "mesh" / "charts" / "viz" / "files" / "rules" / "alerts.yml"
+    assert named(r"- alert: (\w+)", rules) == set(explanations.ALERTS)
+
+
+def test_every_check_of_the_dashboard_is_explained() -> None:
+    """Those of its API, and no other."""
+    ids = named(r'Check\("([\w-]+)"', Path(check.__file__)) | {f"{name}-ready" for name in check.COMPONENTS}
+    assert ids == set(explanations.DASHBOARD)
+
+
+def test_no_two_words_are_the_same() -> None:
+    """Whatever their case: each has one explanation."""
+    parts = (explanations.ERRORS, explanations.TLS, explanations.CAUSES, explanations.EVENTS, explanations.ALERTS)
+    words = [word.lower() for part in (*parts, explanations.DASHBOARD, every_check()) for word in part]
+    assert len(words) == len(set(words))
 
 
 def test_every_reason_for_plain_text_is_explained() -> None:

@@ -15,7 +15,8 @@ def explain(target: Target, word: str | None) -> None:
     """Say what a word in an output means and what to do (offline), or what holds for a pod.
 
     ID is a check's (`weft check` prints it), a code of the header weft-error (E104), a reason for plain text
-    (no_identity) or of an event. Without it, all are listed. `weft explain pod/NAME` tells why the pod has the
+    (no_identity) or of an event, a cause of `weft why -o json`, an alert, or a check of the dashboard. Without it,
+    all are listed. `weft explain pod/NAME` tells why the pod has the
     proxy or has not, and for each option the value and whether pod, namespace or chart gave it. For a workload
     (`deploy/NAME`) it tells what its new pods get.
     """

@@ -25,6 +25,9 @@ REPLAY = "256"
 HOPS = 3
 """How far calls are followed from the subject."""
 
+CORE = ("destination", "identity", "injector")
+"""Components that workloads depend on."""
+
 ROLLED = ("deployment", "statefulset", "daemonset")
 LOOKED_INTO = 4
 """Pods whose metrics and logs are read."""
@@ -170,8 +173,7 @@ class Collector:
 
     def _control_plane(self) -> dict[str, str]:
         deployments = self._list(f"/apis/apps/v1/namespaces/{names.NAMESPACE}/deployments")
-        core = ("destination", "identity", "injector")
-        return parse.unready(one for one in deployments if one["metadata"]["name"] in core)
+        return parse.unready(one for one in deployments if one["metadata"]["name"] in CORE)
 
     def _list(self, path: str) -> list[Json]:
         """What there is; nothing when it may not be read, or the kind is not installed."""

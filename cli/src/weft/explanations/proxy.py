@@ -1,15 +1,6 @@
-"""What `weft explain` knows besides the checks: errors of the proxy, reasons for plain text, events. Pure."""
+"""Errors of the proxy, and reasons for plain text. Pure."""
 
-from typing import NamedTuple
-
-
-class Explanation(NamedTuple):
-    """What a word in an output means, and what to do about it."""
-
-    title: str
-    meaning: str
-    step: str
-
+from weft.explanations.model import Explanation
 
 ERRORS = {
     "E101": Explanation(
@@ -112,28 +103,3 @@ TLS = {
     ),
 }
 """By the label `tls` of metrics and tap."""
-
-EVENTS = {
-    "FaultyAnnotation": Explanation(
-        "an annotation of a Service holds nothing",
-        "An annotation config.weft.dev/… has a wrong name or value; the others hold. The event says what is wrong.",
-        "Correct it or take it away. While it is there, `weft diagnostics policy svc/NAME` shows it.",
-    ),
-    "InjectionSkipped": Explanation(
-        "a pod was not injected",
-        "The pod's namespace or template is marked, and yet it cannot or shall not have the proxy; the event says why.",
-        "Change what the event names (hostNetwork, annotation), then restart the workload.",
-    ),
-}
-"""By the reason of an Event."""
-
-EVERY = ERRORS | TLS | EVENTS
-
-
-def text(word: str) -> str:
-    """For people, whatever the word's case; empty when it is none of these."""
-    known = {name.lower(): name for name in EVERY}
-    if (name := known.get(word.lower())) is None:
-        return ""
-    found = EVERY[name]
-    return f"{name}: {found.title}\n\n{found.meaning}\n{found.step}"
