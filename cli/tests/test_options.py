@@ -27,18 +27,47 @@ from weft_kube.workloads import KINDS
 )
 def test_options_work_in_every_place(arguments: list[str], monkeypatch: pytest.MonkeyPatch, weft: Any) -> None:
     """`weft -n x viz list` is `weft viz list -n x`; the innermost wins."""
-    seen = []
-    command = cli.commands["viz"].commands["list"]  # type: ignore[attr-defined]
+    seen = noted(monkeypatch, "list")
+    assert weft(*arguments).exit_code == 0
+    assert [(target.namespace, target.context, own["output"]) for target, own in seen] == [("tea", "x", "json")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-A", "-t", "5m", "-l", "app=web", "-o", "wide", "viz", "stat", "deploy"],
+        ["-A", "viz", "-t", "5m", "-o", "wide", "stat", "deploy", "-l", "app=web"],
+        ["-t", "1h", "viz", "-l", "app=tea", "stat", "-A", "deploy", "-t", "5m", "-l", "app=web", "-o", "wide"],
+    ],
+)
+def test_options_of_a_command_may_stand_before_it(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, weft: Any
+) -> None:
+    """As in `weft viz -A stat deploy`; the innermost wins."""
+    seen = noted(monkeypatch, "stat")
+    assert weft(*arguments).exit_code == 0
+    ((_, own),) = seen
+    found = {name: own[name] for name in ("all_namespaces", "window", "selector", "output")}
+    assert found == {"all_namespaces": True, "window": "5m", "selector": "app=web", "output": "wide"}
+
+
+@pytest.mark.parametrize("arguments", [["-A", "version", "--client"], ["-o", "json", "explain", "E104"]])
+def test_an_option_that_the_command_lacks_is_refused(arguments: list[str], weft: Any) -> None:
+    """Where it stands makes no difference: nothing is accepted and then ignored."""
+    result = weft(*arguments)
+    assert (result.exit_code, "No such option" in result.stderr) == (2, True)
+
+
+def noted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Target, dict[str, Any]]]:
+    """What a command of `viz` is given from now on, instead of running."""
+    seen: list[tuple[Target, dict[str, Any]]] = []
 
     @click.pass_context
-    def note(context: click.Context, output: str, **_: object) -> None:
-        seen.append((context.obj, output))
+    def note(context: click.Context, **own: Any) -> None:
+        seen.append((context.obj, own))
 
-    monkeypatch.setattr(command, "callback", note)
-    assert weft(*arguments).exit_code == 0
-    assert [(Target("tea", "x", output="json"), "json")] == [
-        (Target(target.namespace, target.context, output=output), output) for target, output in seen
-    ]
+    monkeypatch.setattr(cli.commands["viz"].commands[name], "callback", note)  # type: ignore[attr-defined]
+    return seen
 
 
 def test_names_are_those_of_the_mesh() -> None:

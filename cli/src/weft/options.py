@@ -1,7 +1,7 @@
 """Options that every command takes, in front of the subcommand or behind it: `weft -n x check` is `weft check -n x`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +18,8 @@ class Target:
     context: str | None = None
     kubeconfig: str | None = None
     verbose: bool = False
-    output: str | None = None
+    ahead: list[str] = field(default_factory=list)
+    """Options of a command that stood in front of it."""
 
     def connect(self) -> "Kube":
         """A client of the cluster."""
@@ -36,6 +37,11 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
         setattr(context.ensure_object(Target), str(parameter.name), value)
 
 
+def _hand_on(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value:
+        context.ensure_object(Target).ahead += [parameter.opts[0], *([] if value is True else [value])]
+
+
 def _shared(*names: str, **settings: Any) -> click.Option:
     return click.Option(names, expose_value=False, callback=_remember, **settings)
 
@@ -50,12 +56,30 @@ def shared_options() -> list[click.Option]:
     ]
 
 
+def _ahead(*names: str, **settings: Any) -> click.Option:
+    return click.Option(names, expose_value=False, callback=_hand_on, hidden=True, **settings)
+
+
+def ahead_options() -> list[click.Option]:
+    """Those that several commands have: a group takes them for the command that follows."""
+    return [
+        _ahead("-A", "--all-namespaces", is_flag=True),
+        _ahead("-l", "--selector"),
+        _ahead("-o", "--output"),
+        _ahead("-t", "--window"),
+    ]
+
+
 class Command(click.Command):
     """A command with the shared options."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.params += shared_options()
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """What stood in front of it counts as if it were the first behind it: one that it lacks is refused."""
+        return super().parse_args(ctx, [*ctx.ensure_object(Target).ahead, *args])
 
 
 class Group(click.Group):
@@ -66,15 +90,7 @@ class Group(click.Group):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.params += [*shared_options(), _shared("-o", "--output", metavar="FORMAT", hidden=True)]
-
-
-def _chosen(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
-    choice = parameter.type
-    chosen = value or context.ensure_object(Target).output
-    if not isinstance(choice, click.Choice):
-        raise TypeError(parameter.name)
-    return str(choice.convert(chosen, parameter, context)) if chosen else str(choice.choices[0])
+        self.params += [*shared_options(), *ahead_options()]
 
 
 def output_option(*choices: str) -> Callable[[Any], Any]:
@@ -83,7 +99,7 @@ def output_option(*choices: str) -> Callable[[Any], Any]:
         "-o",
         "--output",
         type=click.Choice(choices),
-        callback=_chosen,
+        default=choices[0],
         help=f"Format (default: {choices[0]}).",
     )
 
