@@ -39,6 +39,8 @@ pub struct Io {
     held: Held,
     /// See `hearing_out`.
     hears_out: bool,
+    /// See `ending_by_closing`.
+    ends_by_closing: bool,
 }
 
 enum Kind {
@@ -70,6 +72,7 @@ impl Io {
             backlog: None,
             held: Held::default(),
             hears_out: false,
+            ends_by_closing: false,
         }
     }
 
@@ -125,6 +128,12 @@ impl Io {
     /// has not begun. Reading comes to the end that writing keeps quiet about.
     pub fn hearing_out(mut self) -> Self {
         self.hears_out = true;
+        self
+    }
+
+    /// Whether it is dropped as soon as it is shut down: closing the socket says then that this is the end.
+    pub fn ending_by_closing(mut self, so: bool) -> Self {
+        self.ends_by_closing = so;
         self
     }
 
@@ -241,6 +250,9 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ends_by_closing && matches!(self.kind, Kind::Tcp(_)) {
+            return Poll::Ready(Ok(()));
+        }
         each!(&mut self.kind, s => Pin::new(s).poll_shutdown(cx))
     }
 }

@@ -352,6 +352,32 @@ async fn upgrades_leave_http() {
     web.expect("weft_requests_total", &["status=\"101\"", "result=\"success\""], 1.0).await;
 }
 
+/// After HTTP each side ends for itself: a server that has said its last still hears its client.
+#[tokio::test]
+async fn upgraded_connections_end_by_halves() {
+    let mesh = Mesh::start();
+    let (web, _api, app) = mesh.pair().await;
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = app.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        let switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\nbye";
+        stream.write_all(switch.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).await.unwrap();
+        heard
+    });
+    let mut client = web.connect().await;
+    let request = "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    client.read_to_string(&mut said).await.unwrap();
+    assert!(said.ends_with("\r\n\r\nbye"), "{said}");
+    client.write_all(b"still here").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!("still here", server.await.unwrap());
+}
+
 /// CONNECT: once the server agrees, both talk as they like.
 #[tokio::test]
 async fn connect_leaves_http() {

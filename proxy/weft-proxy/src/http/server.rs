@@ -43,7 +43,7 @@ where
     let answer = move |request: Request<_>| Box::pin(answer(request.map(Received::Driven)));
     let mut builder = http1::Builder::new();
     builder.auto_date_header(false).max_buf_size(2 * MAX_HEADER_BYTES as usize);
-    let io = TokioIo::new(io.holding(Some(HTTP1_BACKLOG)));
+    let io = TokioIo::new(io.holding(Some(HTTP1_BACKLOG)).ending_by_closing(true));
     let mut connection = pin!(builder.serve_connection(io, service_fn(answer)).with_upgrades());
     tokio::select! {
         biased;

@@ -76,5 +76,5 @@ async fn join(
 /// The connection that hyper was given, with what it has read too far.
 fn take_back(upgraded: Upgraded) -> Result<Io, BoxError> {
     let parts = upgraded.downcast::<TokioIo<Io>>().map_err(|_| "no connection of this proxy's")?;
-    Ok(parts.io.into_inner().holding(None).prefixed(parts.read_buf))
+    Ok(parts.io.into_inner().holding(None).ending_by_closing(false).prefixed(parts.read_buf))
 }
