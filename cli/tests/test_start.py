@@ -1,6 +1,7 @@
 """What the command line loads when it starts: little, so that `--help` and completion are there at once."""
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ LOADED = (
     "import sys, weft.main\ntry: weft.main.cli({!r})\nexcept SystemExit: pass\nprint(*sys.modules, file=sys.stderr)"
 )
 OWN = {"click", "weft"}
+START_SECONDS = 0.2
 SLOW = {"asyncio", "concurrent.futures", "email", "http.client", "socket", "ssl", "subprocess", "urllib.request"}
 """Of the standard library: what brings much along."""
 
@@ -45,3 +47,17 @@ def test_a_question_to_the_cluster_loads_little(command: list[str], point_at: Ca
     """YAML for the kubeconfig, and Python's own HTTP: what there is to see is there in a moment."""
     point_at("http://127.0.0.1:1")
     assert others(loaded(*command)) == OWN | {"yaml"}
+
+
+def test_it_starts_within_200_ms() -> None:
+    """Of processor time, which a busy machine hardly changes; the best of five runs."""
+    assert min(help_seconds() for _ in range(5)) < START_SECONDS
+
+
+def help_seconds() -> float:
+    """Processor time of `weft --help`."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    help_ = "from weft.main import main; main()"
+    subprocess.run([sys.executable, "-c", help_, "--help"], stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
