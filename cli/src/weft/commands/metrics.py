@@ -111,7 +111,7 @@ def stat_inbound(target: Target, /, output: str, **asked: Any) -> None:
 
     `weft viz stat-inbound deploy/web`. CLIENT: the service account that the client proved.
     SECURED: √ is the mesh's mutual TLS, anything else says why there is none. DENIED: of RPS, what policies and
-    rate limits refused.
+    rate limits refused. A row is a route and a client, whichever port they come to.
     """
     from weft.views import metrics
 
