@@ -104,7 +104,7 @@ async fn http2_ends_with_its_streams() {
         assert!(slow.has_left().await);
         if leaves != Leaves::Peer {
             connection.await.unwrap().unwrap();
-            let told = client.ready().await.err().expect("a GOAWAY");
+            let told = client.ready().await.expect_err("a GOAWAY");
             assert!(told.is_go_away() && told.is_remote(), "{told:?}");
             assert_eq!(Some(h2::Reason::NO_ERROR), told.reason());
         }
