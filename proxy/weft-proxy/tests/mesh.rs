@@ -5,23 +5,14 @@ mod support;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use support::http::{full, get, http1, http2, mirror, serve, text, with_trailers};
-use support::loopback::{Mesh, Pod};
+use support::http::{full, get, http1, http2, mirror, raw, serve, text, with_trailers};
+use support::loopback::Mesh;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use weft_api::discovery as api;
 
 const TRUE: &str = "tls=\"true\"";
 const WEB: &str = "peer_identity=\"spiffe://cluster.local/ns/shop/sa/web\"";
 const API: &str = "peer_identity=\"spiffe://cluster.local/ns/shop/sa/api\"";
-
-/// Sends raw bytes and reads until the end.
-async fn raw(stream: &mut TcpStream, request: &str) -> String {
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).await.unwrap();
-    response
-}
 
 /// The server sees HTTP/1.1 as the client sent it, and who the client is; both sides count one request.
 #[tokio::test]
@@ -66,121 +57,6 @@ async fn requests_share_a_connection() {
     assert_eq!(1.0, api.metric("weft_tcp_open_connections", &[WEB]));
     assert!(api.metric("weft_tcp_read_bytes_total", &[WEB]) > 100.0);
     assert!(web.metric("weft_tcp_read_bytes_total", &[API]) > 100.0);
-}
-
-/// HTTP/1.0 stays HTTP/1.0 for the server, and its client gets a response that ends by closing.
-#[tokio::test]
-async fn http10_is_kept() {
-    let mesh = Mesh::start();
-    let (web, _api, app) = mesh.pair().await;
-    serve(app, false, mirror);
-    let response = raw(&mut web.connect().await, "GET /old HTTP/1.0\r\n\r\n").await;
-    assert!(response.starts_with("HTTP/1.0 200 OK\r\n"), "{response}");
-    assert!(response.contains("GET /old HTTP/1.0\n"), "{response}");
-}
-
-/// A response without length ends with its connection; the client gets all of it.
-#[tokio::test]
-async fn close_delimited_bodies_are_whole() {
-    let mesh = Mesh::start();
-    let (web, _api, app) = mesh.pair().await;
-    tokio::spawn(async move {
-        let (mut stream, _) = app.accept().await.unwrap();
-        let _ = stream.read(&mut [0; 1024]).await.unwrap();
-        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nsome ").await.unwrap();
-        stream.write_all(b"words").await.unwrap();
-    });
-    let mut client = http1(web.connect().await).await;
-    assert_eq!("some words", text(client.send_request(get("/")).await.unwrap()).await);
-}
-
-/// HEAD has the headers of GET, with its length, and no body; the connection goes on.
-#[tokio::test]
-async fn head_keeps_its_length() {
-    let mesh = Mesh::start();
-    let (web, _api, app) = mesh.pair().await;
-    serve(app, false, async |_| {
-        Response::builder().header("content-length", "12345").body(full("")).unwrap()
-    });
-    let requests =
-        "HEAD / HTTP/1.1\r\nhost: a\r\n\r\nHEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-    let responses = raw(&mut web.connect().await, requests).await;
-    assert_eq!(2, responses.matches("HTTP/1.1 200 OK\r\ncontent-length: 12345\r\n").count(), "{responses}");
-    assert!(responses.ends_with("\r\n\r\n"), "{responses}");
-    web.expect("weft_requests_total", &["result=\"success\""], 2.0).await;
-}
-
-/// Responses without a body leave their connection to the application open for the next request.
-#[tokio::test]
-async fn bodiless_responses_keep_the_connection() {
-    let mesh = Mesh::start();
-    let (web, _api, app) = mesh.pair().await;
-    let answers = tokio::spawn(async move {
-        let (mut stream, _) = app.accept().await.unwrap();
-        for _ in 0..3 {
-            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
-            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
-        }
-    });
-    let mut client = http1(web.connect().await).await;
-    for _ in 0..3 {
-        assert_eq!(StatusCode::NO_CONTENT, client.send_request(get("/")).await.unwrap().status());
-    }
-    answers.await.unwrap();
-}
-
-/// A client that waits for `100 Continue` gets it, and its body arrives.
-#[tokio::test]
-async fn continue_is_said() {
-    let mesh = Mesh::start();
-    let (web, _api, app) = mesh.pair().await;
-    serve(app, false, mirror);
-    let mut client = web.connect().await;
-    let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n";
-    client.write_all(head.as_bytes()).await.unwrap();
-    let mut first = [0; 25];
-    client.read_exact(&mut first).await.unwrap();
-    assert_eq!(b"HTTP/1.1 100 Continue\r\n\r\n", &first);
-    assert!(raw(&mut client, "body").await.ends_with("\n\nbody"));
-}
-
-/// Chunks, and the trailers behind them, pass in both directions.
-#[tokio::test]
-async fn chunks_and_trailers_pass() {
-    let mesh = Mesh::start();
-    let (web, _api, app) = mesh.pair().await;
-    let server = tokio::spawn(async move {
-        let (mut stream, _) = app.accept().await.unwrap();
-        let mut heard = Vec::new();
-        while !heard.ends_with(b"2\r\nhi\r\n0\r\nx-sum: 2\r\n\r\n") {
-            heard.push(stream.read_u8().await.unwrap());
-        }
-        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-took\r\n\r\n";
-        stream.write_all(head).await.unwrap();
-        stream.write_all(b"3\r\ntea\r\n0\r\nx-took: 7\r\n\r\n").await.unwrap();
-        stream.read(&mut [0]).await
-    });
-    let head = "POST / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: close\r\ntrailer: x-sum\r\n";
-    let body = "transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-sum: 2\r\n\r\n";
-    let response = raw(&mut web.connect().await, &format!("{head}{body}")).await;
-    assert!(response.ends_with("3\r\ntea\r\n0\r\nx-took: 7\r\n\r\n"), "{response}");
-    drop(server);
-}
-
-/// Large bodies pass whole in both directions, with and without a length.
-#[tokio::test]
-async fn bulk_passes_whole() {
-    let mesh = Mesh::start();
-    let (web, _api, app) = mesh.pair().await;
-    serve(app, false, async |request: Request<_>| {
-        let body: hyper::body::Incoming = request.into_body();
-        Response::new(full(body.collect().await.unwrap().to_bytes()))
-    });
-    let sent = Bytes::from(vec![b'x'; 8 << 20]);
-    let mut client = http1(web.connect().await).await;
-    let request = Request::post("/").header("host", "a").body(full(sent.clone())).unwrap();
-    let response = client.send_request(request).await.unwrap();
-    assert_eq!(sent, response.into_body().collect().await.unwrap().to_bytes());
 }
 
 /// Downloads that nobody reads hold up no other request on their connection.
@@ -257,6 +133,28 @@ async fn tcp_passes_with_half_close() {
     api.expect("weft_tcp_open_connections", &[WEB, TRUE], 0.0).await;
 }
 
+/// Bytes that are no HTTP are counted while their connection lives, on both sides and in both directions.
+#[tokio::test]
+async fn tcp_is_counted_while_it_lives() {
+    let mesh = Mesh::start();
+    let (web, api, app) = mesh.pair().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = app.accept().await.unwrap();
+        let (mut from, mut to) = stream.split();
+        tokio::io::copy(&mut from, &mut to).await
+    });
+    let (mut client, mut back) = (web.connect().await, [0; 14]);
+    for total in [14.0, 28.0] {
+        client.write_all(b"*1\r\n$4\r\nPING\r\n").await.unwrap();
+        client.read_exact(&mut back).await.unwrap();
+        for (pod, peer) in [(&web, API), (&api, WEB)] {
+            pod.expect("weft_tcp_read_bytes_total", &[peer, TRUE], total).await;
+            pod.expect("weft_tcp_written_bytes_total", &[peer, TRUE], total).await;
+            pod.expect("weft_tcp_open_connections", &[peer, TRUE], 1.0).await;
+        }
+    }
+}
+
 /// A server that speaks first is heard although its client is silent.
 #[tokio::test]
 async fn servers_may_speak_first() {
@@ -310,48 +208,6 @@ async fn slow_clients_are_still_http() {
     web.expect("weft_requests_total", &["result=\"success\""], 1.0).await;
 }
 
-/// The application reads a head, which it returns, agrees, and then sends back what it gets.
-async fn agree(app: TcpListener, answer: &'static str) -> String {
-    let (mut stream, _) = app.accept().await.unwrap();
-    let mut head = vec![0; 4096];
-    let n = stream.read(&mut head).await.unwrap();
-    stream.write_all(answer.as_bytes()).await.unwrap();
-    let (mut from, mut to) = stream.split();
-    tokio::io::copy(&mut from, &mut to).await.unwrap();
-    String::from_utf8_lossy(&head[..n]).into_owned()
-}
-
-/// A client that leaves HTTP: what it reads up to `end`, and what comes back of what it says then.
-async fn leave(web: &Pod, request: &str, end: &str, said: &str) -> (String, String) {
-    let mut client = web.connect().await;
-    client.write_all(request.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(end.as_bytes()) {
-        head.push(client.read_u8().await.unwrap());
-    }
-    client.write_all(said.as_bytes()).await.unwrap();
-    client.shutdown().await.unwrap();
-    let mut echoed = String::new();
-    client.read_to_string(&mut echoed).await.unwrap();
-    (String::from_utf8(head).unwrap(), echoed)
-}
-
-/// WebSocket and the like: the server answers 101, then both talk as they like.
-#[tokio::test]
-async fn upgrades_leave_http() {
-    let mesh = Mesh::start();
-    let (web, _api, app) = mesh.pair().await;
-    let switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\nhello ";
-    let server = tokio::spawn(agree(app, switch));
-    let request = "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n";
-    let (head, echoed) = leave(&web, request, "\r\n\r\nhello ", "world").await;
-    assert!(head.starts_with("HTTP/1.1 101"));
-    assert_eq!("world", echoed);
-    let head = server.await.unwrap().to_lowercase();
-    assert!(head.contains("upgrade: echo\r\n") && head.contains("connection: upgrade\r\n"), "{head}");
-    web.expect("weft_requests_total", &["status=\"101\"", "result=\"success\""], 1.0).await;
-}
-
 /// After HTTP each side ends for itself: a server that has said its last still hears its client.
 #[tokio::test]
 async fn upgraded_connections_end_by_halves() {
@@ -376,33 +232,6 @@ async fn upgraded_connections_end_by_halves() {
     client.write_all(b"still here").await.unwrap();
     client.shutdown().await.unwrap();
     assert_eq!("still here", server.await.unwrap());
-}
-
-/// CONNECT: once the server agrees, both talk as they like.
-#[tokio::test]
-async fn connect_leaves_http() {
-    let mesh = Mesh::start();
-    let (web, _api, app) = mesh.pair().await;
-    let server = tokio::spawn(agree(app, "HTTP/1.1 200 OK\r\n\r\n"));
-    let request = "CONNECT db.shop:5432 HTTP/1.1\r\nhost: db.shop:5432\r\n\r\n";
-    let (head, echoed) = leave(&web, request, "\r\n\r\n", "hello").await;
-    assert!(head.starts_with("HTTP/1.1 200"));
-    assert_eq!("hello", echoed);
-    assert!(server.await.unwrap().starts_with("CONNECT db.shop:5432 HTTP/1.1\r\n"));
-}
-
-/// A server that does not want to leave HTTP is heard all the same.
-#[tokio::test]
-async fn refused_upgrades_are_responses() {
-    let mesh = Mesh::start();
-    let (web, _api, app) = mesh.pair().await;
-    serve(app, false, mirror);
-    let request = "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n";
-    let mut client = web.connect().await;
-    client.write_all(request.as_bytes()).await.unwrap();
-    let mut status = [0; 15];
-    client.read_exact(&mut status).await.unwrap();
-    assert_eq!(b"HTTP/1.1 200 OK", &status);
 }
 
 /// Who leaves before the response is counted as cancelled, by both sides, and the server hears of it.
