@@ -10,7 +10,7 @@ use weft_api::discovery::update::State;
 use weft_proxy::identity::testing::spiffe;
 
 use super::control_plane::{ControlPlane, FakeDestination};
-use super::net::{CLIENT, NODE, Net, SERVER};
+use super::net::{CLIENT, NODE, NODE6, Net, SERVER};
 use super::pod::Pod;
 use super::programs::PROGRAMS;
 use super::servers;
@@ -18,8 +18,8 @@ use super::servers;
 /// The addresses of Service shop/web; no machine has them.
 pub const SERVICE: [&str; 2] = ["10.78.0.1", "fd78::1"];
 
-/// The address of Service shop/legacy, whose endpoint on the node is no pod.
-pub const OUTSIDE: &str = "10.78.0.2";
+/// The addresses of Services shop/legacy and shop/legacy6, whose endpoint on the node is no pod.
+pub const OUTSIDE: [&str; 2] = ["10.78.0.2", "fd78::2"];
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -30,7 +30,8 @@ pub struct Cluster {
     /// Where the client's application runs.
     pub application: Runtime,
     _servers: Runtime,
-    _outside: Runtime,
+    /// Where clients and servers without a proxy run.
+    pub outside: Runtime,
     pub plane: ControlPlane,
     pub net: Net,
 }
@@ -54,7 +55,7 @@ impl Cluster {
             server: Pod::start(net.server.clone(), SERVER, &plane, "web"),
             application: net.client.runtime(),
             _servers: servers,
-            _outside: outside,
+            outside,
             plane,
             net,
         }
@@ -62,10 +63,15 @@ impl Cluster {
 
     /// Runs a client inside the client's pod.
     pub fn call<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        self.application.spawn(async move { sender.send(work.await) });
-        receiver.recv_timeout(SOON).expect("an answer in time")
+        call(&self.application, work)
     }
+}
+
+/// Runs a client wherever the runtime is.
+pub fn call<T: Send + 'static>(from: &Runtime, work: impl Future<Output = T> + Send + 'static) -> T {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    from.spawn(async move { sender.send(work.await) });
+    receiver.recv_timeout(SOON).expect("an answer in time")
 }
 
 /// Every port of the Services on all their addresses, each with one endpoint of the same family.
@@ -74,9 +80,8 @@ fn describe(destination: &FakeDestination) {
         let [v4, v6] = SERVER;
         describe_port(destination, "web", SERVICE[0], endpoint(v4, port));
         describe_port(destination, "web6", SERVICE[1], endpoint(v6, port));
-        let (identity, pod) = (String::new(), String::new());
-        let unmeshed = api::Endpoint { identity, pod, ..endpoint(NODE.into(), port) };
-        describe_port(destination, "legacy", OUTSIDE, unmeshed);
+        describe_port(destination, "legacy", OUTSIDE[0], unmeshed(NODE.into(), port));
+        describe_port(destination, "legacy6", OUTSIDE[1], unmeshed(NODE6.into(), port));
     }
 }
 
@@ -113,6 +118,10 @@ fn endpoint(pod: IpAddr, port: u16) -> api::Endpoint {
         workload: "web".into(),
         ..Default::default()
     }
+}
+
+fn unmeshed(ip: IpAddr, port: u16) -> api::Endpoint {
+    api::Endpoint { identity: String::new(), pod: String::new(), ..endpoint(ip, port) }
 }
 
 /// The Service's address of each family, with a port.

@@ -76,6 +76,7 @@ pub struct Net {
 pub const CLIENT: [IpAddr; 2] = pod(1);
 pub const SERVER: [IpAddr; 2] = pod(2);
 pub const NODE: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 1);
+pub const NODE6: Ipv6Addr = Ipv6Addr::new(0xfd77, 1, 0, 0, 0, 0, 0, 1);
 pub const NETWORKS: &str = "10.77.0.0/16,10.78.0.0/16,fd77::/16,fd78::/16";
 
 /// IPv4 and IPv6 of a pod; its gateway ends in 1.

@@ -14,6 +14,8 @@ use super::control_plane::ControlPlane;
 use super::net::{NETWORKS, Namespace};
 
 const PROXY_UID: u32 = 2102;
+/// What a proxy that leaves gives to what is under way.
+pub const GRACE: Duration = Duration::from_secs(3);
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 const ADMIN: &str = "127.0.0.1:4191";
 
@@ -48,6 +50,16 @@ impl Pod {
             assert!(started.elapsed() < READY_TIMEOUT, "proxy not ready; its log:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Kubernetes ends the pod.
+    pub fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// The answer of the proxy's admin port, head and body; empty when it does not answer.
@@ -116,5 +128,6 @@ fn settings(
         ("WEFT_SERVICE_ACCOUNT", account.to_owned()),
         ("WEFT_WORKLOAD", format!("deployment/{account}")),
         ("WEFT_CLUSTER_NETWORKS", NETWORKS.to_owned()),
+        ("WEFT_SHUTDOWN_GRACE", format!("{}s", GRACE.as_secs())),
     ]
 }

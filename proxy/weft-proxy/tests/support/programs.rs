@@ -108,7 +108,7 @@ pub const PROGRAMS: [Program; 6] = [
     Program {
         name: "NATS",
         port: 14222,
-        program: "/usr/sbin/nats-server",
+        program: "/usr/*bin/nats-server",
         script: "exec nats-server -a :: -p $PORT",
         talk: &[
             Hear(b"INFO {"),
