@@ -185,8 +185,10 @@ def names(page: Page, table: str) -> list[str]:
 def test_tables_are_sorted_and_filtered_by_their_address(page: Page) -> None:
     """The worst success first, at a second click the best; a part of a name. A reload shows the same."""
     page.goto("/namespaces/teahouse")
-    sort = page.get_by_role("table", name="Deployments", exact=True).get_by_role("button", name="Success")
-    sort.click(timeout=15_000)
+    table = page.get_by_role("table", name="Deployments", exact=True)
+    expect(table.get_by_role("rowheader", name="kettle")).to_be_visible(timeout=15_000)
+    sort = table.get_by_role("button", name="Success")
+    sort.click()
     assert names(page, "Deployments")[:4] == ["kettle", "counter", "menu", "crowd"]
     sort.click()
     assert names(page, "Deployments")[:3] == ["menu", "counter", "kettle"]
