@@ -161,6 +161,17 @@ def test_empty_stat_says_why(weft: Any, forwarded: None, kube: FakeKube, answers
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no deployments in namespace x\n")
 
 
+def test_routes_to_a_peer(weft: Any, forwarded: None, kube: FakeKube, answers: dict[str, Any]) -> None:
+    """It is asked for, and named where there were none."""
+    kube.put(namespace("teahouse"))
+    for view, query in (("routes", "&window=60s&to=service%2Fdb"), ("stat", "&window=60s")):
+        path = f"/api/v1/{view}?kind=deployment&namespace=teahouse&name=web{query}"
+        answers[path] = (200, {"window_seconds": 60, "rows": [ROW] if view == "stat" else [], "warnings": []})
+    result = weft("viz", "routes", "deploy/web", "--to", "svc/db")
+    expected = "deployment/web sent no HTTP requests to service/db in namespace teahouse within the last 60s\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", expected)
+
+
 @pytest.mark.parametrize("command", ["stat", "edges", "routes"])
 def test_an_incomplete_answer_is_a_failure(weft: Any, forwarded: None, answers: dict[str, Any], command: str) -> None:
     """What there is is printed; then one line says what is missing."""

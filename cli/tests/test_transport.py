@@ -57,8 +57,8 @@ class Echo(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         peer = self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
-        known = ("Authorization", "Impersonate-User")
-        told = {name: self.headers[name] for name in known if self.headers[name]}
+        known = ("Authorization", "Impersonate-User", "Impersonate-Uid", "Impersonate-Group", "Impersonate-Extra-a%2Fb")
+        told = {name: ", ".join(self.headers.get_all(name, ())) for name in known if self.headers[name]}
         asked = {"path": self.path, "headers": told, "client": dict((peer or {}).get("subjectAltName", ())).get("URI")}
         body = json.dumps(asked | {"port": self.client_address[1]}).encode()
         self.send_response(200)
@@ -170,12 +170,27 @@ def test_a_client_certificate(server: str, files: Files, where: str) -> None:
         ({"token": "t0ken"}, {"Authorization": "Bearer t0ken"}),
         ({"username": "me", "password": "x"}, {"Authorization": "Basic bWU6eA=="}),
         ({"token": "t", "as": "bob"}, {"Authorization": "Bearer t", "Impersonate-User": "bob"}),
+        (
+            {"as": "bob", "as-uid": "7", "as-groups": ["dev", "ops"], "as-user-extra": {"a/b": ["x", "y"]}},
+            {
+                "Impersonate-User": "bob",
+                "Impersonate-Uid": "7",
+                "Impersonate-Group": "dev, ops",
+                "Impersonate-Extra-a%2Fb": "x, y",
+            },
+        ),
         ({"auth-provider": {"name": "oidc", "config": {"id-token": "t"}}}, {"Authorization": "Bearer t"}),
     ],
 )
 def test_a_user(server: str, files: Files, user: dict[str, Any], expected: dict[str, str]) -> None:
     """By token, by name and password, as somebody else."""
     assert kube(server, files, user).get("/")["headers"] == expected
+
+
+def test_groups_of_nobody(server: str, files: Files) -> None:
+    """Refused here: the API server would answer as if nobody else were meant, or not at all."""
+    with pytest.raises(Failure, match="groups go with a user"):
+        kube(server, files, {"as-groups": ["dev"]}).get("/")
 
 
 def test_a_token_file_is_read_again(server: str, files: Files, tmp_path: Path) -> None:

@@ -108,3 +108,65 @@ def test_refusals_are_one_line(weft: Any, shop: FakeKube, what: list[str], expec
     result = weft("why", *what)
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
     assert result.stderr.startswith(f"weft: {expected}")
+
+
+PROBLEM: dict[str, Any] = {
+    "id": "failing:teahouse/deployment/counter",
+    "severity": "critical",
+    "namespace": "teahouse",
+    "title": "deployment/counter in teahouse: 82 % of its answers are good",
+    "cause": "its calls to service/kettle fail: 60 % are good",
+    "evidence": ["120 answers 503", "31 times E104 no ready endpoints"],
+    "hint": "weft why deploy/counter -n teahouse",
+    "link": "/namespaces/teahouse/deployment/counter",
+}
+
+
+@pytest.mark.usefixtures("forwarded")
+@pytest.mark.parametrize(
+    ("options", "query"),
+    [
+        ((), "namespace=%2A&window=120s"),
+        (("-n", "teahouse", "--since", "5m"), "namespace=teahouse&window=300s"),
+    ],
+)
+def test_what_is_wrong_in_all(weft: Any, kube: FakeKube, answers: Any, *, same: Any, options: Any, query: str) -> None:
+    """Without an argument: every problem that the dashboard's Home shows, in its order."""
+    kube.put(namespace("teahouse"))
+    beside = PROBLEM | {"severity": "warning", "title": "weft-web: 1 of 2 pods is ready", "cause": "", "evidence": []}
+    found = {"window_seconds": 120, "problems": [PROBLEM, beside], "workloads": 5, "warnings": []}
+    answers[f"/api/v1/problems?{query}"] = (200, found)
+    result = weft("why", *options)
+    assert (result.exit_code, result.stderr) == (0, "")
+    same("why-problems.txt", result.stdout)
+    assert json.loads(weft("why", *options, "-o", "json").stdout) == found
+
+
+@pytest.mark.usefixtures("forwarded", "kube")
+@pytest.mark.parametrize(
+    ("workloads", "warnings", "expected"),
+    [
+        (5, [], "nothing is wrong: workloads that were called within the last 120 s: 5\n"),
+        (0, [], "nothing wrong was found, but no workload has numbers: none is in the mesh, or none was scraped yet\n"),
+        (0, ["Prometheus does not answer"], "nothing wrong was found, and not everything could be looked at\n"),
+    ],
+)
+def test_no_problem_is_not_always_good(
+    weft: Any, answers: Any, workloads: int, warnings: list[str], expected: str
+) -> None:
+    """Nothing to see is told apart from nothing wrong; what could not be looked at makes it fail."""
+    found = {"window_seconds": 120, "problems": [], "workloads": workloads, "warnings": warnings}
+    answers["/api/v1/problems?namespace=%2A&window=120s"] = (200, found)
+    result = weft("why")
+    assert (result.exit_code, result.stdout) == (1 if warnings else 0, expected)
+    assert result.stderr == ("weft: Prometheus does not answer. See `weft check`.\n" if warnings else "")
+
+
+@pytest.mark.usefixtures("forwarded", "kube")
+def test_problems_of_a_namespace_that_there_is_not(weft: Any) -> None:
+    """Is no healthy one."""
+    result = weft("why", "-n", "teahose")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "weft: there is no namespace teahose. Name another by -n, or all by -A.\n",
+    )

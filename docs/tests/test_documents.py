@@ -11,6 +11,7 @@ import pytest
 import yaml
 from weft.commands.live import tap
 from weft.main import cli
+from weft.options import shared_options
 from weft_tap.match import PARAMETERS
 from weft_web.openapi import TAP_PARAMETERS
 
@@ -207,6 +208,6 @@ def test_the_filters_of_a_tap_are_the_same_everywhere() -> None:
     """In the aggregated API, in the public API's description, on the command line, and on the page but for how long."""
     page = (ROOT / "services/web/dashboard/src/filters.ts").read_text()
     options = {str(option.name) for option in tap.params if isinstance(option, click.Option)}
-    shared = {"namespace", "context", "kubeconfig", "verbose", "output", "duration"}
-    assert set(TAP_PARAMETERS) - {"namespace", "kind", "name"} == set(PARAMETERS) == options - shared
+    own = options - {str(option.name) for option in shared_options()} - {"output", "duration"}
+    assert set(TAP_PARAMETERS) - {"namespace", "kind", "name"} == set(PARAMETERS) == own
     assert set(re.findall(r'{ name: "(\w+)"', page)) == set(PARAMETERS) - {"limit", "replay"}

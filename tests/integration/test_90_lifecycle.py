@@ -14,7 +14,9 @@ import traffic
 import yaml
 from guide import follow, shown
 from inventory import everything, keys, left, pods, remembered, settings
-from lab import ROOT, eventually, get, kubectl, one_line_error, rolled_out, run, weft
+from lab import ROOT, eventually, forward, get, kubectl, one_line_error, rolled_out, run, weft
+from weft.client_exposed import Exposed
+from weft.errors import Failure
 
 PRODUCTION, AVAILABILITY = "operations/production.md", "operations/availability.md"
 SERVICES = ("destination", "identity", "injector", "spValidator")
@@ -225,6 +227,43 @@ def requests_a_second() -> float:
     """What web knows of the traffic; it began to be counted with this Prometheus."""
     stat = json.loads(weft("-n", traffic.NAMESPACE, "viz", "stat", f"deploy/{traffic.SERVER}", "-o", "json"))
     return float(stat["rows"][0]["rps"] or 0)
+
+
+def test_an_exposed_web_asks_kubernetes_about_its_callers(by_helm: object) -> None:
+    """Who they are, for each namespace whether they may list its pods, and whether they may watch taps."""
+    values = ("--reuse-values", "--set", "viz.web.expose=true")
+    run("helm", "upgrade", "weft", "charts/mesh", "-n", "weft", *values, "--wait")
+    space = ("-n", traffic.NAMESPACE)
+    kubectl(*space, "create", "serviceaccount", "viewer")
+    may(space, "list", "pods")
+    tapped = {"namespace": traffic.NAMESPACE, "kind": "deploy", "name": traffic.SERVER}
+    with forward("weft", "svc/web", 8084) as url:
+        with pytest.raises(Failure, match="this server wants a Kubernetes token"):
+            Exposed(url).stat("deployment")
+        client = Exposed(url, kubectl(*space, "create", "token", "viewer").strip())
+        rows = client.stat("deployment", namespace=traffic.NAMESPACE)["rows"]
+        assert traffic.SERVER in {row["name"] for row in rows}
+        for elsewhere in ("weft", "*"):
+            with pytest.raises(Failure, match="viewer may not list pods"):
+                client.stat("deployment", namespace=elsewhere)
+        with pytest.raises(Failure, match="viewer may not watch deployments/tap"):
+            next(client.events("tap", **tapped))
+        may(space, "watch", "deployments.tap.weft.dev/tap")
+        assert eventually(lambda: tap_of(client, tapped))["dst_workload"] == traffic.SERVER
+
+
+def may(space: tuple[str, str], verb: str, resource: str) -> None:
+    """Gives the viewer a right in its namespace."""
+    kubectl(*space, "create", "role", verb, f"--verb={verb}", f"--resource={resource}")
+    kubectl(*space, "create", "rolebinding", verb, f"--role={verb}", f"--serviceaccount={space[1]}:viewer")
+
+
+def tap_of(client: Exposed, what: dict[str, str]) -> dict[str, Any]:
+    """A call that it sees; what Kubernetes said of a caller is held for some seconds."""
+    try:
+        return next(event for event in client.events("tap", **what) if "path" in event)
+    except Failure as refusal:
+        raise AssertionError(str(refusal)) from refusal
 
 
 def test_helm_uninstall_leaves_nothing(by_helm: set[str], folder: Path) -> None:

@@ -35,7 +35,7 @@ def seasoned(mesh: Mesh) -> Mesh:
     honest(mesh)
     for pod, idle in zip(pods, before, strict=True):
         eventually("only kept connections are left", lambda p=pod, n=idle: p.descriptors() <= n + 8)
-        pod.honest = (pod.allocated(), pod.descriptors())
+        pod.honest = (pod.descriptors(), *pod.held())
     return mesh
 
 

@@ -6,7 +6,6 @@ to the node in plain text; from `node` it dials SERVER_POD:port and stands befor
 
 import os
 import re
-import signal
 import ssl
 import subprocess
 import sys
@@ -54,8 +53,8 @@ class Pod:
         self.namespace = namespace
         self.process = process
         self.log = log
-        self.honest = (0, 0)
-        """Bytes allocated and descriptors after honest work: no attack may leave more."""
+        self.honest = (0, 0, 0)
+        """Descriptors, bytes in use and bytes resident after honest work: no attack may leave more."""
 
     def get(self, path: str) -> str:
         """The answer of the proxy's admin port, head and body; empty when it does not answer."""
@@ -76,13 +75,9 @@ class Pod:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.findall(r"RssAnon:\s+(\d+) kB", status)[0]) * 1024
 
-    def allocated(self) -> int:
-        """Bytes of memory in use, by its allocator's own account (`memory.c`)."""
-        answers = lambda: re.findall(r"^allocated (\d+)$", self.log.read_text(errors="replace"), re.M)  # noqa: E731
-        known = len(answers())
-        self.process.send_signal(signal.SIGUSR1)
-        eventually("the allocator answers", lambda: len(answers()) > known)
-        return int(answers()[-1])
+    def held(self) -> tuple[int, int]:
+        """Bytes of memory in use, by its allocator's account, and resident ones."""
+        return int(self.metric("weft_memory_allocated_bytes")), int(self.metric("process_resident_memory_bytes"))
 
     def descriptors(self) -> int:
         """Open file descriptors."""
@@ -134,9 +129,8 @@ class Mesh:
         self.gateway = self._pod(self.node, "weft", "control", NODE, control)
         for namespace in (client, server):
             subprocess.run(namespace.argv([str(PROXY / "weft-proxy-init")]), check=True, stderr=subprocess.DEVNULL)
-        counted = {"LD_PRELOAD": str(self._library("memory"))}
-        self.client = self._pod(client, "shop", "caller", "10.77.1.2", counted)
-        self.server = self._pod(server, "shop", "web", SERVER_POD, counted)
+        self.client = self._pod(client, "shop", "caller", "10.77.1.2")
+        self.server = self._pod(server, "shop", "web", SERVER_POD)
         for namespace in (server, self.node):
             self.run(namespace, [str(TOOLS / "app")])
             listens(namespace, GREETER)
@@ -147,16 +141,12 @@ class Mesh:
         namespace = self._namespace(account)
         wire(self.node, namespace, number)
         subprocess.run(namespace.argv([str(PROXY / "weft-proxy-init")]), check=True, stderr=subprocess.DEVNULL)
-        preload = {"LD_PRELOAD": str(self._library("clock")), "CLOCK_OFFSET": str(clock)}
+        source, library = Path(__file__).with_name("clock.c"), str(self.folder / "clock.so")
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, str(source)], check=True)
+        preload = {"LD_PRELOAD": library, "CLOCK_OFFSET": str(clock)}
         pod = self._pod(namespace, "shop", account, f"10.77.{number}.2", preload)
         yield pod
         pod.process.kill()
-
-    def _library(self, name: str) -> Path:
-        """What a proxy's process is to load first."""
-        source, library = Path(__file__).with_name(f"{name}.c"), self.folder / f"{name}.so"
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-        return library
 
     def _namespace(self, role: str) -> Namespace:
         namespace = Namespace(f"weft-{os.getpid()}-{role}")

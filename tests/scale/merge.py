@@ -28,24 +28,22 @@ FIGURES = {
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A bound of a figure of a cell; by `noise`, a share, it may be missed: docs/scale.md says why."""
+    """A bound of a figure of a cell."""
 
     cell: str
     name: str
     bound: float
     least: bool = False
-    noise: float = 0.0
 
     def told(self, value: float) -> tuple[bool, str]:
         """Is it reached? And a line that says so."""
-        beyond = (self.bound - value if self.least else value - self.bound) > self.noise * self.bound
+        reached = value >= self.bound if self.least else value <= self.bound
         relation = "at least" if self.least else "at most"
-        more = f", give or take {self.noise:.0%}" if self.noise else ""
-        return not beyond, f"{'MISSED' if beyond else 'holds '} {self.name} {value:g}: {relation} {self.bound:g}{more}"
+        return reached, f"{'holds ' if reached else 'MISSED'} {self.name} {value:g}: {relation} {self.bound:g}"
 
 
 GOALS = (
-    Goal("fanout", "rss_mb", 320, noise=0.02),
+    Goal("fanout", "rss_mb", 320),
     Goal("fanout", "event_to_proxy_p50_ms", 2),
     Goal("fanout", "event_to_proxy_p99_ms", 25),
     Goal("fanout", "hot_service_5000_s", 0.4),

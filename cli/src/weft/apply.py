@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 
 def apply(text: str, target: "Target", *options: str) -> None:
-    """`kubectl apply -f -` with these options and the same kubeconfig and context; what it says goes to stderr."""
+    """`kubectl apply -f -` with these options, kubeconfig and user; what it says goes to stderr."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         raise Failure("--apply needs kubectl, which is not on PATH", "Install it, or apply the output another way.")
-    chosen = {"--kubeconfig": target.kubeconfig, "--context": target.context}
+    chosen = {"--kubeconfig": target.kubeconfig, "--context": target.context, "--as": target.as_user}
     context = [f"{name}={value}" for name, value in chosen.items() if value]
+    context += [f"--as-group={group}" for group in target.as_group]
     done = subprocess.run(
         [kubectl, *context, "apply", *options, "-f", "-"],
         input=text,

@@ -5,11 +5,14 @@ for row in client.stat("deployment", namespace="teahouse")["rows"]:
     print(row["name"], row["success"])
 """
 
-from typing import Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 from urllib.parse import urlencode
 
 from weft.errors import Failure
 from weft.forward import Connect, get_json
+
+if TYPE_CHECKING:
+    from weft.cluster import Kube
 
 
 class Meshed(TypedDict):
@@ -181,6 +184,30 @@ class Policies(TypedDict):
     warnings: list[str]
 
 
+class Problem(TypedDict):
+    """Something that is wrong: what, most likely why, what shows it, and what to do."""
+
+    id: str
+    severity: str
+    """`critical` or `warning`."""
+    namespace: str
+    title: str
+    cause: str
+    evidence: list[str]
+    hint: str
+    link: str
+
+
+class Problems(TypedDict):
+    """What is wrong, worst first; with a warning, no problem does not mean that all is well."""
+
+    window_seconds: float
+    problems: list[Problem]
+    workloads: int
+    """How many were looked at that have known numbers."""
+    warnings: list[str]
+
+
 class Client:
     """Questions to web over connections that `open_socket` gives."""
 
@@ -211,6 +238,10 @@ class Client:
         """Requests that objects of a kind sent, by Service, route and backend."""
         return cast("Outbound", self.get("outbound", kind=kind, **query))
 
+    def problems(self, **query: str) -> Problems:
+        """What is wrong, as the dashboard's Home tells it."""
+        return cast("Problems", self.get("problems", **query))
+
     def policies(self, **query: str) -> Policies:
         """What policies refused, or would, and what left the mesh."""
         return cast("Policies", self.get("policies", **query))
@@ -225,10 +256,16 @@ class Client:
         return dict(body)
 
 
+def through(kube: "Kube") -> Client:
+    """A client that reaches web through a cluster's API server."""
+    from weft import forward
+    from weft.names import PORT_WEB
+
+    return Client(forward.to_component(kube, "web", PORT_WEB))
+
+
 def connect(kubeconfig: str | None = None, context: str | None = None) -> Client:
     """A client that reaches web as kubectl would: through the API server, with the rights of the kubeconfig."""
     from weft.cluster import Kube
-    from weft.forward import to_component
-    from weft.names import PORT_WEB
 
-    return Client(to_component(Kube.connect(kubeconfig, context), "web", PORT_WEB))
+    return through(Kube.connect(kubeconfig, context))

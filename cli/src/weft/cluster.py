@@ -30,10 +30,10 @@ class Kube:
         self.namespace = namespace
 
     @classmethod
-    def connect(cls, kubeconfig: str | None, context: str | None) -> "Kube":
-        """Load the kubeconfig; nothing is sent yet."""
+    def connect(cls, kubeconfig: str | None, context: str | None, acting: Object | None = None) -> "Kube":
+        """Load the kubeconfig; nothing is sent yet. `acting`: as whom else, by a kubeconfig's own names for that."""
         access = load(kubeconfig, context)
-        return cls(Transport(access), access.namespace)
+        return cls(Transport(access._replace(user=access.user | (acting or {}))), access.namespace)
 
     @property
     def host(self) -> str:

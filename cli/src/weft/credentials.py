@@ -10,6 +10,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from weft.errors import Failure
 from weft.kubeconfig import Object
@@ -48,18 +49,17 @@ class Credentials:
             pem(self._user, "client-key") or given.key,
         )
 
-    def headers(self, token: str) -> dict[str, str]:
-        """Of a request with this token, or with name and password; and as whom else to act."""
+    def headers(self, token: str) -> list[tuple[str, str]]:
+        """Of a request with this token, or with name and password; and as whom else to act. Names may repeat."""
         user = self._user
-        headers = {}
         if token:
-            headers["Authorization"] = f"Bearer {token}"
+            headers = [("Authorization", f"Bearer {token}")]
         elif user.get("username"):
             pair = f"{user['username']}:{user.get('password', '')}"
-            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        if user.get("as"):
-            headers |= _acting_as(user)
-        return headers
+            headers = [("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")]
+        else:
+            headers = []
+        return headers + _acting_as(user)
 
     def _token(self) -> str:
         if file := self._user.get("tokenFile"):
@@ -69,11 +69,17 @@ class Credentials:
         return str(self._user.get("token") or "")
 
 
-def _acting_as(user: Object) -> dict[str, str]:
-    if user.get("as-groups") or user.get("as-user-extra"):
-        raise Failure("weft does not know as-groups and as-user-extra of the kubeconfig", "Choose another --context.")
-    acting = {"Impersonate-User": user["as"], "Impersonate-Uid": user.get("as-uid")}
-    return {name: str(value) for name, value in acting.items() if value}
+def _acting_as(user: Object) -> list[tuple[str, str]]:
+    """Headers of impersonation (Kubernetes' "User impersonation"); what goes with a user is nothing without one."""
+    groups, extra = user.get("as-groups") or [], user.get("as-user-extra") or {}
+    if not user.get("as"):
+        if groups or extra or user.get("as-uid"):
+            raise Failure("groups go with a user whose they are", "Name the user, too: --as NAME.")
+        return []
+    acting = [("Impersonate-User", user["as"]), *(("Impersonate-Group", group) for group in groups)]
+    acting += [("Impersonate-Uid", user["as-uid"])] if user.get("as-uid") else []
+    acting += [(f"Impersonate-Extra-{quote(key, safe='')}", value) for key, values in extra.items() for value in values]
+    return acting
 
 
 def pem(settings: Object, name: str) -> bytes:

@@ -17,6 +17,8 @@ class Target:
     namespace: str | None = None
     context: str | None = None
     kubeconfig: str | None = None
+    as_user: str | None = None
+    as_group: tuple[str, ...] = ()
     verbose: bool = False
     ahead: list[str] = field(default_factory=list)
     """Options of a command that stood in front of it."""
@@ -25,7 +27,8 @@ class Target:
         """A client of the cluster."""
         from weft.cluster import Kube
 
-        return Kube.connect(self.kubeconfig, self.context)
+        acting = {"as": self.as_user, "as-groups": list(self.as_group)}
+        return Kube.connect(self.kubeconfig, self.context, {name: value for name, value in acting.items() if value})
 
     def namespace_or_default(self, kube: "Kube") -> str:
         """The namespace named by -n, else the context's."""
@@ -52,6 +55,8 @@ def shared_options() -> list[click.Option]:
         _shared("-n", "--namespace", metavar="NAME", help="Namespace (default: the context's)."),
         _shared("--context", metavar="NAME", help="Context of the kubeconfig."),
         _shared("--kubeconfig", metavar="FILE", help="Kubeconfig (default: $KUBECONFIG or ~/.kube/config)."),
+        _shared("--as", "as_user", metavar="NAME", help="Act as another user, as far as you may impersonate."),
+        _shared("--as-group", multiple=True, metavar="NAME", help="A group of that user (may repeat)."),
         _shared("--verbose", is_flag=True, help="Show tracebacks and details."),
     ]
 

@@ -10,6 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -74,8 +75,11 @@ class Transport:
         proof = self._credentials.proof()
         connection = self._connection(proof)
         try:
-            everything = {**self._credentials.headers(proof.token), **headers}
-            connection.request(method, self._server.path.rstrip("/") + path, body, everything)
+            everything = http.client.HTTPMessage()
+            for name, value in (*self._credentials.headers(proof.token), *headers.items()):
+                everything[name] = value  # beside others of that name
+            sent = cast("Mapping[str, str]", everything)
+            connection.request(method, self._server.path.rstrip("/") + path, body, sent)
         except BaseException:
             connection.close()
             raise

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use weft_proxy::config::Config;
 use weft_proxy::{app, logs};
 
+/// Gives memory back to the kernel after a surge, which glibc's does not; `.cargo/config.toml` says how soon.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// `EX_USAGE` of sysexits.h.
 const BAD_SETTINGS: u8 = 64;
 

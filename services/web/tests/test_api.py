@@ -320,6 +320,20 @@ async def test_a_server_without_proxy_that_only_fails_was_sent_plain_text(lab: A
     assert (edge["src"]["name"], edge["dst"]["name"], edge["success"]) == ("web", "db", 0.0)
 
 
+async def test_calls_of_a_replicaset_are_not_said_to_be_none(lab: Any) -> None:
+    """Metrics know the Deployment that made it; one that nobody made has edges of its own."""
+    sets = [deployment(name) | {"kind": "ReplicaSet"} for name in ("web-5d4", "lone")]
+    lone = pod("shop", "lone-1", "10.1.2.4", owner=("ReplicaSet", "lone"))
+    of_lone = EDGE | {"workload_kind": "replicaset", "workload": "lone"}
+    lab.prometheus.series = {"increase(": [(of_lone | {"result": "success"}, 60)], "avg by": [(WEB, 1)]}
+    await lab.has(*sets, web_pod(), lone)
+    told = ["calls are counted by workload, not by replicaset: ask for deployment/web"]
+    for query in ({"name": "web-5d4"}, {}):
+        assert (await lab.get("edges", kind="rs", namespace="shop", **query))["warnings"] == told
+    answer = await lab.get("edges", kind="rs", namespace="shop", name="lone")
+    assert ([row["src"]["name"] for row in answer["rows"]], answer["warnings"]) == (["lone"], [])
+
+
 async def test_long_names_have_numbers_too(lab: Any) -> None:
     """Metrics know them cut; answers have them whole, in rows and in edges."""
     long = "n" * 70

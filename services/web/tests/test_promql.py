@@ -182,6 +182,12 @@ def test_routes_are_told_apart_by_route_and_service() -> None:
     )
 
 
+def test_routes_to_a_peer() -> None:
+    """Only what goes there."""
+    series = route_series(parse({"kind": "deployment", "namespace": "shop", "name": "web", "to": "svc/db"}))
+    assert {'dst_namespace="shop"', 'dst_service="db"', 'workload="web"'} <= set(series.matchers)
+
+
 def test_edges_of_pods_start_at_pods() -> None:
     """The source of an edge is the kind asked for."""
     assert [series.by[:2] for series in edge_series(parse({"kind": "pod"}))] == [("namespace", "pod")]

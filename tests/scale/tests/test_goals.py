@@ -14,13 +14,6 @@ def test_a_goal_is_reached_or_missed() -> None:
     assert [at_least.told(value)[0] for value in (749, 750, 751)] == [False, True, True]
 
 
-def test_noise_is_told() -> None:
-    """A figure that differs from run to run may miss its goal by that much, and the line says so."""
-    goal = Goal("cell", "rss_mb", 320, noise=0.02)
-    assert goal.told(326.4) == (True, "holds  rss_mb 326.4: at most 320, give or take 2%")
-    assert goal.told(327) == (False, "MISSED rss_mb 327: at most 320, give or take 2%")
-
-
 def test_each_figure_of_a_cell_is_judged() -> None:
     """One stale stream is enough, and so is a figure that nobody measured."""
     assert list(judged("replicas", {"stale_streams": 1})) == [

@@ -9,10 +9,10 @@ from typing import Any
 from weft import forward
 from weft.access.model import Call, Outcome, Workload, combined, merged, questions
 from weft.access.observe import counted, tapped, workloads
-from weft.client import Client
+from weft.client import through
 from weft.cluster import Kube
 from weft.errors import Failure
-from weft.names import PORT_SERVICE_ADMIN, PORT_WEB
+from weft.names import PORT_SERVICE_ADMIN
 
 Json = dict[str, Any]
 Known = Mapping[tuple[str, str], Workload]
@@ -31,13 +31,8 @@ def observed(
 ) -> tuple[Counter[Call], Counter[Call]]:
     """Calls of the last `window` seconds by metrics, and requests of the next `duration` seconds by tap. `denied`: also
     those that were denied."""
-    calls = counted(web(kube), namespace, window, known, denied=denied)
+    calls = counted(through(kube), namespace, window, known, denied=denied)
     return calls, tapped(kube, namespace, duration) if duration else Counter()
-
-
-def web(kube: Kube) -> Client:
-    """Who knows what was counted."""
-    return Client(forward.to_component(kube, "web", PORT_WEB))
 
 
 def judged(kube: Kube, namespace: str, drafts: list[Json], window: float, duration: float) -> tuple[list[Outcome], int]:

@@ -6,9 +6,9 @@ from urllib.parse import quote
 from weft import installed
 from weft.checks.model import Category, Check, CheckFailedError, CheckSkippedError, Scene, require
 from weft.checks.pods import require_ready
-from weft.client import Client
+from weft.client import Client, through
 from weft.forward import get_json, to_component
-from weft.names import NAMESPACE, PORT_PROMETHEUS, PORT_WEB
+from weft.names import NAMESPACE, PORT_PROMETHEUS
 
 COMPONENTS = ("tap", "web", "prometheus")
 LOGS = f"See `kubectl -n {NAMESPACE} logs deploy/{{}}`."
@@ -35,7 +35,7 @@ def has_prometheus(scene: Scene) -> bool:
 
 def web(scene: Scene) -> Client:
     """Web's public API."""
-    return Client(to_component(scene.kube, "web", PORT_WEB))
+    return through(scene.kube)
 
 
 def require_by_web(scene: Scene, name: str) -> None:

@@ -191,15 +191,16 @@ def policies(target: Target, window: float, output: str) -> None:
     or another policy decides, by what metrics do not tell: the request, the port, or where the call came from.
     REFUSED: how many it refused, or would have. Of policies with egress: what pods called outside the mesh.
     """
-    from weft.access.judged import judged, web
+    from weft.access.judged import judged
     from weft.access.observe import refused
+    from weft.client import through
     from weft.views import access, table
 
     kube = target.connect()
     namespace = target.namespace_or_default(kube)
     found = kube.list(f"/apis/weft.dev/v1alpha1/namespaces/{namespace}/accesspolicies")
     outcomes, _ = judged(kube, namespace, [], window, 0)
-    rows = access.policy_rows(found, outcomes, refused(web(kube), namespace, window))
+    rows = access.policy_rows(found, outcomes, refused(through(kube), namespace, window))
     click.echo(table.document({"policies": rows}) if output == "json" else access.policies_table(rows))
 
 
@@ -212,12 +213,12 @@ def egress(target: Target, window: float, output: str) -> None:
 
     AUDIT: calls that a policy in audit would refuse; they are allowed.
     """
-    from weft.access.judged import web
     from weft.access.observe import refused
+    from weft.client import through
     from weft.views import access, table
 
     kube = target.connect()
-    answer = refused(web(kube), target.namespace_or_default(kube), window)
+    answer = refused(through(kube), target.namespace_or_default(kube), window)
     rows = access.leaving_rows(answer["leaving"])
     click.echo(table.document({"destinations": rows}) if output == "json" else access.leaving_table(rows))
 

@@ -9,7 +9,7 @@ from weft.errors import Failure
 from weft.options import Command, Target, output_option, pass_target
 
 if TYPE_CHECKING:
-    from weft.client import Client, StatRow
+    from weft.client import StatRow
     from weft.cluster import Kube
     from weft.resources import Resource
 
@@ -28,10 +28,15 @@ def scope_options(function: Function) -> Function:
     return function
 
 
+def to_options(function: Function) -> Function:
+    """To whom requests went."""
+    function = click.option("--to-namespace", metavar="NAME", help="Namespace of --to (default: -n).")(function)
+    return click.option("--to", metavar="TYPE/NAME", help="Only requests to it.")(function)
+
+
 @click.command(cls=Command)
 @scope_options
-@click.option("--to", metavar="TYPE/NAME", help="Only requests to it.")
-@click.option("--to-namespace", metavar="NAME", help="Namespace of --to (default: -n).")
+@to_options
 @click.option("--from", "from_", metavar="TYPE/NAME", help="Only requests from it.")
 @click.option("--from-namespace", metavar="NAME", help="Namespace of --from (default: -n).")
 @click.option("-l", "--selector", metavar="LABELS", help="Only objects with these labels.")
@@ -54,13 +59,14 @@ def stat(
     LATENCY: until the response began. TCP_CONN: connections open now. "-": no data.
     """
     from weft import resources
+    from weft.client import through
     from weft.watching import repeat
 
     wanted = resources.parse(resource)
     kube = target.connect()
     scope = _scope(target, kube, wanted, all_namespaces)
     query = {"namespace": scope, **_filters(options)}
-    client = _client(kube)
+    client = through(kube)
 
     def ask() -> list[Mapping[str, Any]]:
         return [client.stat(one.kind, name=one.name, **query) for one in wanted]
@@ -89,17 +95,21 @@ def edges(target: Target, /, output: str, **asked: Any) -> None:
 
 @click.command(cls=Command)
 @scope_options
+@to_options
 @output_option("table", "json")
 @pass_target
-def routes(target: Target, /, output: str, **asked: Any) -> None:
+def routes(target: Target, /, output: str, to: str | None, to_namespace: str | None, **asked: Any) -> None:
     """Show what a workload sends, by route.
 
-    `weft viz routes deploy/web`. Routes are those of ServiceProfiles and HTTPRoutes; [default]: none of them matched.
+    `weft viz routes deploy/web --to svc/db`. Routes are those of ServiceProfiles and HTTPRoutes; [default]: none of
+    them matched.
     """
     from weft.views import metrics
 
     question = Question(target, output, **asked)
-    question.put("routes", lambda rows: metrics.routes_table(rows, question.scope), "{} sent no HTTP requests")
+    peer = _filters({"to": to, "to_namespace": to_namespace})
+    nothing = f"{{}} sent no HTTP requests{_peers(peer)}"
+    question.put("routes", lambda rows: metrics.routes_table(rows, question.scope), nothing, **peer)
 
 
 @click.command("stat-inbound", cls=Command)
@@ -152,18 +162,20 @@ class Question:
         self, target: Target, output: str, *, resource: Sequence[str], all_namespaces: bool, window: str, watch: bool
     ) -> None:
         from weft import resources
+        from weft.client import through
 
         self._one = resources.named(resource)
         self._kube = target.connect()
         self.scope = _scope(target, self._kube, [self._one], all_namespaces)
         self._window, self._watch, self._output = window, watch, output
-        self._client = _client(self._kube)
+        self._client = through(self._kube)
 
-    def put(self, view: str, render: Callable[[Any], str], nothing: str) -> None:
+    def put(self, view: str, render: Callable[[Any], str], nothing: str, **more: str) -> None:
         """Ask one view and print its rows; `nothing` says what an empty answer means."""
         from weft.watching import repeat
 
-        query = {"kind": self._one.kind, "namespace": self.scope, "name": self._one.name, "window": self._window}
+        one = {"kind": self._one.kind, "namespace": self.scope, "name": self._one.name, "window": self._window}
+        query = {**one, **more}
         repeat(lambda: self._client.get(view, **query), lambda answer: self._show(answer, render, nothing), self._watch)
 
     def _show(self, answer: Mapping[str, Any], render: Callable[[Any], str], nothing: str) -> None:
@@ -197,14 +209,6 @@ class Question:
         return found["rows"]
 
 
-def _client(kube: "Kube") -> "Client":
-    from weft.client import Client
-    from weft.forward import to_component
-    from weft.names import PORT_WEB
-
-    return Client(to_component(kube, "web", PORT_WEB))
-
-
 def _scope(target: Target, kube: "Kube", wanted: "Sequence[Resource]", all_namespaces: bool) -> str:
     """Where to look: the context's namespace is no bound to namespaces, but one that was given is."""
     unbound = all(one.kind == "namespace" for one in wanted) and not target.namespace
@@ -222,8 +226,13 @@ def _filters(options: dict[str, str | None]) -> dict[str, str]:
 def _condition(query: Mapping[str, str]) -> str:
     """Which labels and traffic rows must have; empty: any or none."""
     labels = f" with labels {query['selector']}" if "selector" in query else ""
-    peers = "".join(f" {side} {peer}" for side in ("to", "from") if (peer := _peer(query, side)))
+    peers = _peers(query)
     return labels + (f" with traffic{peers} within the last {query['window']}" if peers else "")
+
+
+def _peers(query: Mapping[str, str]) -> str:
+    """As in `no deployments to service/db`; empty when any will do."""
+    return "".join(f" {side} {peer}" for side in ("to", "from") if (peer := _peer(query, side)))
 
 
 def _peer(query: Mapping[str, str], side: str) -> str:

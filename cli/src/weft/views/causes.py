@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from weft.why.failing import path
 from weft.why.model import Cause, Evidence
+
+if TYPE_CHECKING:
+    from weft.client import Problem, Problems
 
 OTHERS = 4
 
@@ -36,6 +39,25 @@ def healthy(evidence: Evidence) -> str:
         return f"nothing is wrong with {evidence.subject} as far as Kubernetes knows; no requests were seen"
     failed = sum(call.failed for call in evidence.calls)
     return f"nothing is wrong with {evidence.subject}: of its last {number} exchanges {failed} failed"
+
+
+def problems(found: "Problems") -> str:
+    """What is wrong in the mesh, each with its cause, what shows it, and the next step."""
+    if told := found["problems"]:
+        return "\n\n".join(map(_problem, told))
+    if found["warnings"]:
+        return "nothing wrong was found, and not everything could be looked at"
+    if not found["workloads"]:
+        return "nothing wrong was found, but no workload has numbers: none is in the mesh, or none was scraped yet"
+    seconds = round(found["window_seconds"])
+    return f"nothing is wrong: workloads that were called within the last {seconds} s: {found['workloads']}"
+
+
+def _problem(one: "Problem") -> str:
+    lines = [click.style(f"{one['severity']}: {one['title']}", bold=True)]
+    lines += [f"    {line}" for line in (one["cause"], *one["evidence"]) if line]
+    lines += [f"→ {one['hint']}"] if one["hint"] else []
+    return "\n".join(lines)
 
 
 def document(evidence: Evidence, causes: Sequence[Cause]) -> dict[str, Any]:

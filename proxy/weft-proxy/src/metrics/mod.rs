@@ -4,6 +4,7 @@ mod egress;
 mod handles;
 mod known;
 mod labels;
+mod memory;
 mod policy;
 mod service;
 
@@ -105,6 +106,7 @@ impl Metrics {
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
         r.register("process_start_time_seconds", "When the proxy started, since the epoch", started);
+        r.register_collector(Box::new(memory::Memory));
         r.register("weft_requests", "Requests that ended", self.requests.clone());
         r.register(
             "weft_response_duration_seconds",

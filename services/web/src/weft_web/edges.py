@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from weft_kube.names import spiffe_id
 from weft_kube.objects import Pod
+from weft_kube.workloads import owners
 
 from weft_web import notes, promql
 from weft_web.catalog import Catalog
@@ -42,7 +43,18 @@ async def edges(
     for row in touching:
         if row.tls == "true":
             row.client_id = _identity(catalog.pods(row.src.kind, row.src.namespace, row.src.name), trust_domain)
-    return Edges(question.window, sorted(touching, key=lambda row: (-(row.rps or 0), row.src.name, row.dst.name)))
+    touching.sort(key=lambda row: (-(row.rps or 0), row.src.name, row.dst.name))
+    return Edges(question.window, touching, _elsewhere(question, catalog, kinds))
+
+
+def _elsewhere(question: Question, catalog: Catalog, kinds: tuple[str, ...]) -> list[str]:
+    """That calls of ReplicaSets and Jobs are not known: metrics know the workload, whichever of them it has now."""
+    kind = question.kind.name
+    if kind not in ("replicaset", "job") or kinds != (kind,):
+        return []
+    named = [obj for obj in catalog.of(kind, question.namespace) if question.name in ("", obj.metadata.name)]
+    workloads = {owners(pod.metadata)[-1] for obj in named for pod in catalog.pods(kind, *obj.key)}
+    return notes.counted_elsewhere(kind, sorted(workloads))
 
 
 _Key = tuple[Ref, Ref, str, str]

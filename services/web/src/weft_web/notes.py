@@ -1,6 +1,6 @@
 """Why a row has no numbers: one sentence that names the cause and, where there is one, the next step. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from weft_web.model import Meshed, Row
 from weft_web.question import Peer
@@ -94,3 +94,14 @@ def _inject(kind: str, namespace: str, name: str) -> str:
     if kind == "namespace":
         return f"kubectl get -n {namespace} deploy -o yaml | weft inject - | kubectl apply -f -"
     return "weft inject its workload, then restart it"
+
+
+def counted_elsewhere(kind: str, workloads: Sequence[tuple[str, str]]) -> list[str]:
+    """Why calls of a ReplicaSet or Job are not known, by kind and name of the workloads that its pods count for."""
+    others = [f"{other}/{name}" for other, name in workloads if other != kind]
+    return [f"calls are counted by workload, not by {kind}: ask for {listed(others)}"] if others else []
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Three of them, and how many more there are."""
+    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")

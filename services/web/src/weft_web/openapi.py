@@ -54,7 +54,7 @@ _VIEWS = (
     Operation("stat", "Objects of one kind with their traffic.", model.Stat, PARAMETERS),
     Operation("stat/stream", "As `stat`, pushed: all rows, then those that change.", None, PARAMETERS, (model.Change,)),
     Operation("edges", "Who talks with whom, by which identity.", model.Edges, _known(*PLAIN)),
-    Operation("routes", "An object's requests by route and Service.", model.Routes, _known(*PLAIN)),
+    Operation("routes", "Requests by route and Service.", model.Routes, _known(*PLAIN, "to", "to_namespace")),
     Operation("inbound", "What objects receive, by route and client.", model.Inbound, _known(*PLAIN)),
     Operation("outbound", "What objects send, by route and backend.", model.Outbound, _known(*PLAIN)),
     Operation("topology", "A namespace's workloads and their neighbours.", model.Topology, _known(*PLAIN)),

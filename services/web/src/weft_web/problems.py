@@ -16,7 +16,7 @@ from weft_kube.workloads import in_mesh, owners
 from weft_web.catalog import Rollout, born, status
 from weft_web.denials import Denied, denials
 from weft_web.model import Check, Edge, Problem, Ref, Row
-from weft_web.notes import SHORT
+from weft_web.notes import SHORT, listed
 
 CRITICAL, WARNING = 0.9, 0.95
 """Success rates: below the first it is critical, below the second a warning."""
@@ -132,7 +132,7 @@ def _cause(ref: Ref, calls: list[Edge], troubled: Mapping[Ref, list[str]], evide
         worst = min(calls, key=lambda edge: edge.success or 0)
         return f"its calls to {_name(worst.dst, ref.namespace)} fail: {_percent(worst.success)} are good"
     if states := troubled.get(ref):
-        return f"its pods are not well: {_listed(states)}"
+        return f"its pods are not well: {listed(states)}"
     if rollout := evidence.rollouts.get(ref):
         minutes = max(1, round((evidence.now - rollout.began) / 60))
         return f"a new version began {minutes} min ago: {rollout.name}, revision {rollout.revision}"
@@ -216,7 +216,7 @@ def _pods(troubled: Mapping[Ref, list[str]], failing: Mapping[Ref, Row]) -> Iter
                 ref,
                 "warning",
                 title=f"{_name(ref)}: pods are not well",
-                cause=_listed(states),
+                cause=listed(states),
                 evidence=[],
                 hint=hint,
             )
@@ -316,7 +316,3 @@ def _why(ref: Ref) -> str:
 
 def _proxies(count: int) -> str:
     return "1 proxy has" if count == 1 else f"{count} proxies have"
-
-
-def _listed(texts: list[str]) -> str:
-    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")

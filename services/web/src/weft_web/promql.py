@@ -210,8 +210,10 @@ ROUTE_LABELS = ("route", "dst_namespace", "dst_service")
 
 
 def route_series(question: Question) -> Series:
-    """Requests an object sends (or, for a Service, gets), seen by the clients' proxies, by route and Service."""
-    return Series(_clients(question, equals("direction", "outbound")), ROUTE_LABELS)
+    """Requests an object sends, all or to a peer (or, for a Service, gets), as the clients' proxies saw them, by route
+    and Service."""
+    peers = _peer_matchers(question.to, client_key)
+    return Series(_clients(question, equals("direction", "outbound"), *peers), ROUTE_LABELS)
 
 
 def balancing_series(question: Question) -> Series:

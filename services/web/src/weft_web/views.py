@@ -96,7 +96,7 @@ class Views:
 
     async def routes(self, query: Query) -> Routes:
         """An object's requests by route and Service, as its proxies sent them."""
-        question = await self._one(query)
+        question = await self._seen(_plain(query, "to", "to_namespace"))
         return await self._told(question, routes.routes(question, self.prometheus))
 
     async def inbound(self, query: Query) -> Inbound:
@@ -163,11 +163,11 @@ class Views:
         return self.version
 
 
-def _plain(query: Query) -> Question:
-    """A question without what only `stat` takes."""
+def _plain(query: Query, *taken: str) -> Question:
+    """A question without what only `stat` takes, but for these."""
     for name in ("to", "from", "to_namespace", "from_namespace", "of", "selector"):
-        if name in query:
-            raise bad_parameter(name, "is known to `stat` only")
+        if name in query and name not in taken:
+            raise bad_parameter(name, "is not known here", "`stat` takes it")
     question = parse(query)
     if question.kind is SERVICE_ACCOUNT:
         raise bad_parameter("kind", "serviceaccount is known to `stat` only", "ask for the workloads that run under it")
