@@ -29,7 +29,7 @@ def test_the_pod_wins_over_its_namespace() -> None:
     }
 
 
-NO_LEVEL = "is neither a level (off, error, warn, info, debug, trace) nor one for a target (h2=warn)"
+NO_LEVEL = "is neither a level (off, error, warn, info, debug) nor one for a target (h2=warn)"
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ NO_LEVEL = "is neither a level (off, error, warn, info, debug, trace) nor one fo
         ("shutdown-grace", "30", "'30' is not a duration such as 500ms or 30s"),
         ("proxy-log-level", "info; rm", f"'info; rm' {NO_LEVEL}"),
         ("proxy-log-level", "verbose", f"'verbose' {NO_LEVEL}"),
+        ("proxy-log-level", "trace", f"'trace' {NO_LEVEL}"),
         ("proxy-log-level", "info,h2=loud", f"'h2=loud' {NO_LEVEL}"),
         ("proxy-log-level", "info,=warn", f"'=warn' {NO_LEVEL}"),
         ("connect-timeout", "0s", "'0s' is not a duration above 0 such as 500ms or 30s"),
@@ -75,7 +76,7 @@ def test_a_fault_is_named_with_its_place(name: str, value: str, reason: str) -> 
     ("name", "values"),
     [
         ("proxy-memory-limit", ["0", "1Ti", "1.5P", "2E", "500u", "100n", "1e6", "128E-3"]),
-        ("proxy-log-level", ["off", "TRACE", "weft_proxy::http=debug,h2=warn"]),
+        ("proxy-log-level", ["off", "DEBUG", "weft_proxy::http=debug,h2=warn"]),
         ("proxy-image", ["proxy", "Reg.example/a__b/c-d.e:1.0", "[fd00::1]:5000/proxy", "localhost:5000/proxy"]),
         ("queue-timeout", ["0s"]),
     ],

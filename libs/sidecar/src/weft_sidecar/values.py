@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from weft_kube.names import parse_ports
 
 MAX_VARIABLES = 50
-LEVELS = ("off", "error", "warn", "info", "debug", "trace")
+LEVELS = ("off", "error", "warn", "info", "debug")
+"""The proxy has no trace compiled in."""
 
 
 @dataclass(frozen=True, slots=True)
