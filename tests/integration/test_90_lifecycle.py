@@ -233,14 +233,13 @@ def test_an_exposed_web_asks_kubernetes_about_its_callers(by_helm: object) -> No
     """Who they are, for each namespace whether they may list its pods, and whether they may watch taps."""
     values = ("--reuse-values", "--set", "viz.web.expose=true")
     run("helm", "upgrade", "weft", "charts/mesh", "-n", "weft", *values, "--wait")
-    space = ("-n", traffic.NAMESPACE)
-    kubectl(*space, "create", "serviceaccount", "viewer")
-    may(space, "list", "pods")
+    kubectl("-n", traffic.NAMESPACE, "create", "serviceaccount", "viewer")
+    may("list", "", "pods")
     tapped = {"namespace": traffic.NAMESPACE, "kind": "deploy", "name": traffic.SERVER}
     with forward("weft", "svc/web", 8084) as url:
         with pytest.raises(Failure, match="this server wants a Kubernetes token"):
             Exposed(url).stat("deployment")
-        client = Exposed(url, kubectl(*space, "create", "token", "viewer").strip())
+        client = Exposed(url, kubectl("-n", traffic.NAMESPACE, "create", "token", "viewer").strip())
         rows = client.stat("deployment", namespace=traffic.NAMESPACE)["rows"]
         assert traffic.SERVER in {row["name"] for row in rows}
         for elsewhere in ("weft", "*"):
@@ -248,14 +247,19 @@ def test_an_exposed_web_asks_kubernetes_about_its_callers(by_helm: object) -> No
                 client.stat("deployment", namespace=elsewhere)
         with pytest.raises(Failure, match="viewer may not watch deployments/tap"):
             next(client.events("tap", **tapped))
-        may(space, "watch", "deployments.tap.weft.dev/tap")
-        assert eventually(lambda: tap_of(client, tapped))["dst_workload"] == traffic.SERVER
+        may("watch", "tap.weft.dev", "deployments/tap")
+        assert eventually(lambda: tap_of(client, tapped))["path"] == "/charge"
 
 
-def may(space: tuple[str, str], verb: str, resource: str) -> None:
-    """Gives the viewer a right in its namespace."""
-    kubectl(*space, "create", "role", verb, f"--verb={verb}", f"--resource={resource}")
-    kubectl(*space, "create", "rolebinding", verb, f"--role={verb}", f"--serviceaccount={space[1]}:viewer")
+def may(verb: str, group: str, resource: str) -> None:
+    """Gives the viewer a right in the traffic's namespace."""
+    meta = {"name": verb, "namespace": traffic.NAMESPACE}
+    kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": meta}
+    viewer = {"kind": "ServiceAccount", "name": "viewer", "namespace": traffic.NAMESPACE}
+    ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": verb}
+    role = kind | {"kind": "Role", "rules": [{"apiGroups": [group], "resources": [resource], "verbs": [verb]}]}
+    items = [role, kind | {"kind": "RoleBinding", "roleRef": ref, "subjects": [viewer]}]
+    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
 
 def tap_of(client: Exposed, what: dict[str, str]) -> dict[str, Any]:

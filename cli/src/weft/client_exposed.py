@@ -35,12 +35,15 @@ class Exposed(Client):
     def events(self, path: str, /, **query: str) -> Iterator[dict[str, Any]]:
         """What `tap`, `stream` or `stat/stream` send, one after another, until the server ends."""
         with self._open(path, query) as response:
+            kind = b""
             for line in response:
-                if line.startswith(b"data: "):
-                    event = json.loads(line[len(b"data: ") :])
-                    if "error" in event:
-                        raise _failure(event)
-                    yield event
+                name, _, value = line.strip().partition(b": ")
+                if name == b"event":
+                    kind = value
+                elif name == b"data" and kind == b"failure":
+                    raise _failure(json.loads(value))
+                elif name == b"data":
+                    yield json.loads(value)
 
     def _open(self, path: str, query: dict[str, str]) -> Any:
         given = urlencode({key: value for key, value in query.items() if value})
