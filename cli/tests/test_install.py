@@ -352,9 +352,10 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_install_applies_by_kubectl(weft: Any, kube: FakeKube, kubectl: Path) -> None:
-    """With the same context; what kubectl says goes to stderr, so that stdout holds data only."""
-    assert told(weft("install", "--apply", "--context", "test")) == (0, "", "namespace/weft created\n")
-    assert kubectl.read_text() == f"--context=test apply -f -\n{CORE}"
+    """With the same context and user; what kubectl says goes to stderr, so that stdout holds data only."""
+    chosen = ("--context", "test", "--as", "bob", "--as-group", "dev")
+    assert told(weft("install", "--apply", *chosen)) == (0, "", "namespace/weft created\n")
+    assert kubectl.read_text() == f"--context=test --as=bob --as-group=dev apply -f -\n{CORE}"
 
 
 @pytest.mark.parametrize(

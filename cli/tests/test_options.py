@@ -51,6 +51,17 @@ def test_options_of_a_command_may_stand_before_it(
     assert found == {"all_namespaces": True, "window": "5m", "selector": "app=web", "output": "wide"}
 
 
+def test_acting_as_somebody_else(monkeypatch: pytest.MonkeyPatch, weft: Any) -> None:
+    """Wherever the options stand."""
+
+    def connect(*given: Any) -> None:
+        raise Failure(repr(given), "")
+
+    monkeypatch.setattr("weft.cluster.Kube.connect", connect)
+    told = weft("--as", "bob", "viz", "list", "--as-group", "dev", "--as-group", "ops").stderr
+    assert "(None, None, {'as': 'bob', 'as-groups': ['dev', 'ops']})" in told
+
+
 @pytest.mark.parametrize("arguments", [["-A", "version", "--client"], ["-o", "json", "explain", "E104"]])
 def test_an_option_that_the_command_lacks_is_refused(arguments: list[str], weft: Any) -> None:
     """Where it stands makes no difference: nothing is accepted and then ignored."""

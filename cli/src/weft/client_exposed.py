@@ -38,7 +38,7 @@ class Exposed(Client):
             kind = b""
             for line in response:
                 name, _, value = line.strip().partition(b": ")
-                if name == b"event":
+                if name in (b"event", b""):  # an event's kind, or its end
                     kind = value
                 elif name == b"data" and kind == b"failure":
                     raise _failure(json.loads(value))

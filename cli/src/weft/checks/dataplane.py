@@ -7,6 +7,7 @@ from weft import durations, installed, marks
 from weft.checks import routing, viz
 from weft.checks.model import Category, Check, CheckSkippedError, Scene, require
 from weft.checks.pods import component_pods, trouble
+from weft.client import through
 from weft.cluster import Object, is_ready
 from weft.forward import get_json
 from weft.names import (
@@ -127,7 +128,7 @@ def _ending_within(scene: Scene, seconds: float) -> list[str]:
     _require_viz(scene)
     until = time.time() + seconds
     if not viz.has_prometheus(scene):
-        rows = viz.web(scene).get("identities", namespace=scene.namespace or "*")["rows"]
+        rows = through(scene.kube).get("identities", namespace=scene.namespace or "*")["rows"]
         return [row["id"] for row in rows if (row["expiry_timestamp_seconds"] or until + 1) <= until]
     samples = viz.prometheus(scene, "weft_identity_expiry_timestamp_seconds")
     ending = [_labels(sample) for sample in samples if float(sample["value"][1]) <= until]

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from weft import installed
 from weft.checks.model import Category, Check, CheckFailedError, CheckSkippedError, Scene, require
 from weft.checks.pods import require_ready
-from weft.client import Client, through
+from weft.client import through
 from weft.forward import get_json, to_component
 from weft.names import NAMESPACE, PORT_PROMETHEUS
 
@@ -33,14 +33,9 @@ def has_prometheus(scene: Scene) -> bool:
     return scene.once(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/prometheus") is not None
 
 
-def web(scene: Scene) -> Client:
-    """Web's public API."""
-    return through(scene.kube)
-
-
 def require_by_web(scene: Scene, name: str) -> None:
     """One of web's own checks; skipped where web does not have it."""
-    found = next((one for one in web(scene).get("check")["checks"] if one["id"] == name), None)
+    found = next((one for one in through(scene.kube).get("check")["checks"] if one["id"] == name), None)
     if found is None:
         raise CheckSkippedError
     require(
@@ -87,7 +82,7 @@ def _proxies_scraped(scene: Scene) -> None:
 
 
 def _web(scene: Scene) -> None:
-    web(scene).version()
+    through(scene.kube).version()
 
 
 CATEGORY = Category(
