@@ -16,8 +16,8 @@ impl Collector for Memory {
         let resident = fs::read_to_string("/proc/self/status").ok().and_then(|status| resident(&status));
         let allocated = epoch::advance().and_then(|_| stats::allocated::read()).ok();
         for (name, help, bytes) in [
-            ("process_resident_memory_bytes", "Memory that the kernel has given", resident),
-            ("weft_memory_allocated_bytes", "Memory in use, by the allocator's account", allocated),
+            ("process_resident_memory_bytes", "Memory that the kernel has given.", resident),
+            ("weft_memory_allocated_bytes", "Memory in use, by the allocator's account.", allocated),
         ] {
             let Some(bytes) = bytes else { continue };
             let gauge = ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));
