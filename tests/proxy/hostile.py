@@ -255,7 +255,7 @@ def recovered(mesh: Mesh) -> None:
         try:
             eventually(
                 "memory is back",
-                lambda p=pod, h=honest: all(now <= 1.1 * then for now, then in zip(p.held(), h, strict=True)),
+                lambda p=pod, h=honest: all(0 < now <= 1.1 * then for now, then in zip(p.held(), h, strict=True)),
                 PATIENCE,
             )
         except AssertionError:

@@ -175,7 +175,7 @@ class Question:
         from weft.watching import repeat
 
         one = {"kind": self._one.kind, "namespace": self.scope, "name": self._one.name, "window": self._window}
-        query = {**one, **more}
+        query = one | more
         repeat(lambda: self._client.get(view, **query), lambda answer: self._show(answer, render, nothing), self._watch)
 
     def _show(self, answer: Mapping[str, Any], render: Callable[[Any], str], nothing: str) -> None:
@@ -187,7 +187,7 @@ class Question:
             click.echo(render(answer["rows"]))
         elif not answer["warnings"]:
             self._tell(nothing)
-        _fail_warned(answer["warnings"])
+        fail_warned(answer["warnings"])
         _tell_window(answer, self._window)
 
     def _tell(self, nothing: str) -> None:
@@ -285,12 +285,12 @@ def _fail_stat(place: Place, found: "list[tuple[Resource, list[StatRow]]]", warn
     if missing:
         causes = warnings or [f"there is no {one} in {where}" for one in missing]
         raise Failure("; ".join(causes), f"`weft viz stat {missing[0].kind} -A` shows what there is.")
-    _fail_warned(warnings)
+    fail_warned(warnings)
     for one in empty:
         click.echo(f"no {one.plural} in {where}{place.condition}", err=True)
 
 
-def _fail_warned(warnings: list[str]) -> None:
+def fail_warned(warnings: list[str]) -> None:
     """What web could not find out makes an answer incomplete, so the command fails after printing it."""
     if warnings:
         raise Failure("; ".join(warnings), "See `weft check`.")

@@ -46,14 +46,14 @@ def why(target: Target, what: tuple[str, ...], since: float, output: str) -> Non
 def _problems(kube: "Kube", namespace: str, since: float, output: str) -> None:
     from weft.client import through
     from weft.cluster import require_namespace
+    from weft.commands.metrics import fail_warned
     from weft.views import causes as views
     from weft.views import table
 
     require_namespace(kube, namespace)
     found = through(kube).problems(namespace=namespace, window=f"{round(since)}s")
     click.echo(table.document(found) if output == "json" else views.problems(found))
-    if found["warnings"]:
-        raise Failure("; ".join(found["warnings"]), "See `weft check`.")
+    fail_warned(found["warnings"])
 
 
 def _cause(kube: "Kube", target: Target, what: tuple[str, ...], since: float, output: str) -> None:

@@ -8,6 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::gauge::ConstGauge;
 use tikv_jemalloc_ctl::{epoch, stats};
 
+/// What the kernel has given, and what the allocator says is in use; one that cannot be told is left out.
 #[derive(Debug)]
 pub struct Memory;
 
@@ -38,6 +39,7 @@ fn resident(status: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
+    /// As the kernel writes it; without that line nothing is known.
     #[test]
     fn resident_memory_is_read_in_kilobytes() {
         assert_eq!(resident("VmHWM:\t    9000 kB\nVmRSS:\t    8192 kB\nRssAnon: 1 kB\n"), Some(8 << 20));
